@@ -1,0 +1,5 @@
+//! The policy service of Weir: stores policy, compiles it, hands it to filters and Envoys, takes their records.
+
+#![forbid(unsafe_code)]
+
+pub mod store;

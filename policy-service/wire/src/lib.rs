@@ -1,0 +1,10 @@
+//! The protobuf messages between the filter and the policy service, generated from `proto/`.
+//!
+//! Messages only by default, so that the filter stays small; the `service` feature adds the gRPC stubs.
+
+#![allow(missing_debug_implementations, unreachable_pub, clippy::all, reason = "generated code")]
+
+/// `weir.mesh.v1`: snapshots to the filters, records from them.
+pub mod mesh {
+    include!(concat!(env!("OUT_DIR"), "/weir.mesh.v1.rs"));
+}
