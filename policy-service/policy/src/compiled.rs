@@ -8,8 +8,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::documents::{
-    Access, AuthStyle, BaseUrl, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, PathStyle,
-    RouteTarget, Scope, StreamUsage, Subscription,
+    Access, AuthStyle, BaseUrl, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice,
+    PathStyle, RouteTarget, Scope, StreamUsage, Subscription,
 };
 use crate::ids::{CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId};
 use crate::pattern::{ModelPattern, PathPattern};

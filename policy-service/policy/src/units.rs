@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 /// US dollars in millionths: the only money type in the workspace.
 ///
 /// Wire form: a JSON integer under a field name ending in `_micro_usd`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct MicroUsd(u64);
 
@@ -33,7 +35,9 @@ impl MicroUsd {
 /// Price of one token (or one unit of a per-request tool) in billionths of a US dollar.
 ///
 /// $3 per million tokens are 3,000 nano-dollars a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct NanoUsdPerToken(u64);
 
@@ -55,7 +59,9 @@ impl NanoUsdPerToken {
 }
 
 /// A number of tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct TokenCount(u64);
 
@@ -89,7 +95,9 @@ impl TokenCount {
 /// A moment: milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Wire form: a JSON integer under a field name ending in `_ms`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 

@@ -42,12 +42,20 @@ impl Usage {
     pub fn saturating_add(&self, other: &Self) -> Self {
         Self {
             input_tokens: self.input_tokens.saturating_add(other.input_tokens),
-            cache_read_tokens: self.cache_read_tokens.saturating_add(other.cache_read_tokens),
-            cache_write_5m_tokens: self.cache_write_5m_tokens.saturating_add(other.cache_write_5m_tokens),
-            cache_write_1h_tokens: self.cache_write_1h_tokens.saturating_add(other.cache_write_1h_tokens),
+            cache_read_tokens: self
+                .cache_read_tokens
+                .saturating_add(other.cache_read_tokens),
+            cache_write_5m_tokens: self
+                .cache_write_5m_tokens
+                .saturating_add(other.cache_write_5m_tokens),
+            cache_write_1h_tokens: self
+                .cache_write_1h_tokens
+                .saturating_add(other.cache_write_1h_tokens),
             output_tokens: self.output_tokens.saturating_add(other.output_tokens),
             reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
-            web_search_requests: self.web_search_requests.saturating_add(other.web_search_requests),
+            web_search_requests: self
+                .web_search_requests
+                .saturating_add(other.web_search_requests),
         }
     }
 }
