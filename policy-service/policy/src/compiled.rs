@@ -5,7 +5,11 @@
 //! Decoding is strict: a field that this build does not know fails the whole snapshot, because a rule that
 //! is not understood must not be silently inert.
 
+mod key_table;
+
 use serde::{Deserialize, Serialize};
+
+pub use key_table::KeyTable;
 
 use crate::documents::{
     Access, AuthStyle, BaseUrl, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice,
@@ -16,6 +20,29 @@ use crate::pattern::{ModelPattern, PathPattern};
 use crate::secret::Secret;
 use crate::surface::Dialect;
 use crate::units::Timestamp;
+
+/// Number of the form in which meshes and key tables travel; raised when an older filter could misread it.
+pub const FORMAT: u32 = 1;
+
+/// Bytes that are not a mesh or a key table this build can apply.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error(
+        "policy format {found} is not {FORMAT}, which this build reads; update the filter or the service"
+    )]
+    Format { found: u32 },
+    #[error("{what} is not readable")]
+    Json {
+        what: &'static str,
+        source: serde_json::Error,
+    },
+    #[error("key table is damaged: {what}")]
+    Damaged { what: &'static str },
+    #[error(
+        "providers of a mesh must be sorted by name, each name once; `{provider}` is not in its place"
+    )]
+    Unsorted { provider: String },
+}
 
 /// What every exchange of the mesh is governed by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +60,76 @@ pub struct Mesh {
     pub providers: Vec<CompiledProvider>,
     /// Routes of every scope but single keys, in the order they are tried.
     pub routes: Vec<CompiledRoute>,
-    /// Composite clusters that exist, by name, sorted; a plan over one provider needs none.
+    /// Composite clusters that exist, by name, sorted, as [`plan_cluster`](crate::routing::plan_cluster) makes
+    /// them; a plan over one provider needs none.
     pub plans: Vec<String>,
     /// Proves that a canary exchange comes from this service; made anew at each start.
     pub canary_secret: Secret,
+}
+
+impl Mesh {
+    /// Writes the mesh as it travels to the filters.
+    pub fn encode(&self) -> Vec<u8> {
+        encode_json(&Envelope {
+            format: FORMAT,
+            mesh: self,
+        })
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for another format, an unknown or missing field, a bad value, or unsorted providers.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let json = |source| DecodeError::Json {
+            what: "mesh",
+            source,
+        };
+        let Head { format } = serde_json::from_slice(bytes).map_err(json)?;
+        if format != FORMAT {
+            return Err(DecodeError::Format { found: format });
+        }
+        let Envelope { mesh, .. } =
+            serde_json::from_slice::<Envelope<Self>>(bytes).map_err(json)?;
+        for (before, after) in mesh.providers.iter().zip(mesh.providers.iter().skip(1)) {
+            if before.name >= after.name {
+                return Err(DecodeError::Unsorted {
+                    provider: after.name.clone(),
+                });
+            }
+        }
+        Ok(mesh)
+    }
+
+    /// Returns the provider called `name` and its place in [`providers`](Self::providers).
+    pub fn provider(&self, name: &str) -> Option<(usize, &CompiledProvider)> {
+        let at = self
+            .providers
+            .binary_search_by(|provider| provider.name.as_str().cmp(name))
+            .ok()?;
+        self.providers.get(at).map(|provider| (at, provider))
+    }
+}
+
+/// Read before anything else, so that a filter tells a newer form from a damaged one.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<M> {
+    format: u32,
+    mesh: M,
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "the encoded types hold no map and no fallible serialiser, and memory does not fail"
+)]
+fn encode_json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain structs serialise")
 }
 
 /// A provider as the filter needs it.
@@ -57,6 +150,9 @@ pub struct CompiledProvider {
     pub stream_usage: StreamUsage,
     /// Which table of the price book applies; `free` for local models.
     pub price_table: String,
+    /// The models that have a price, when those without one are to be refused; `None` refuses none.
+    #[serde(default)]
+    pub priced_models: Option<Vec<ModelPattern>>,
     pub stream_header_timeout_ms: u64,
     pub whole_header_timeout_ms: u64,
 }
@@ -111,4 +207,34 @@ pub struct CompiledKey {
     /// Routes scoped to this key, in the order they are tried.
     #[serde(default)]
     pub routes: Vec<CompiledRoute>,
+}
+
+/// Whether a key may be used at a moment, and if not, why; revoked before inactive before expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Valid,
+    Revoked,
+    Inactive,
+    Expired,
+}
+
+impl CompiledKey {
+    /// Returns whether the key may be used at `now`; the moment of expiry itself is too late.
+    pub fn standing(&self, now: Timestamp) -> Standing {
+        match self.state {
+            KeyState::Revoked => Standing::Revoked,
+            KeyState::Inactive => Standing::Inactive,
+            KeyState::Active if self.expires_at_ms.is_some_and(|end| end <= now) => {
+                Standing::Expired
+            }
+            KeyState::Active => Standing::Valid,
+        }
+    }
+
+    /// Whether the key may call `path`, which is outside the known surfaces.
+    pub fn may_call_opaque(&self, path: &str) -> bool {
+        self.opaque_paths
+            .iter()
+            .any(|pattern| pattern.matches(path))
+    }
 }

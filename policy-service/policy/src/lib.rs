@@ -8,11 +8,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod compiled;
 pub mod documents;
 pub mod ids;
 pub mod key;
 pub mod pattern;
+pub mod routing;
 pub mod secret;
 pub mod surface;
 pub mod units;

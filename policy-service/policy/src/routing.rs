@@ -1,0 +1,546 @@
+//! From a model that was asked for to the attempts that may serve it: the same code in the filter, which
+//! chooses, and in [`compile`](crate::compile), which makes a cluster for every choice.
+//!
+//! 1. A provider is pinned by the path (`/p/{name}/…`) or by the name (`openai/gpt-5`), unless an exact alias
+//!    is called that.
+//! 2. The first route whose alias covers the name decides: narrowest scope first (key, user, team, customer,
+//!    all), within a scope exact aliases before globs and longer globs before shorter. A pinned provider
+//!    leaves only the route's targets there, and skips routes that have none.
+//! 3. Without a route, every provider of the dialect that lists the model is a target; a plan holds two.
+//! 4. Targets that the key's rules do not allow are gone before anything is chosen.
+//! 5. Targets of one priority form a group. Its first is drawn by weight from the session's seed, the others
+//!    follow in listed order, beginning again from the top; weight 0 is never drawn while another is there.
+//! 6. A target is tried with at most [`MAX_KEYS_PER_TARGET`] of the provider's keys, the first drawn as above.
+//!    When the mesh's bound for attempts is short, every target gets one before any gets two.
+//!
+//! Without a key everything is allowed: unkeyed traffic arrives here only if the mesh observes it, and then any
+//! provider may serve it, along the routes for all.
+
+mod draw;
+
+use crate::access::{self, Denial};
+use crate::compiled::{CompiledKey, CompiledProvider, CompiledRoute, Mesh, Principal};
+use crate::documents::{Access, AuthStyle, Scope};
+use crate::ids::RouteId;
+use crate::pattern::ModelPattern;
+use crate::surface::Dialect;
+
+use draw::Draw;
+
+/// How many keys of one provider are tried for one target.
+pub const MAX_KEYS_PER_TARGET: usize = 3;
+
+/// How many targets a plan has when no route lists them.
+pub const MAX_UNROUTED_TARGETS: usize = 2;
+
+/// What a client asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ModelAsk<'a> {
+    pub dialect: Dialect,
+    /// The name in the request; empty when it names none (opaque paths), and then only keys without any
+    /// restriction on models may go on.
+    pub model: &'a str,
+    /// The provider named by the path or the host.
+    pub pinned_provider: Option<&'a str>,
+}
+
+/// Why a request has nowhere to go.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoute {
+    #[error("there is no provider `{provider}`")]
+    UnknownProvider { provider: String },
+    #[error("provider `{provider}` speaks the {} dialect, this request is in the {} dialect", speaks.name(), asked.name())]
+    OtherDialect {
+        provider: String,
+        speaks: Dialect,
+        asked: Dialect,
+    },
+    #[error("no provider serves model `{model}`")]
+    UnknownModel { model: String },
+    #[error("provider `{provider}` is not allowed for this key")]
+    ProviderNotAllowed { provider: String },
+    #[error("model `{model}` is not allowed for this key")]
+    ModelNotAllowed { provider: String, model: String },
+    #[error("this key may use none of the working keys of provider `{provider}`")]
+    NoProviderKey { provider: String },
+    #[error("model `{model}` has no price, and models without a price are refused")]
+    NoPrice { provider: String, model: String },
+}
+
+/// One attempt: where it goes, with which credential, for which model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptTarget {
+    /// Place in [`Mesh::providers`].
+    pub provider: usize,
+    /// Place in [`CompiledProvider::keys`]; `None` where the provider wants no credential.
+    pub key: Option<usize>,
+    /// The provider's name for the model.
+    pub model: String,
+}
+
+/// The attempts for one request, in order, and the cluster in which sub-cluster N serves attempt N.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Never empty.
+    pub attempts: Vec<AttemptTarget>,
+    pub cluster: String,
+    /// Attempts were dropped from the end because no cluster of the mesh has them all.
+    pub is_shortened: bool,
+}
+
+/// The targets left for one request, before the draw.
+#[derive(Clone, Debug)]
+pub struct Candidates<'m> {
+    mesh: &'m Mesh,
+    route: Option<RouteId>,
+    groups: Vec<Vec<Candidate>>,
+    max_targets: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Candidate {
+    provider: usize,
+    model: String,
+    weight: u32,
+    priority: u8,
+    /// Usable keys by their place; empty where the provider wants none.
+    keys: Vec<usize>,
+}
+
+/// Finds every target that may serve `asked` for `key`.
+///
+/// # Errors
+/// [`NoRoute`] when there is none, with the reason that came closest to success.
+pub fn candidates<'m>(
+    mesh: &'m Mesh,
+    key: Option<&CompiledKey>,
+    asked: &ModelAsk<'_>,
+) -> Result<Candidates<'m>, NoRoute> {
+    let choice = Choice::of(mesh, key, asked)?;
+    let access = key.map_or(&[][..], |key| key.access.as_slice());
+    let mut found = Vec::new();
+    let mut obstacle: Option<Obstacle> = None;
+    for wish in choice.wishes(mesh, key, asked.dialect) {
+        match wish.candidate(access) {
+            Ok(candidate) => found.push(candidate),
+            Err(other)
+                if obstacle
+                    .as_ref()
+                    .is_none_or(|known| known.rank < other.rank) =>
+            {
+                obstacle = Some(other);
+            }
+            Err(_) => {}
+        }
+    }
+    if found.is_empty() {
+        let unknown = || NoRoute::UnknownModel {
+            model: choice.model.to_owned(),
+        };
+        return Err(obstacle.map_or_else(unknown, |obstacle| obstacle.reason));
+    }
+    found.sort_by_key(|candidate| candidate.priority);
+    let groups = found.chunk_by(|one, next| one.priority == next.priority);
+    Ok(Candidates {
+        mesh,
+        route: choice.route.map(|route| route.id),
+        groups: groups.map(<[_]>::to_vec).collect(),
+        max_targets: if choice.route.is_some() {
+            usize::MAX
+        } else {
+            MAX_UNROUTED_TARGETS
+        },
+    })
+}
+
+impl Candidates<'_> {
+    /// Returns the route that decided; `None` without one.
+    pub const fn route(&self) -> Option<RouteId> {
+        self.route
+    }
+
+    /// Draws the attempts. The same seed draws the same ones for as long as they are allowed, whatever else
+    /// changes: give each session its own.
+    pub fn order(&self, seed: u64) -> Plan {
+        let mut targets = Vec::new();
+        for group in &self.groups {
+            let first = Draw::new(seed).first(group.iter().map(|candidate| {
+                let provider = self
+                    .provider(candidate)
+                    .map_or("", |provider| &provider.name);
+                (
+                    draw::identity(&[provider.as_bytes(), candidate.model.as_bytes()]),
+                    candidate.weight,
+                )
+            }));
+            targets.extend(from(group, first));
+        }
+        targets.truncate(self.max_targets);
+        let wanted = targets
+            .iter()
+            .map(|target| target.keys.len().max(1))
+            .collect::<Vec<_>>();
+        let mut attempts = Vec::new();
+        let mut names = Vec::new();
+        for (target, count) in targets.iter().zip(allot(&wanted, self.mesh.max_attempts)) {
+            let Some(provider) = self.provider(target) else {
+                continue;
+            };
+            let keys = self.keys(seed, provider, target);
+            for key in keys.into_iter().take(count) {
+                attempts.push(AttemptTarget {
+                    provider: target.provider,
+                    key,
+                    model: target.model.clone(),
+                });
+                names.push(provider.name.as_str());
+            }
+        }
+        let (cluster, length) = self.longest_cluster(&names);
+        let is_shortened = length < attempts.len();
+        attempts.truncate(length);
+        Plan {
+            attempts,
+            cluster,
+            is_shortened,
+        }
+    }
+
+    fn provider(&self, candidate: &Candidate) -> Option<&CompiledProvider> {
+        self.mesh.providers.get(candidate.provider)
+    }
+
+    fn keys(
+        &self,
+        seed: u64,
+        provider: &CompiledProvider,
+        target: &Candidate,
+    ) -> Vec<Option<usize>> {
+        if target.keys.is_empty() {
+            return vec![None];
+        }
+        let first = Draw::new(seed).first(target.keys.iter().map(|at| {
+            let key = provider.keys.get(*at);
+            let id = key.map(|key| key.id.into_bytes()).unwrap_or_default();
+            (draw::identity(&[&id]), key.map_or(0, |key| key.weight))
+        }));
+        from(&target.keys, first).map(|at| Some(*at)).collect()
+    }
+
+    /// Returns the cluster for as many of the first attempts as there is one for.
+    fn longest_cluster(&self, names: &[&str]) -> (String, usize) {
+        let prefixes = (1..=names.len())
+            .rev()
+            .filter_map(|length| Some((names.get(..length)?, length)));
+        for (prefix, length) in prefixes {
+            let cluster = plan_cluster(prefix);
+            let exists = is_one_provider(prefix)
+                || self
+                    .mesh
+                    .plans
+                    .binary_search_by(|plan| plan.as_str().cmp(&cluster))
+                    .is_ok();
+            if exists {
+                return (cluster, length);
+            }
+        }
+        (String::new(), 0)
+    }
+}
+
+/// Returns the name of the cluster in which sub-cluster N leads to the Nth of `providers`.
+///
+/// ```
+/// assert_eq!(policy::routing::plan_cluster(&["openai", "openai"]), "provider/openai");
+/// assert_eq!(policy::routing::plan_cluster(&["openai", "openai", "groq"]), "plan/openai,openai,groq");
+/// ```
+pub fn plan_cluster(providers: &[&str]) -> String {
+    match providers.first() {
+        Some(only) if is_one_provider(providers) => format!("provider/{only}"),
+        _ => format!("plan/{}", providers.join(",")),
+    }
+}
+
+fn is_one_provider(providers: &[&str]) -> bool {
+    providers
+        .iter()
+        .zip(providers.iter().skip(1))
+        .all(|(one, next)| one == next)
+}
+
+/// Returns the model names to show to the holder of `key`: every one of them would be served if asked for.
+pub fn models_for(mesh: &Mesh, key: Option<&CompiledKey>, dialect: Dialect) -> Vec<String> {
+    models(mesh, key, dialect, None)
+}
+
+/// [`models_for`] when the request names a provider.
+///
+/// # Errors
+/// [`NoRoute`] when the provider is unknown, speaks another dialect, or no rule of the key allows anything there.
+pub fn models_at(
+    mesh: &Mesh,
+    key: Option<&CompiledKey>,
+    dialect: Dialect,
+    provider: &str,
+) -> Result<Vec<String>, NoRoute> {
+    pinned(mesh, dialect, provider)?;
+    let access = key.map_or(&[][..], |key| key.access.as_slice());
+    if let Err(Denial::Provider) = access::check(access, provider, "*") {
+        return Err(NoRoute::ProviderNotAllowed {
+            provider: provider.to_owned(),
+        });
+    }
+    Ok(models(mesh, key, dialect, Some(provider)))
+}
+
+fn models(
+    mesh: &Mesh,
+    key: Option<&CompiledKey>,
+    dialect: Dialect,
+    pinned: Option<&str>,
+) -> Vec<String> {
+    let of_dialect = mesh
+        .providers
+        .iter()
+        .filter(|provider| provider.dialect == dialect);
+    let here = of_dialect.filter(|provider| pinned.is_none_or(|name| provider.name == name));
+    let listed = here.flat_map(|provider| provider.listed_models.iter().map(String::as_str));
+    let exact = routes(mesh, key, dialect).filter(|route| route.alias.is_exact());
+    let aliases = exact.map(|route| route.alias.as_str());
+    let mut names = listed.chain(aliases).collect::<Vec<_>>();
+    names.sort_unstable();
+    names.dedup();
+    names.retain(|model| {
+        let asked = ModelAsk {
+            dialect,
+            model,
+            pinned_provider: pinned,
+        };
+        candidates(mesh, key, &asked).is_ok()
+    });
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// Returns the routes that apply to `key`, in the order they are tried.
+fn routes<'a>(
+    mesh: &'a Mesh,
+    key: Option<&'a CompiledKey>,
+    dialect: Dialect,
+) -> impl Iterator<Item = &'a CompiledRoute> {
+    let own = key.map_or(&[][..], |key| key.routes.as_slice());
+    own.iter().chain(&mesh.routes).filter(move |route| {
+        route.dialect == dialect && covers(route.scope, key.map(|key| &key.principal))
+    })
+}
+
+pub(crate) fn covers(scope: Scope, principal: Option<&Principal>) -> bool {
+    let Some(principal) = principal else {
+        return scope == Scope::Global;
+    };
+    match scope {
+        Scope::Global => true,
+        Scope::Customer(customer) => principal.customer == Some(customer),
+        Scope::Team(team) => principal.team == Some(team),
+        Scope::User(user) => principal.user == Some(user),
+        Scope::Key(key) => principal.key == Some(key),
+    }
+}
+
+fn pinned(mesh: &Mesh, dialect: Dialect, name: &str) -> Result<usize, NoRoute> {
+    let provider = || name.to_owned();
+    match mesh.provider(name) {
+        Some((at, found)) if found.dialect == dialect => Ok(at),
+        Some((_, found)) => Err(NoRoute::OtherDialect {
+            provider: provider(),
+            speaks: found.dialect,
+            asked: dialect,
+        }),
+        None => Err(NoRoute::UnknownProvider {
+            provider: provider(),
+        }),
+    }
+}
+
+/// Rules 1 and 2: what decides, before any target is looked at.
+struct Choice<'a> {
+    /// What was asked for, without the provider's name in front.
+    model: &'a str,
+    pinned: Option<usize>,
+    route: Option<&'a CompiledRoute>,
+}
+
+impl<'a> Choice<'a> {
+    fn of(
+        mesh: &'a Mesh,
+        key: Option<&'a CompiledKey>,
+        asked: &ModelAsk<'a>,
+    ) -> Result<Self, NoRoute> {
+        let covering = |model: &'a str| {
+            routes(mesh, key, asked.dialect)
+                .filter(move |route| !model.is_empty() && route.alias.matches(model))
+        };
+        let at_provider = |model: &'a str, name: &str| {
+            covering(model).find(|route| route.targets.iter().any(|target| target.provider == name))
+        };
+        if let Some(name) = asked.pinned_provider {
+            let pinned = Some(pinned(mesh, asked.dialect, name)?);
+            let route = at_provider(asked.model, name);
+            return Ok(Self {
+                model: asked.model,
+                pinned,
+                route,
+            });
+        }
+        let route = covering(asked.model).next();
+        if !route.is_some_and(|route| route.alias.is_exact())
+            && let Some((name, model)) = asked.model.split_once('/')
+            && let Ok(at) = pinned(mesh, asked.dialect, name)
+        {
+            return Ok(Self {
+                model,
+                pinned: Some(at),
+                route: at_provider(model, name),
+            });
+        }
+        Ok(Self {
+            model: asked.model,
+            pinned: None,
+            route,
+        })
+    }
+
+    /// Rules 2 and 3: the targets there would be if everything were allowed, in listed order.
+    fn wishes(
+        &self,
+        mesh: &'a Mesh,
+        key: Option<&'a CompiledKey>,
+        dialect: Dialect,
+    ) -> Vec<Wish<'a>> {
+        let is_here = |at: usize| self.pinned.is_none_or(|pinned| pinned == at);
+        let Some(route) = self.route else {
+            let serving = mesh.providers.iter().enumerate().filter(|(at, provider)| {
+                let serves = || {
+                    provider
+                        .models
+                        .iter()
+                        .any(|pattern| pattern.matches(self.model))
+                };
+                is_here(*at) && provider.dialect == dialect && (self.model.is_empty() || serves())
+            });
+            let wish = |(at, provider): (usize, &'a CompiledProvider)| {
+                let weight = own_weight(key, &provider.name, self.model);
+                Wish {
+                    at,
+                    provider,
+                    model: self.model,
+                    weight,
+                    priority: 0,
+                }
+            };
+            return serving.map(wish).collect();
+        };
+        let targets = route.targets.iter().filter_map(|target| {
+            let (at, provider) = mesh.provider(&target.provider)?;
+            let model = target.model.as_deref().unwrap_or(self.model);
+            Some(Wish {
+                at,
+                provider,
+                model,
+                weight: target.weight,
+                priority: target.priority,
+            })
+        });
+        targets.filter(|wish| is_here(wish.at)).collect()
+    }
+}
+
+/// The weight that the key's own rule gives to the provider; 1 where there is no rule.
+fn own_weight(key: Option<&CompiledKey>, provider: &str, model: &str) -> u32 {
+    let own: Option<&Access> = key.and_then(|key| key.access.first());
+    let entries = own.and_then(|rule| access::ModelAt::new(provider, model).allowed_by(rule).ok());
+    entries
+        .and_then(|entries| entries.first().map(|entry| entry.weight))
+        .unwrap_or(1)
+}
+
+struct Wish<'a> {
+    at: usize,
+    provider: &'a CompiledProvider,
+    model: &'a str,
+    weight: u32,
+    priority: u8,
+}
+
+/// Why one wish is none; ranked by how close it came.
+struct Obstacle {
+    rank: u8,
+    reason: NoRoute,
+}
+
+impl Wish<'_> {
+    /// Rule 4.
+    fn candidate(&self, access: &[Access]) -> Result<Candidate, Obstacle> {
+        let keys = if self.provider.auth == AuthStyle::None {
+            access::check(access, &self.provider.name, self.model).map(|()| Vec::new())
+        } else {
+            access::provider_keys(access, self.provider, self.model)
+        };
+        let keys = keys.map_err(|denial| self.obstacle(denial))?;
+        let is_priced = |patterns: &Vec<ModelPattern>| {
+            patterns.iter().any(|pattern| pattern.matches(self.model))
+        };
+        if !self.provider.priced_models.as_ref().is_none_or(is_priced) {
+            let (provider, model) = (self.provider.name.clone(), self.model.to_owned());
+            return Err(Obstacle {
+                rank: 3,
+                reason: NoRoute::NoPrice { provider, model },
+            });
+        }
+        Ok(Candidate {
+            provider: self.at,
+            model: self.model.to_owned(),
+            weight: self.weight,
+            priority: self.priority,
+            keys,
+        })
+    }
+
+    fn obstacle(&self, denial: Denial) -> Obstacle {
+        let provider = self.provider.name.clone();
+        let model = self.model.to_owned();
+        match denial {
+            Denial::Provider => Obstacle {
+                rank: 0,
+                reason: NoRoute::ProviderNotAllowed { provider },
+            },
+            Denial::Model => Obstacle {
+                rank: 1,
+                reason: NoRoute::ModelNotAllowed { provider, model },
+            },
+            Denial::ProviderKey => Obstacle {
+                rank: 2,
+                reason: NoRoute::NoProviderKey { provider },
+            },
+        }
+    }
+}
+
+/// Returns all of `items`, beginning with number `first`.
+pub(crate) fn from<T>(items: &[T], first: usize) -> impl Iterator<Item = &T> {
+    items.iter().cycle().skip(first).take(items.len())
+}
+
+/// Shares `max_attempts` among targets that could use `wanted` attempts each: one for each before two for any.
+pub(crate) fn allot(wanted: &[usize], max_attempts: u8) -> Vec<usize> {
+    let mut given = vec![0_usize; wanted.len()];
+    let mut left = usize::from(max_attempts.max(1));
+    for round in 0..MAX_KEYS_PER_TARGET {
+        for (given, wanted) in given.iter_mut().zip(wanted) {
+            if left > 0 && *wanted > round {
+                *given = given.saturating_add(1);
+                left = left.saturating_sub(1);
+            }
+        }
+    }
+    given
+}
