@@ -1,0 +1,703 @@
+//! An incremental walk over JSON text: no document tree, no copy of what nobody asked for.
+//!
+//! A caller describes the places it wants to hear of as a static tree of [`Shape`]s and receives what
+//! stands there through a [`Visitor`]; everything else is checked and skipped at scanning speed.
+//! The grammar is RFC 8259, "JSON Grammar", without exceptions, and stricter in three points: text must
+//! be UTF-8 without a byte order mark, containers nest at most [`MAX_DEPTH`] deep, and where a shape says
+//! [`Keys::Judged`] its own keys may stand once, unescaped and in their exact spelling.
+//!
+//! A `\u` escape that names half of a surrogate pair is grammatical; it reaches a visitor as U+FFFD.
+//!
+//! ```
+//! use dialects::json::{Scalar, Shape, Span, Visitor, Walker, Want};
+//!
+//! static MODEL: Shape<()> = Shape::scalar((), Want::Capture);
+//! static ROOT: Shape<()> = Shape::object((), &[("model", &MODEL)]);
+//!
+//! #[derive(Default)]
+//! struct Model(String, Option<Span>);
+//! impl Visitor for Model {
+//!     type Tag = ();
+//!     fn scalar(&mut self, (): (), value: Scalar<'_>, span: Span) {
+//!         if let Scalar::Text { value, .. } = value {
+//!             (self.0, self.1) = (value.to_owned(), Some(span));
+//!         }
+//!     }
+//! }
+//!
+//! let mut walker = Walker::new(&ROOT);
+//! let mut model = Model::default();
+//! walker.push(br#"{"messages":[{"model":1}],"mod"#, &mut model)?;
+//! walker.push(br#"el":"gpt-5"}"#, &mut model)?;
+//! walker.finish(&mut model)?;
+//! assert_eq!((model.0.as_str(), model.1), ("gpt-5", Some(Span { start: 34, end: 41 })));
+//! # Ok::<(), dialects::json::JsonError>(())
+//! ```
+
+mod number;
+mod scan;
+mod text;
+
+use self::number::Number;
+use self::text::Text;
+
+/// Containers that may stand inside each other.
+pub const MAX_DEPTH: usize = 128;
+
+/// Decoded bytes of a scalar or key that a walker keeps; the rest is checked and dropped.
+pub const CAPTURE_BYTES: usize = 4096;
+
+/// What is wanted of the value at one place of a document.
+///
+/// Shapes are `static` and may refer to themselves, for content that nests in content.
+#[derive(Debug)]
+pub struct Shape<T: 'static> {
+    tag: T,
+    want: Want,
+    members: &'static [(&'static str, &'static Shape<T>)],
+    keys: Keys,
+    items: Option<&'static Shape<T>>,
+}
+
+/// What a walker does with a string that stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Reports that a string stood there, without its text.
+    Presence,
+    /// Hands over the decoded text, at most [`CAPTURE_BYTES`] of it.
+    Capture,
+    /// Hands over the decoded text in pieces as they come, without bound.
+    Pieces,
+}
+
+/// How an object's own keys are read where a shape names some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// A key counts when its decoded text is equal; the last of several wins, as in most parsers.
+    Found,
+    /// A named key that is repeated, escaped or spelt in another case is an error: two parsers may
+    /// disagree about what it means.
+    Judged,
+}
+
+impl<T: 'static> Shape<T> {
+    /// Describes a place where a scalar is wanted.
+    pub const fn scalar(tag: T, want: Want) -> Self {
+        Self {
+            tag,
+            want,
+            members: &[],
+            keys: Keys::Found,
+            items: None,
+        }
+    }
+
+    /// Describes an object and the members of it that are wanted.
+    pub const fn object(tag: T, members: &'static [(&'static str, &'static Self)]) -> Self {
+        Self {
+            tag,
+            want: Want::Presence,
+            members,
+            keys: Keys::Found,
+            items: None,
+        }
+    }
+
+    /// Describes an array and what is wanted of each item.
+    pub const fn array(tag: T, items: &'static Self) -> Self {
+        Self {
+            tag,
+            want: Want::Presence,
+            members: &[],
+            keys: Keys::Found,
+            items: Some(items),
+        }
+    }
+
+    /// Judges the keys of the object instead of only finding them; at most 64 members.
+    #[must_use]
+    pub const fn judged(mut self) -> Self {
+        self.keys = Keys::Judged;
+        self
+    }
+
+    /// Says what is wanted of a string, where a place may hold a container or a string.
+    #[must_use]
+    pub const fn or_text(mut self, want: Want) -> Self {
+        self.want = want;
+        self
+    }
+
+    /// Says what is wanted of each item, where a place may hold an object or an array.
+    #[must_use]
+    pub const fn or_items(mut self, items: &'static Self) -> Self {
+        self.items = Some(items);
+        self
+    }
+}
+
+/// Where something stands in the whole document, in bytes: `start..end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u64,
+    /// Offset after the last byte.
+    pub end: u64,
+}
+
+/// Object or array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+}
+
+/// A value that holds no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, as written; empty if it is longer than 64 bytes.
+    Number(&'a str),
+    /// A string, decoded.
+    Text {
+        /// The text, or its first part.
+        value: &'a str,
+        /// Whether `value` is all of it.
+        whole: bool,
+    },
+}
+
+/// Receives what stands at the places that shapes describe.
+///
+/// Calls come in document order and do not depend on how the document was cut into chunks, except that
+/// the pieces of one [`Want::Pieces`] string may be cut differently.
+pub trait Visitor {
+    /// What a shape calls its place.
+    type Tag: Copy + PartialEq + 'static;
+
+    /// A container begins; `at` is the offset of its bracket.
+    fn begin(&mut self, tag: Self::Tag, container: Container, at: u64) {
+        let _: (Self::Tag, Container, u64) = (tag, container, at);
+    }
+
+    /// A container has ended.
+    fn end(&mut self, tag: Self::Tag, container: Container, span: Span) {
+        let _: (Self::Tag, Container, Span) = (tag, container, span);
+    }
+
+    /// A scalar has ended; the span of a string holds its quotes.
+    fn scalar(&mut self, tag: Self::Tag, value: Scalar<'_>, span: Span);
+
+    /// A decoded piece of a string came; [`scalar`](Self::scalar) follows when the string ends.
+    fn piece(&mut self, tag: Self::Tag, piece: &[u8]) {
+        let _: (Self::Tag, &[u8]) = (tag, piece);
+    }
+}
+
+/// Why a text is not JSON that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JsonError {
+    /// A byte that cannot stand there.
+    #[error("invalid JSON at byte {at}")]
+    Invalid {
+        /// Offset of the byte.
+        at: u64,
+    },
+    /// The text begins with a byte order mark.
+    #[error("the JSON text begins with a byte order mark")]
+    Bom,
+    /// The text is not UTF-8.
+    #[error("invalid UTF-8 at byte {at}")]
+    NotUtf8 {
+        /// Offset of the sequence that is malformed.
+        at: u64,
+    },
+    /// More than [`MAX_DEPTH`] containers stand inside each other.
+    #[error("the JSON text nests deeper than {MAX_DEPTH} levels at byte {at}")]
+    TooDeep {
+        /// Offset of the bracket that is one too many.
+        at: u64,
+    },
+    /// A judged key stands twice in one object.
+    #[error("field `{field}` is given twice")]
+    Duplicate {
+        /// The key.
+        field: &'static str,
+        /// Offset of the repeated key.
+        at: u64,
+    },
+    /// A judged key is written with escapes or in another case.
+    #[error("field `{field}` is written with escapes or in another case")]
+    Disguised {
+        /// The key that it stands for, or could be taken for.
+        field: &'static str,
+        /// Offset of the key.
+        at: u64,
+    },
+    /// The text ends before its value does.
+    #[error("the JSON text ends early, at byte {at}")]
+    Truncated {
+        /// Length of the text.
+        at: u64,
+    },
+}
+
+/// Reads a JSON text chunk by chunk; a chunk may end anywhere, inside a UTF-8 sequence too.
+///
+/// Holds at most [`CAPTURE_BYTES`] of text and one level record per container on the path of shapes.
+/// After an error it is spent: every further call returns that error again.
+#[derive(Debug)]
+pub struct Walker<T: 'static> {
+    root: &'static Shape<T>,
+    /// Offset of the current chunk.
+    at: u64,
+    state: State,
+    /// Containers open; at most [`MAX_DEPTH`].
+    depth: usize,
+    /// Bit n is set if container n is an object.
+    objects: u128,
+    /// The open containers that have a shape, outermost first; they are the first `path.len()` of `depth`.
+    path: Vec<Level<T>>,
+    /// The shape of the value that comes next or is being read.
+    next: Option<&'static Shape<T>>,
+    text: Text,
+    number: Number,
+    failed: Option<JsonError>,
+}
+
+#[derive(Debug)]
+struct Level<T: 'static> {
+    shape: &'static Shape<T>,
+    start: u64,
+    /// Bit n is set if member n was met.
+    seen: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the first byte.
+    Start,
+    /// After that many bytes of what may be a byte order mark.
+    Bom(usize),
+    Value,
+    ItemOrEnd,
+    KeyOrEnd,
+    Key,
+    Colon,
+    CommaOrEnd,
+    /// Inside a key.
+    InKey,
+    /// Inside a string value.
+    InText,
+    InNumber,
+    InLiteral(Literal, usize),
+    /// After the value.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Literal {
+    Null,
+    True,
+    False,
+}
+
+impl Literal {
+    const fn word(self) -> &'static [u8] {
+        match self {
+            Self::Null => b"null",
+            Self::True => b"true",
+            Self::False => b"false",
+        }
+    }
+
+    const fn value(self) -> Scalar<'static> {
+        match self {
+            Self::Null => Scalar::Null,
+            Self::True => Scalar::Bool(true),
+            Self::False => Scalar::Bool(false),
+        }
+    }
+}
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+impl<T: Copy + PartialEq + 'static> Walker<T> {
+    /// Starts before the first byte of a text of this shape.
+    pub fn new(root: &'static Shape<T>) -> Self {
+        Self {
+            root,
+            at: 0,
+            state: State::Start,
+            depth: 0,
+            objects: 0,
+            path: Vec::with_capacity(8),
+            next: Some(root),
+            text: Text::default(),
+            number: Number::default(),
+            failed: None,
+        }
+    }
+
+    /// Starts again before the first byte of another text of the same shape, keeping the buffers.
+    pub fn reset(&mut self) {
+        self.at = 0;
+        self.state = State::Start;
+        self.depth = 0;
+        self.objects = 0;
+        self.path.clear();
+        self.next = Some(self.root);
+        self.failed = None;
+    }
+
+    /// Returns how many bytes were read.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// Reads a chunk.
+    ///
+    /// # Errors
+    /// The first [`JsonError`] of the text, as soon as the byte that proves it was read.
+    pub fn push<V: Visitor<Tag = T>>(
+        &mut self,
+        chunk: &[u8],
+        visitor: &mut V,
+    ) -> Result<(), JsonError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let mut read = 0;
+        while read < chunk.len() {
+            read = match self.step(chunk, read, visitor) {
+                Ok(next) => next,
+                Err(error) => {
+                    self.failed = Some(error);
+                    return Err(error);
+                }
+            };
+        }
+        self.at = self.offset(chunk.len());
+        Ok(())
+    }
+
+    /// Says that no more bytes come.
+    ///
+    /// # Errors
+    /// [`JsonError::Truncated`] if the text is not one whole value, or the error met before.
+    pub fn finish<V: Visitor<Tag = T>>(&mut self, visitor: &mut V) -> Result<(), JsonError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        if self.state == State::InNumber && self.depth == 0 && self.number.may_end() {
+            self.end_number(self.at, visitor);
+        }
+        if self.state == State::Done {
+            return Ok(());
+        }
+        let error = JsonError::Truncated { at: self.at };
+        self.failed = Some(error);
+        Err(error)
+    }
+
+    /// Returns the offset in the document of byte `index` of the current chunk.
+    fn offset(&self, index: usize) -> u64 {
+        self.at
+            .saturating_add(u64::try_from(index).unwrap_or(u64::MAX))
+    }
+
+    /// Reads on at `chunk[i]` and returns where to read next: further on, or there again in another state.
+    fn step<V: Visitor<Tag = T>>(
+        &mut self,
+        chunk: &[u8],
+        i: usize,
+        visitor: &mut V,
+    ) -> Result<usize, JsonError> {
+        let Some(&byte) = chunk.get(i) else {
+            return Ok(i);
+        };
+        match self.state {
+            State::InText | State::InKey => return self.read_text(chunk, i, visitor),
+            State::InNumber => return Ok(self.read_number(chunk, i, visitor)?),
+            State::InLiteral(literal, matched) => {
+                return self.read_literal(literal, matched, byte, i, visitor);
+            }
+            State::Start if byte == 0xEF => {
+                self.state = State::Bom(1);
+                return Ok(i + 1);
+            }
+            State::Bom(matched) => return self.read_bom(matched, byte, i),
+            State::Start
+            | State::Value
+            | State::ItemOrEnd
+            | State::KeyOrEnd
+            | State::Key
+            | State::Colon
+            | State::CommaOrEnd
+            | State::Done => {}
+        }
+        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            return Ok(i + 1);
+        }
+        match (self.state, byte) {
+            (State::Start | State::Value | State::ItemOrEnd, b'"') => {
+                self.begin_text(State::InText, chunk, i, visitor)
+            }
+            (State::KeyOrEnd | State::Key, b'"') => {
+                self.begin_text(State::InKey, chunk, i, visitor)
+            }
+            (State::Start | State::Value | State::ItemOrEnd, b'{') => {
+                self.open(Container::Object, i, visitor)
+            }
+            (State::Start | State::Value | State::ItemOrEnd, b'[') => {
+                self.open(Container::Array, i, visitor)
+            }
+            (State::ItemOrEnd, b']') => Ok(self.close(i, visitor)),
+            (State::KeyOrEnd, b'}') => Ok(self.close(i, visitor)),
+            (State::CommaOrEnd, b']') if !self.in_object() => Ok(self.close(i, visitor)),
+            (State::CommaOrEnd, b'}') if self.in_object() => Ok(self.close(i, visitor)),
+            (State::CommaOrEnd, b',') => {
+                self.state = if self.in_object() {
+                    State::Key
+                } else {
+                    State::Value
+                };
+                Ok(i + 1)
+            }
+            (State::Colon, b':') => {
+                self.state = State::Value;
+                Ok(i + 1)
+            }
+            (State::Start | State::Value | State::ItemOrEnd, _) => self.begin_bare(byte, i),
+            _ => Err(JsonError::Invalid { at: self.offset(i) }),
+        }
+    }
+
+    /// Tells a byte order mark from other bytes that cannot begin a text.
+    fn read_bom(&mut self, matched: usize, byte: u8, i: usize) -> Result<usize, JsonError> {
+        if BOM.get(matched) != Some(&byte) {
+            return Err(JsonError::Invalid { at: 0 });
+        }
+        if matched + 1 == BOM.len() {
+            return Err(JsonError::Bom);
+        }
+        self.state = State::Bom(matched + 1);
+        Ok(i + 1)
+    }
+
+    /// Begins a number or literal.
+    fn begin_bare(&mut self, byte: u8, i: usize) -> Result<usize, JsonError> {
+        let at = self.offset(i);
+        if self.number.begin(byte, at, self.next.is_some()) {
+            self.state = State::InNumber;
+            return Ok(i + 1);
+        }
+        let literal = match byte {
+            b'n' => Literal::Null,
+            b't' => Literal::True,
+            b'f' => Literal::False,
+            _ => return Err(JsonError::Invalid { at }),
+        };
+        self.state = State::InLiteral(literal, 1);
+        Ok(i + 1)
+    }
+
+    fn read_literal<V: Visitor<Tag = T>>(
+        &mut self,
+        literal: Literal,
+        matched: usize,
+        byte: u8,
+        i: usize,
+        visitor: &mut V,
+    ) -> Result<usize, JsonError> {
+        let word = literal.word();
+        if word.get(matched) != Some(&byte) {
+            return Err(JsonError::Invalid { at: self.offset(i) });
+        }
+        if matched + 1 < word.len() {
+            self.state = State::InLiteral(literal, matched + 1);
+            return Ok(i + 1);
+        }
+        let end = self.offset(i + 1);
+        if let Some(shape) = self.next {
+            let length = u64::try_from(word.len()).unwrap_or_default();
+            visitor.scalar(
+                shape.tag,
+                literal.value(),
+                Span {
+                    start: end.saturating_sub(length),
+                    end,
+                },
+            );
+        }
+        self.value_ended();
+        Ok(i + 1)
+    }
+
+    /// Reads digits up to the end of the number, which is the byte after it.
+    fn read_number<V: Visitor<Tag = T>>(
+        &mut self,
+        chunk: &[u8],
+        i: usize,
+        visitor: &mut V,
+    ) -> Result<usize, JsonError> {
+        let read = i + self.number.read(chunk.get(i..).unwrap_or_default());
+        if read < chunk.len() {
+            let end = self.offset(read);
+            if !self.number.may_end() {
+                return Err(JsonError::Invalid { at: end });
+            }
+            self.end_number(end, visitor);
+        }
+        Ok(read)
+    }
+
+    fn end_number<V: Visitor<Tag = T>>(&mut self, end: u64, visitor: &mut V) {
+        if let Some(shape) = self.next {
+            let span = Span {
+                start: self.number.start(),
+                end,
+            };
+            visitor.scalar(shape.tag, Scalar::Number(self.number.written()), span);
+        }
+        self.value_ended();
+    }
+
+    fn in_object(&self) -> bool {
+        self.objects >> (self.depth.saturating_sub(1)) & 1 == 1
+    }
+
+    /// Whether the innermost container has a shape.
+    fn on_path(&self) -> bool {
+        self.path.len() == self.depth
+    }
+
+    fn open<V: Visitor<Tag = T>>(
+        &mut self,
+        container: Container,
+        i: usize,
+        visitor: &mut V,
+    ) -> Result<usize, JsonError> {
+        let at = self.offset(i);
+        if self.depth == MAX_DEPTH {
+            return Err(JsonError::TooDeep { at });
+        }
+        let mut items = None;
+        if let Some(shape) = self.next {
+            visitor.begin(shape.tag, container, at);
+            self.path.push(Level {
+                shape,
+                start: at,
+                seen: 0,
+            });
+            items = shape.items;
+        }
+        let bit = 1u128 << self.depth;
+        self.depth += 1;
+        (self.state, self.next) = match container {
+            Container::Object => {
+                self.objects |= bit;
+                (State::KeyOrEnd, None)
+            }
+            Container::Array => {
+                self.objects &= !bit;
+                (State::ItemOrEnd, items)
+            }
+        };
+        Ok(i + 1)
+    }
+
+    /// Closes the innermost container; the caller has checked the bracket.
+    fn close<V: Visitor<Tag = T>>(&mut self, i: usize, visitor: &mut V) -> usize {
+        let container = if self.in_object() {
+            Container::Object
+        } else {
+            Container::Array
+        };
+        if self.on_path()
+            && let Some(level) = self.path.pop()
+        {
+            visitor.end(
+                level.shape.tag,
+                container,
+                Span {
+                    start: level.start,
+                    end: self.offset(i + 1),
+                },
+            );
+        }
+        self.depth = self.depth.saturating_sub(1);
+        self.value_ended();
+        i + 1
+    }
+
+    /// Moves on after a value: to a comma, or to the end of the text.
+    fn value_ended(&mut self) {
+        if self.depth == 0 {
+            self.state = State::Done;
+            return;
+        }
+        self.state = State::CommaOrEnd;
+        let level = if self.on_path() && !self.in_object() {
+            self.path.last()
+        } else {
+            None
+        };
+        self.next = level.and_then(|level| level.shape.items);
+    }
+
+    /// Chooses the shape of the member whose key was read.
+    fn key_ended(&mut self, key: &[u8], escaped: bool, at: u64) -> Result<(), JsonError> {
+        self.next = None;
+        self.state = State::Colon;
+        if self.path.len() != self.depth {
+            return Ok(());
+        }
+        let Some(level) = self.path.last_mut() else {
+            return Ok(());
+        };
+        let shape = level.shape;
+        let judged = shape.keys == Keys::Judged;
+        if let Some((field, member)) = shape
+            .members
+            .iter()
+            .find(|(name, _)| name.as_bytes() == key)
+        {
+            if judged {
+                if escaped {
+                    return Err(JsonError::Disguised { field, at });
+                }
+                // Two spellings of one field (Gemini takes `maxOutputTokens` and `max_output_tokens`) share a bit.
+                let index = shape
+                    .members
+                    .iter()
+                    .position(|(_, other)| other.tag == member.tag)
+                    .unwrap_or_default();
+                let bit = 1u64 << (index & 63);
+                if level.seen & bit != 0 {
+                    return Err(JsonError::Duplicate { field, at });
+                }
+                level.seen |= bit;
+            }
+            self.next = Some(member);
+            return Ok(());
+        }
+        if judged
+            && let Some((field, _)) = shape
+                .members
+                .iter()
+                .find(|(name, _)| scan::could_be_taken_for(key, name))
+        {
+            return Err(JsonError::Disguised { field, at });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
