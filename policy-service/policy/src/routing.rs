@@ -62,7 +62,7 @@ pub enum NoRoute {
     #[error("model `{model}` is not allowed for this key")]
     ModelNotAllowed { provider: String, model: String },
     #[error("this key may use none of the working keys of provider `{provider}`")]
-    NoProviderKey { provider: String },
+    NoUsableProviderKey { provider: String },
     #[error("model `{model}` has no price, and models without a price are refused")]
     NoPrice { provider: String, model: String },
 }
@@ -80,12 +80,12 @@ pub struct AttemptTarget {
 
 /// The attempts for one request, in order, and the cluster in which sub-cluster N serves attempt N.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// Never empty.
-    pub attempts: Vec<AttemptTarget>,
+pub struct Order {
+    /// One for each attempt; never empty.
+    pub targets: Vec<AttemptTarget>,
     pub cluster: String,
     /// Attempts were dropped from the end because no cluster of the mesh has them all.
-    pub is_shortened: bool,
+    pub degraded: bool,
 }
 
 /// The targets left for one request, before the draw.
@@ -161,7 +161,7 @@ impl Candidates<'_> {
 
     /// Draws the attempts. The same seed draws the same ones for as long as they are allowed, whatever else
     /// changes: give each session its own.
-    pub fn order(&self, seed: u64) -> Plan {
+    pub fn order(&self, seed: u64) -> Order {
         let mut targets = Vec::new();
         for group in &self.groups {
             let first = Draw::new(seed).first(group.iter().map(|candidate| {
@@ -197,12 +197,12 @@ impl Candidates<'_> {
             }
         }
         let (cluster, length) = self.longest_cluster(&names);
-        let is_shortened = length < attempts.len();
+        let degraded = length < attempts.len();
         attempts.truncate(length);
-        Plan {
-            attempts,
+        Order {
+            targets: attempts,
             cluster,
-            is_shortened,
+            degraded,
         }
     }
 
@@ -246,6 +246,79 @@ impl Candidates<'_> {
         }
         (String::new(), 0)
     }
+}
+
+/// Returns the one target of a request that travels with the client's own login at the provider (design rule 9):
+/// no route, no credential of ours, no second attempt; the key's rules about provider and model hold.
+///
+/// Without a pinned provider it is the one that stands for the dialect's official host.
+///
+/// # Errors
+/// [`NoRoute`] when there is no such provider or the key's rules do not allow it.
+pub fn own_login(mesh: &Mesh, key: &CompiledKey, asked: &ModelAsk<'_>) -> Result<Order, NoRoute> {
+    let (at, provider) = match asked.pinned_provider {
+        Some(name) => pinned(mesh, asked.dialect, name)?,
+        None => official(mesh, asked.dialect)?,
+    };
+    let wish = Wish {
+        at,
+        provider,
+        model: asked.model,
+        weight: 1,
+        priority: 0,
+    };
+    access::check(&key.access, &provider.name, asked.model)
+        .map_err(|denial| wish.obstacle(denial).reason)?;
+    let target = AttemptTarget {
+        provider: at,
+        key: None,
+        model: asked.model.to_owned(),
+    };
+    Ok(Order {
+        targets: vec![target],
+        cluster: plan_cluster(&[&provider.name]),
+        degraded: false,
+    })
+}
+
+fn official(mesh: &Mesh, dialect: Dialect) -> Result<(usize, &CompiledProvider), NoRoute> {
+    let host = match dialect {
+        Dialect::Anthropic => "api.anthropic.com",
+        Dialect::Openai => "api.openai.com",
+        Dialect::Gemini => "generativelanguage.googleapis.com",
+    };
+    let stands_for = |provider: &CompiledProvider| {
+        provider.dialect == dialect
+            && (provider.base_url.host == host || provider.hosts.iter().any(|name| name == host))
+    };
+    let mut providers = mesh.providers.iter().enumerate();
+    providers
+        .find(|(_, provider)| stands_for(provider))
+        .ok_or_else(|| NoRoute::UnknownProvider {
+            provider: host.to_owned(),
+        })
+}
+
+/// Returns the attempts for a path outside the known surfaces: at the pinned provider, or at the only one of the
+/// dialect that `key` may use without any restriction on models. `None` when there are several.
+///
+/// # Errors
+/// [`NoRoute`] when there is none.
+pub fn for_path(
+    mesh: &Mesh,
+    key: Option<&CompiledKey>,
+    dialect: Dialect,
+    pinned_provider: Option<&str>,
+    seed: u64,
+) -> Result<Option<Order>, NoRoute> {
+    let asked = ModelAsk {
+        dialect,
+        model: "",
+        pinned_provider,
+    };
+    let candidates = candidates(mesh, key, &asked)?;
+    let is_certain = candidates.groups.iter().map(Vec::len).sum::<usize>() == 1;
+    Ok(is_certain.then(|| candidates.order(seed)))
 }
 
 /// Returns the name of the cluster in which sub-cluster N leads to the Nth of `providers`.
@@ -346,15 +419,19 @@ pub(crate) fn covers(scope: Scope, principal: Option<&Principal>) -> bool {
     }
 }
 
-fn pinned(mesh: &Mesh, dialect: Dialect, name: &str) -> Result<usize, NoRoute> {
+fn pinned<'m>(
+    mesh: &'m Mesh,
+    dialect: Dialect,
+    name: &str,
+) -> Result<(usize, &'m CompiledProvider), NoRoute> {
     let provider = || name.to_owned();
     match mesh.provider(name) {
-        Some((at, found)) if found.dialect == dialect => Ok(at),
-        Some((_, found)) => Err(NoRoute::OtherDialect {
+        Some((_, found)) if found.dialect != dialect => Err(NoRoute::OtherDialect {
             provider: provider(),
             speaks: found.dialect,
             asked: dialect,
         }),
+        Some(found) => Ok(found),
         None => Err(NoRoute::UnknownProvider {
             provider: provider(),
         }),
@@ -383,7 +460,7 @@ impl<'a> Choice<'a> {
             covering(model).find(|route| route.targets.iter().any(|target| target.provider == name))
         };
         if let Some(name) = asked.pinned_provider {
-            let pinned = Some(pinned(mesh, asked.dialect, name)?);
+            let pinned = Some(pinned(mesh, asked.dialect, name)?.0);
             let route = at_provider(asked.model, name);
             return Ok(Self {
                 model: asked.model,
@@ -394,7 +471,7 @@ impl<'a> Choice<'a> {
         let route = covering(asked.model).next();
         if !route.is_some_and(|route| route.alias.is_exact())
             && let Some((name, model)) = asked.model.split_once('/')
-            && let Ok(at) = pinned(mesh, asked.dialect, name)
+            && let Ok((at, _)) = pinned(mesh, asked.dialect, name)
         {
             return Ok(Self {
                 model,
@@ -519,7 +596,7 @@ impl Wish<'_> {
             },
             Denial::ProviderKey => Obstacle {
                 rank: 2,
-                reason: NoRoute::NoProviderKey { provider },
+                reason: NoRoute::NoUsableProviderKey { provider },
             },
         }
     }
