@@ -3,6 +3,8 @@
 //! These are checked values. How they are written in a file or an API body, and every complaint about that,
 //! is the business of the modules that read them.
 
+mod base_url;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,9 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId};
 use crate::key::KeyHash;
 use crate::pattern::{ModelPattern, PathPattern};
+use crate::price::PriceOverride;
 use crate::secret::Secret;
 use crate::surface::Dialect;
 use crate::units::Timestamp;
+
+pub use base_url::BaseUrlError;
 
 /// Everything that governs one mesh.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +29,8 @@ pub struct Documents {
     pub keys: BTreeMap<KeyId, VirtualKey>,
     pub providers: BTreeMap<ProviderId, Provider>,
     pub routes: BTreeMap<RouteId, Route>,
+    /// Prices that go before those of the embedded book.
+    pub prices: Vec<PriceOverride>,
 }
 
 /// Whether a request without a virtual key is refused.

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod ids;
 pub mod key;
 pub mod pattern;
+pub mod price;
 pub mod routing;
 pub mod secret;
 pub mod surface;

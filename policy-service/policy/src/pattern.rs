@@ -114,6 +114,12 @@ impl ModelPattern {
         matches!(self.kind, ModelPatternKind::Regex(_))
     }
 
+    /// Returns how much the pattern says, for choosing among several that cover a name: exact names before
+    /// globs and expressions, then the longer text.
+    pub fn precision(&self) -> (bool, usize) {
+        (self.is_exact(), self.text.len())
+    }
+
     /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -32,29 +32,32 @@ impl MicroUsd {
     }
 }
 
-/// Price of one token (or one unit of a per-request tool) in billionths of a US dollar.
+/// A price in micro-dollars per million tokens: $3 per million tokens are 3,000,000.
 ///
-/// $3 per million tokens are 3,000 nano-dollars a token.
+/// That is a millionth of a micro-dollar a token, fine enough to hold every published price exactly
+/// ($0.0028 per million is less than three billionths of a dollar a token).
+///
+/// Wire form: a JSON integer under a field name ending in `_micro_usd_per_mtok`.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
-pub struct NanoUsdPerToken(u64);
+pub struct MicroUsdPerMtok(u64);
 
-impl NanoUsdPerToken {
-    /// Wraps a price in nano-dollars a token.
-    pub const fn new(nanos: u64) -> Self {
-        Self(nanos)
+impl MicroUsdPerMtok {
+    /// Wraps a price in micro-dollars per million tokens.
+    pub const fn new(micros_per_million: u64) -> Self {
+        Self(micros_per_million)
     }
 
-    /// Returns the price in nano-dollars a token.
+    /// Returns the price in micro-dollars per million tokens.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// Returns the cost of `tokens` in nano-dollars, unrounded.
-    pub(crate) const fn nanos(self, tokens: TokenCount) -> u128 {
-        self.0 as u128 * tokens.0 as u128
+    /// Returns the cost of `tokens` in millionths of a micro-dollar, unrounded.
+    pub(crate) fn cost(self, tokens: TokenCount) -> u128 {
+        u128::from(self.0) * u128::from(tokens.0)
     }
 }
 
