@@ -1,0 +1,15 @@
+//! Harness of the whole-system tests: a scriptable provider, raw clients, and a mesh of real parts.
+//!
+//! Nothing here knows how Weir works inside. It starts what a user starts (`weir`, Envoy, the agents and SDKs),
+//! plays the provider, and looks at bytes, answers and the admin API.
+//!
+//! Tests get everything on ephemeral loopback ports and in temporary folders; whatever was started ends with
+//! the test process, however that ends (see [`process`]).
+
+pub mod agents;
+pub mod http1;
+pub mod parts;
+pub mod process;
+pub mod provider;
+pub mod tokens;
+pub mod wait;
