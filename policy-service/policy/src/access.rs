@@ -8,7 +8,7 @@
 
 use crate::compiled::CompiledProvider;
 use crate::documents::{Access, ProviderAccess};
-use crate::pattern::ModelPattern;
+use crate::pattern::{MAX_PATTERN_BYTES, ModelPattern};
 
 /// What stands against using a model at a provider; the later, the closer it was to being allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +77,10 @@ impl<'a> ModelAt<'a> {
         let entries = entries.collect::<Vec<_>>();
         if entries.is_empty() {
             return Err(Denial::Provider);
+        }
+        if self.full.len() > MAX_PATTERN_BYTES {
+            // No denial could be seen to cover it.
+            return Err(Denial::Model);
         }
         if self.is_denied_by(&rule.denied_models)
             || entries

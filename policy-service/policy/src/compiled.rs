@@ -128,7 +128,7 @@ struct Envelope<M> {
     clippy::expect_used,
     reason = "the encoded types hold no map and no fallible serialiser, and memory does not fail"
 )]
-fn encode_json(value: &impl Serialize) -> Vec<u8> {
+pub(crate) fn encode_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("plain structs serialise")
 }
 

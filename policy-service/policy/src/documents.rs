@@ -3,7 +3,7 @@
 //! These are checked values. How they are written in a file or an API body, and every complaint about that,
 //! is the business of the modules that read them.
 
-mod base_url;
+pub(crate) mod base_url;
 
 use std::collections::BTreeMap;
 

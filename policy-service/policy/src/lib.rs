@@ -9,6 +9,8 @@
 #![forbid(unsafe_code)]
 
 pub mod access;
+pub mod check;
+pub mod compile;
 pub mod compiled;
 pub mod documents;
 pub mod ids;

@@ -334,7 +334,7 @@ pub fn plan_cluster(providers: &[&str]) -> String {
     }
 }
 
-fn is_one_provider(providers: &[&str]) -> bool {
+pub(crate) fn is_one_provider(providers: &[&str]) -> bool {
     providers
         .iter()
         .zip(providers.iter().skip(1))
