@@ -253,7 +253,7 @@ pub enum AuthStyle {
 
 /// How the provider's path is made from the surface's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PathStyle {
     /// The base URL's path, then the surface's path. For the OpenAI dialect the base URL carries the
     /// version (`https://api.openai.com/v1`), as its SDKs have it; for the others it does not.

@@ -1,0 +1,175 @@
+//! The file as it is written.
+
+use serde::Deserialize;
+
+use crate::documents::{
+    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, PathStyle,
+    RouteTarget, Settings, StreamUsage, Subscription,
+};
+use crate::pattern::{ModelPattern, PathPattern};
+use crate::price::PriceOverride;
+use crate::secret::Secret;
+use crate::surface::Dialect;
+use crate::units::Timestamp;
+
+/// A policy file, read but not yet checked.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyFile {
+    pub(super) settings: SettingsEntry,
+    pub(super) customers: Vec<CustomerEntry>,
+    pub(super) teams: Vec<TeamEntry>,
+    pub(super) users: Vec<UserEntry>,
+    pub(super) providers: Vec<ProviderEntry>,
+    pub(super) keys: Vec<KeyEntry>,
+    pub(super) routes: Vec<RouteEntry>,
+    pub(super) prices: Vec<PriceOverride>,
+}
+
+/// What is left out keeps its default.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SettingsEntry {
+    inference_auth: Option<InferenceAuth>,
+    on_unknown_price: Option<OnUnknownPrice>,
+    on_record_overflow: Option<OnRecordOverflow>,
+    body_cap_bytes: Option<u64>,
+    snapshot_max_age_ms: Option<u64>,
+    hosts: Option<Vec<String>>,
+    max_attempts: Option<u8>,
+}
+
+impl SettingsEntry {
+    pub(super) fn to_settings(&self) -> Settings {
+        let usual = Settings::default();
+        Settings {
+            inference_auth: self.inference_auth.unwrap_or(usual.inference_auth),
+            on_unknown_price: self.on_unknown_price.unwrap_or(usual.on_unknown_price),
+            on_record_overflow: self.on_record_overflow.unwrap_or(usual.on_record_overflow),
+            body_cap_bytes: self.body_cap_bytes.unwrap_or(usual.body_cap_bytes),
+            snapshot_max_age_ms: self
+                .snapshot_max_age_ms
+                .unwrap_or(usual.snapshot_max_age_ms),
+            hosts: self.hosts.clone().unwrap_or(usual.hosts),
+            max_attempts: self.max_attempts.unwrap_or(usual.max_attempts),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CustomerEntry {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) access: Option<Access>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TeamEntry {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) customer: Option<String>,
+    #[serde(default)]
+    pub(super) access: Option<Access>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserEntry {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) team: Option<String>,
+    #[serde(default)]
+    pub(super) customer: Option<String>,
+    #[serde(default)]
+    pub(super) access: Option<Access>,
+}
+
+/// With a preset, whatever is left out is the preset's.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ProviderEntry {
+    pub(super) preset: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) dialect: Option<Dialect>,
+    pub(super) base_url: Option<String>,
+    pub(super) auth: Option<AuthStyle>,
+    pub(super) path_style: PathStyle,
+    pub(super) hosts: Option<Vec<String>>,
+    pub(super) models: Option<Vec<ModelPattern>>,
+    pub(super) listed_models: Option<Vec<String>>,
+    pub(super) keys: Vec<ProviderKeyEntry>,
+    pub(super) stream_usage: StreamUsage,
+    pub(super) price_table: Option<String>,
+    pub(super) stream_header_timeout_ms: Option<u64>,
+    pub(super) whole_header_timeout_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProviderKeyEntry {
+    pub(super) name: String,
+    /// The secret itself, or `env.NAME`.
+    pub(super) secret: Secret,
+    #[serde(default = "one")]
+    pub(super) weight: u32,
+    #[serde(default)]
+    pub(super) disabled: bool,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// Who owns a key, by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OwnerEntry {
+    User(String),
+    Team(String),
+    Customer(String),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyEntry {
+    pub(super) name: String,
+    pub(super) owner: OwnerEntry,
+    /// A whole virtual key, or `env.NAME`; made when left out.
+    #[serde(default)]
+    pub(super) secret: Option<Secret>,
+    #[serde(default)]
+    pub(super) environment: String,
+    #[serde(default)]
+    pub(super) state: KeyState,
+    #[serde(default)]
+    pub(super) expires_at_ms: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) access: Access,
+    #[serde(default)]
+    pub(super) subscription: Subscription,
+    #[serde(default)]
+    pub(super) opaque_paths: Vec<PathPattern>,
+}
+
+/// Where a route applies, by name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ScopeEntry {
+    #[default]
+    Global,
+    Customer(String),
+    Team(String),
+    User(String),
+    Key(String),
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RouteEntry {
+    pub(super) alias: ModelPattern,
+    #[serde(default)]
+    pub(super) scope: ScopeEntry,
+    pub(super) targets: Vec<RouteTarget>,
+}

@@ -1,0 +1,121 @@
+//! Providers that need no explaining: where they are, what they speak, whose prices apply.
+
+use crate::documents::{AuthStyle, BaseUrl};
+use crate::pattern::ModelPattern;
+use crate::price::{FREE_TABLE, PriceBook};
+use crate::surface::Dialect;
+
+/// A well-known provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset {
+    pub name: &'static str,
+    pub dialect: Dialect,
+    pub base_url: &'static str,
+    /// The provider's own host: intercepted traffic is addressed to it.
+    pub host: &'static str,
+    pub price_table: &'static str,
+}
+
+const fn openai_like(name: &'static str, base_url: &'static str, host: &'static str) -> Preset {
+    Preset {
+        name,
+        dialect: Dialect::Openai,
+        base_url,
+        host,
+        price_table: name,
+    }
+}
+
+impl Preset {
+    /// All presets, by name.
+    pub const ALL: [Self; 10] = [
+        Self {
+            name: "anthropic",
+            dialect: Dialect::Anthropic,
+            base_url: "https://api.anthropic.com",
+            host: "api.anthropic.com",
+            price_table: "anthropic",
+        },
+        openai_like(
+            "deepseek",
+            "https://api.deepseek.com/v1",
+            "api.deepseek.com",
+        ),
+        openai_like(
+            "fireworks",
+            "https://api.fireworks.ai/inference/v1",
+            "api.fireworks.ai",
+        ),
+        Self {
+            name: "google",
+            dialect: Dialect::Gemini,
+            base_url: "https://generativelanguage.googleapis.com",
+            host: "generativelanguage.googleapis.com",
+            price_table: "google",
+        },
+        openai_like("groq", "https://api.groq.com/openai/v1", "api.groq.com"),
+        openai_like("mistral", "https://api.mistral.ai/v1", "api.mistral.ai"),
+        openai_like("openai", "https://api.openai.com/v1", "api.openai.com"),
+        openai_like(
+            "openrouter",
+            "https://openrouter.ai/api/v1",
+            "openrouter.ai",
+        ),
+        openai_like(
+            "together",
+            "https://api.together.xyz/v1",
+            "api.together.xyz",
+        ),
+        openai_like("xai", "https://api.x.ai/v1", "api.x.ai"),
+    ];
+
+    /// Returns the preset called `name`.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        const ALL: &[Preset] = &Preset::ALL;
+        ALL.iter().find(|preset| preset.name == name)
+    }
+
+    /// Returns the hosts by which intercepted traffic addresses it.
+    pub fn hosts(&self) -> Vec<String> {
+        vec![self.host.to_owned()]
+    }
+
+    /// Returns the patterns of the models it serves: all.
+    pub fn models(&self) -> Vec<ModelPattern> {
+        ModelPattern::parse("*").into_iter().collect()
+    }
+
+    /// Returns the models to show: those of the price book that are called by a plain name.
+    pub fn listed_models(&self) -> Vec<String> {
+        let patterns = PriceBook::embedded().priced_models(self.price_table, &[]);
+        let exact = patterns.iter().filter(|pattern| pattern.is_exact());
+        let mut names = exact
+            .map(|pattern| pattern.as_str().to_owned())
+            .collect::<Vec<_>>();
+        names.sort_unstable();
+        names
+    }
+}
+
+/// Returns how a provider of this dialect usually wants its credential.
+pub const fn default_auth(dialect: Dialect) -> AuthStyle {
+    match dialect {
+        Dialect::Anthropic => AuthStyle::XApiKey,
+        Dialect::Openai => AuthStyle::Bearer,
+        Dialect::Gemini => AuthStyle::XGoogApiKey,
+    }
+}
+
+/// Returns whose prices apply at `base_url`: a known provider's, or none on this machine.
+pub fn default_price_table(base_url: &BaseUrl) -> Option<&'static str> {
+    if base_url.is_loopback() {
+        return Some(FREE_TABLE);
+    }
+    if base_url.host.ends_with(".openai.azure.com") {
+        return Some("azure");
+    }
+    let preset = Preset::ALL
+        .into_iter()
+        .find(|preset| preset.host == base_url.host);
+    preset.map(|preset| preset.price_table)
+}
