@@ -1,5 +1,7 @@
 #![forbid(unsafe_code)]
 pub mod json;
+pub mod models;
+pub mod refusal;
 
 /// Cuts bytes at the given places, for laws about chunking.
 #[cfg(test)]
