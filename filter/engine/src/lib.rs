@@ -1,0 +1,21 @@
+//! The exchange of a Weir mesh, one request and its response, as a sans-IO state machine.
+//!
+//! Inputs are pushed into an [`Exchange`], commands are polled out of it. It knows no proxy, no clock and no
+//! randomness: the filter drives it inside Envoy, tests and fuzzers drive it natively, and the same inputs
+//! always give the same commands. It calls nobody; what it needs from outside it asks for by a command.
+//!
+//! Wire formats are the business of `dialects`, who may do what that of `policy`.
+
+#![forbid(unsafe_code)]
+
+pub mod credential;
+mod exchange;
+mod headers;
+pub mod messages;
+mod path;
+mod record;
+
+pub use exchange::{Exchange, ExchangeSeed};
+pub use headers::Headers;
+pub use messages::{Command, Flow, HeaderEdit, Input};
+pub use record::{AttemptRecord, Ended, ExchangeRecord};

@@ -1,0 +1,247 @@
+//! One exchange from its first header to its record.
+
+mod admission;
+mod attempt;
+mod body;
+mod closing;
+mod target;
+
+use std::collections::VecDeque;
+use std::mem;
+use std::rc::Rc;
+
+use dialects::refusal::{Client, Refusal, RefusalCode, refuse};
+use policy::compiled::{CompiledKey, Mesh};
+use policy::ids::ExchangeId;
+use policy::surface::{Dialect, Surface};
+use policy::units::Timestamp;
+
+use crate::messages::{Command, Flow, Input};
+use crate::path::Address;
+use crate::record::{Ended, ExchangeRecord};
+
+use attempt::Attempt;
+use body::{BodyRead, CanaryRead, Waiting};
+use target::Plan;
+
+/// What an exchange is made from.
+#[derive(Debug)]
+pub struct ExchangeSeed {
+    /// Unique in the fleet; the adapter makes it.
+    pub id: ExchangeId,
+    /// The policy that governs this exchange to its end; `None` when no snapshot was ever received.
+    pub mesh: Option<Rc<Mesh>>,
+    /// Whether that policy is older than it may be.
+    pub mesh_is_stale: bool,
+    /// Whether records can still be taken.
+    pub records_are_full: bool,
+    pub now: Timestamp,
+}
+
+/// The state machine of one exchange; both filter roles of the exchange feed the same one.
+///
+/// ```text
+/// Start ─▶ AwaitingKey ─▶ ReadingBody ─▶ (Waiting) ─▶ Forwarded ─▶ Closed
+///   └──────────┴──────────────┴─────────────┴──▶ Replied ─────────▶ Closed
+/// ```
+#[derive(Debug)]
+pub struct Exchange {
+    seed: ExchangeSeed,
+    state: State,
+    commands: VecDeque<Command>,
+    facts: Facts,
+    attempts: Vec<Attempt>,
+    /// Set once the response headers have passed towards the client.
+    answered: Option<u16>,
+    response_ended: bool,
+    stray_inputs: u32,
+}
+
+/// What is known about the exchange apart from its state; all of it ends in the record.
+#[derive(Debug)]
+struct Facts {
+    client: Client,
+    surface: Option<Surface>,
+    dialect: Dialect,
+    address: Option<Address>,
+    key: Option<Rc<CompiledKey>>,
+    unkeyed: bool,
+    subscription: bool,
+    streamed: bool,
+    is_head: bool,
+    path: String,
+    session_id: String,
+    agent_id: String,
+    model_asked: String,
+    request_bytes: u64,
+    refusal: Option<RefusalCode>,
+    /// Carries the service's canary secret: a refusal of it is a probe and leaves no record.
+    is_canary: bool,
+    first_byte: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+enum State {
+    Start,
+    AwaitingKey(Box<admission::Presented>),
+    ReadingBody(Box<BodyRead>),
+    ReadingCanary(CanaryRead),
+    Waiting(Box<Waiting>),
+    Forwarded(Box<Plan>),
+    Replied,
+    Closed,
+}
+
+impl Exchange {
+    /// Starts an exchange.
+    pub fn new(seed: ExchangeSeed) -> Self {
+        Self {
+            seed,
+            state: State::Start,
+            commands: VecDeque::new(),
+            facts: Facts::default(),
+            attempts: Vec::new(),
+            answered: None,
+            response_ended: false,
+            stray_inputs: 0,
+        }
+    }
+
+    /// Advances the exchange by one input; drain [`poll_command`](Self::poll_command) before the next.
+    ///
+    /// `now` may lag for body chunks: only headers, the first chunk and the end are timed.
+    pub fn handle(&mut self, now: Timestamp, input: Input<'_>) -> Flow {
+        match input {
+            Input::AttemptStarted { number, host_provider } => self.attempt_started(now, number, host_provider),
+            Input::AttemptHeaders { number, status, headers, end_of_stream } => {
+                self.attempt_headers(now, number, status, headers, end_of_stream)
+            }
+            Input::AttemptBody { number, chunk, end_of_stream } => self.attempt_body(now, number, chunk, end_of_stream),
+            Input::ResponseHeaders { status, end_of_stream } => self.response_headers(status, end_of_stream),
+            Input::ResponseEnded => {
+                self.response_ended = true;
+                Flow::Continue
+            }
+            Input::Closed { peer, response_bytes } => self.closed(now, peer, response_bytes),
+            Input::RequestHeaders { .. }
+            | Input::KeyFound(_)
+            | Input::RequestBody { .. }
+            | Input::RequestTrailers
+            | Input::Consulted { .. }
+            | Input::DeadlinePassed => self.advance_request(now, &input),
+        }
+    }
+
+    /// Returns the next thing the adapter has to do.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// Returns when to push [`Input::DeadlinePassed`]; `None` while nothing is waited for.
+    pub fn poll_deadline(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Waiting(waiting) => Some(waiting.deadline),
+            State::Start
+            | State::AwaitingKey(_)
+            | State::ReadingBody(_)
+            | State::ReadingCanary(_)
+            | State::Forwarded(_)
+            | State::Replied
+            | State::Closed => None,
+        }
+    }
+
+    /// Returns whether the next response chunk is the first, whose time matters.
+    pub fn awaits_first_byte(&self) -> bool {
+        self.facts.first_byte.is_none()
+    }
+
+    /// Returns whether the exchange was handed to a provider or is still being read.
+    pub fn is_running(&self) -> bool {
+        !matches!(self.state, State::Replied | State::Closed)
+    }
+
+    /// Returns when the exchange began.
+    pub fn started(&self) -> Timestamp {
+        self.seed.now
+    }
+
+    /// Returns how many inputs came in a state that has no use for them.
+    pub fn stray_inputs(&self) -> u32 {
+        self.stray_inputs
+    }
+
+    /// Returns the record as it would be now, for a progress report.
+    pub fn progress(&self, now: Timestamp) -> ExchangeRecord {
+        self.record(now, Ended::Running, 0)
+    }
+
+    fn advance_request(&mut self, now: Timestamp, input: &Input<'_>) -> Flow {
+        match mem::replace(&mut self.state, State::Closed) {
+            State::Start => self.start(input),
+            State::AwaitingKey(presented) => self.awaiting_key(now, presented, input),
+            State::ReadingBody(body) => self.reading_body(now, body, input),
+            State::ReadingCanary(read) => self.reading_canary(read, input),
+            State::Waiting(waiting) => self.waiting(now, waiting, input),
+            state @ (State::Forwarded(_) | State::Replied | State::Closed) => self.stray(state),
+        }
+    }
+
+    /// Keeps `state`; the input had no meaning in it.
+    fn stray(&mut self, state: State) -> Flow {
+        self.state = state;
+        self.stray_inputs = self.stray_inputs.saturating_add(1);
+        Flow::Continue
+    }
+
+    /// Refuses the request in its client's shape.
+    fn refuse(&mut self, code: RefusalCode, message: String) -> Flow {
+        self.refuse_later(code, message, None)
+    }
+
+    fn refuse_later(&mut self, code: RefusalCode, message: String, retry_after_secs: Option<u32>) -> Flow {
+        let reply = self.shape(code, message, retry_after_secs);
+        self.facts.refusal = Some(code);
+        self.commands.push_back(Command::Reply(reply));
+        self.state = State::Replied;
+        Flow::Hold
+    }
+
+    fn shape(&self, code: RefusalCode, message: String, retry_after_secs: Option<u32>) -> dialects::refusal::Reply {
+        let refusal = Refusal { code, message, retry_after_secs };
+        let surface = self.facts.surface.unwrap_or(match self.facts.dialect {
+            Dialect::Anthropic => Surface::AnthropicOpaque,
+            Dialect::Openai => Surface::OpenaiOpaque,
+            Dialect::Gemini => Surface::GeminiOpaque,
+        });
+        let mut reply = refuse(surface, self.facts.client, self.facts.streamed, &refusal);
+        if self.facts.is_head {
+            reply.body.clear();
+        }
+        reply
+    }
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            client: Client::Other,
+            surface: None,
+            dialect: Dialect::Openai,
+            address: None,
+            key: None,
+            unkeyed: false,
+            subscription: false,
+            streamed: false,
+            is_head: false,
+            path: String::new(),
+            session_id: String::new(),
+            agent_id: String::new(),
+            model_asked: String::new(),
+            request_bytes: 0,
+            refusal: None,
+            is_canary: false,
+            first_byte: None,
+        }
+    }
+}

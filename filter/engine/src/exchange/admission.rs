@@ -1,0 +1,431 @@
+//! From the request headers to a known principal.
+
+use std::rc::Rc;
+
+use dialects::refusal::{Client, Reply, RefusalCode};
+use dialects::request::RequestReader;
+use policy::compiled::{CompiledKey, Mesh};
+use policy::documents::{InferenceAuth, KeyState, Subscription};
+use policy::surface::{Dialect, Surface};
+use policy::units::Timestamp;
+
+use super::body::{BodyRead, CanaryRead, Reading};
+use super::{Exchange, State};
+use crate::credential::{Beside, Credential, find};
+use crate::headers::Headers;
+use crate::messages::{Command, Flow, Input};
+use crate::path::{PathError, Probe, address, probe};
+
+/// A request whose key is being looked up.
+#[derive(Debug)]
+pub(super) struct Presented {
+    pub headers: Headers,
+    pub beside: Beside,
+    pub end_of_stream: bool,
+}
+
+/// A request whose principal may go on.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// As the client sent them: every attempt is rebuilt from here.
+    pub headers: Headers,
+    pub key: Option<Rc<CompiledKey>>,
+    pub mesh: Rc<Mesh>,
+}
+
+/// Longest path that is kept for the record.
+const RECORDED_PATH_BYTES: usize = 256;
+
+impl Exchange {
+    pub(super) fn start(&mut self, input: &Input<'_>) -> Flow {
+        match *input {
+            Input::RequestHeaders { headers, end_of_stream } => self.request_headers(headers, end_of_stream),
+            Input::KeyFound(_)
+            | Input::RequestBody { .. }
+            | Input::RequestTrailers
+            | Input::Consulted { .. }
+            | Input::DeadlinePassed
+            | Input::AttemptStarted { .. }
+            | Input::AttemptHeaders { .. }
+            | Input::AttemptBody { .. }
+            | Input::ResponseHeaders { .. }
+            | Input::ResponseEnded
+            | Input::Closed { .. } => self.stray(State::Start),
+        }
+    }
+
+    fn request_headers(&mut self, headers: &Headers, end_of_stream: bool) -> Flow {
+        self.note_client(headers);
+        let (Some(method), Some(raw_path)) = (headers.text(":method"), headers.text(":path")) else {
+            return self.refuse(RefusalCode::BadPath, "The request line is not valid UTF-8.".to_owned());
+        };
+        self.facts.is_head = method == "HEAD";
+        self.facts.is_canary = self.is_genuine_canary(headers);
+        self.facts.path = shortened(raw_path);
+        let models_dialect = models_dialect(headers);
+        self.facts.dialect = models_dialect;
+        if wants_upgrade(headers, method) {
+            return self.refuse(
+                RefusalCode::WebsocketUnsupported,
+                "This mesh does not tunnel WebSockets; use plain HTTP on the same path.".to_owned(),
+            );
+        }
+        match probe(raw_path) {
+            Some(Probe::Alive) => return self.alive(method),
+            Some(Probe::Canary) => return self.canary(method),
+            None => {}
+        }
+        let host = match self.host_dialect(headers) {
+            Ok(host) => host,
+            Err(refused) => return refused,
+        };
+        match address(raw_path, host, models_dialect) {
+            Ok(found) => {
+                self.facts.surface = Some(found.surface);
+                self.facts.dialect = found.surface.dialect();
+                self.facts.streamed = found.streams;
+                self.facts.address = Some(found);
+            }
+            Err(PathError::Ambiguous) => {
+                return self.refuse(
+                    RefusalCode::BadPath,
+                    "The path holds an encoded slash, a dot segment or an empty segment; send it in plain form.".to_owned(),
+                );
+            }
+            Err(PathError::Unknown) => {
+                return self.refuse(
+                    RefusalCode::UnknownPath,
+                    "No provider API has this path; use the provider's native paths, or /anthropic, /openai, /genai before them.".to_owned(),
+                );
+            }
+        }
+        self.present(headers, end_of_stream)
+    }
+
+    fn note_client(&mut self, headers: &Headers) {
+        self.facts.client = Client::detect(headers.text("user-agent").unwrap_or_default(), |name| headers.get(name).is_some());
+        self.facts.session_id = session_id(headers);
+        self.facts.agent_id = bounded(headers.text("x-claude-code-agent-id").unwrap_or_default());
+    }
+
+    fn alive(&mut self, method: &str) -> Flow {
+        if !matches!(method, "GET" | "HEAD") {
+            return self.refuse(RefusalCode::MethodNotAllowed, "Only GET and HEAD are answered here.".to_owned());
+        }
+        let body = if method == "HEAD" { Vec::new() } else { b"{\"status\":\"ok\"}\n".to_vec() };
+        self.reply_quietly(Reply {
+            status: 200,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body,
+        })
+    }
+
+    /// Answers without leaving a record.
+    fn reply_quietly(&mut self, reply: Reply) -> Flow {
+        self.commands.push_back(Command::Reply(reply));
+        self.state = State::Closed;
+        Flow::Hold
+    }
+
+    fn is_genuine_canary(&self, headers: &Headers) -> bool {
+        self.seed.mesh.as_ref().is_some_and(|mesh| {
+            headers
+                .get("x-weir-canary")
+                .is_some_and(|presented| equal_in_constant_time(presented, mesh.canary_secret.expose().as_bytes()))
+        })
+    }
+
+    fn canary(&mut self, method: &str) -> Flow {
+        if !self.facts.is_canary || method != "POST" {
+            return self.reply_quietly(Reply { status: 404, headers: Vec::new(), body: Vec::new() });
+        }
+        self.state = State::ReadingCanary(CanaryRead::default());
+        Flow::Hold
+    }
+
+    /// Returns the dialect of the provider host addressed, `None` for our own hosts.
+    fn host_dialect(&mut self, headers: &Headers) -> Result<Option<Dialect>, Flow> {
+        let Some(mesh) = self.seed.mesh.clone() else {
+            return Ok(None);
+        };
+        let host = headers.text(":authority").map(without_port).unwrap_or_default().to_ascii_lowercase();
+        if let Some(provider) = mesh.providers.iter().find(|provider| provider.hosts.contains(&host)) {
+            return Ok(Some(provider.dialect));
+        }
+        if is_loopback(&host) || mesh.hosts.iter().any(|own| own == "*" || *own == host) {
+            return Ok(None);
+        }
+        Err(self.refuse(
+            RefusalCode::MisdirectedHost,
+            "This mesh does not serve the host name that was asked for; an administrator can add it to the mesh's hosts.".to_owned(),
+        ))
+    }
+
+    fn present(&mut self, headers: &Headers, end_of_stream: bool) -> Flow {
+        let query = headers.text(":path").and_then(|path| path.split_once('?')).map(|(_, query)| query);
+        let credential = find(headers, query);
+        let presented = |beside| Box::new(Presented { headers: headers.clone(), beside, end_of_stream });
+        let (code, message) = match credential {
+            Credential::Key { secret, beside } => {
+                self.commands.push_back(Command::FindKey(secret.hash()));
+                self.state = State::AwaitingKey(presented(beside));
+                return Flow::Hold;
+            }
+            Credential::Absent | Credential::Foreign => return self.without_key(presented(Beside::Nothing), &credential),
+            Credential::Malformed => (
+                RefusalCode::MalformedKey,
+                "The virtual key is mistyped: its checksum does not match. Copy it again.".to_owned(),
+            ),
+            Credential::Duplicate { header } => (
+                RefusalCode::DuplicateCredential,
+                format!("The header `{header}` stands twice; send one credential once."),
+            ),
+            Credential::Conflicting => (
+                RefusalCode::ConflictingCredentials,
+                "Two different virtual keys were sent; send one.".to_owned(),
+            ),
+        };
+        self.refuse(code, message)
+    }
+
+    fn without_key(&mut self, presented: Box<Presented>, credential: &Credential) -> Flow {
+        let Some(mesh) = self.usable_mesh() else {
+            return Flow::Hold;
+        };
+        match mesh.inference_auth {
+            InferenceAuth::Observe => {
+                self.facts.unkeyed = true;
+                self.admit(*presented, None, mesh)
+            }
+            InferenceAuth::Required if *credential == Credential::Foreign => self.refuse(
+                RefusalCode::MissingCredential,
+                "A provider's own key is not accepted here; send your Weir virtual key (sk-weir-…) in its place.".to_owned(),
+            ),
+            InferenceAuth::Required => self.refuse(
+                RefusalCode::MissingCredential,
+                "No virtual key was sent; set your Weir virtual key (sk-weir-…) as the API key.".to_owned(),
+            ),
+        }
+    }
+
+    /// Returns the policy in force, or refuses and returns nothing.
+    fn usable_mesh(&mut self) -> Option<Rc<Mesh>> {
+        let Some(mesh) = self.seed.mesh.clone() else {
+            self.refuse_later(
+                RefusalCode::NoSnapshot,
+                "This proxy has not received its policy yet; try again in a moment.".to_owned(),
+                Some(1),
+            );
+            return None;
+        };
+        if self.seed.mesh_is_stale {
+            self.refuse_later(
+                RefusalCode::PolicyStale,
+                "This proxy's policy is older than it may be because the policy service is away.".to_owned(),
+                Some(5),
+            );
+            return None;
+        }
+        Some(mesh)
+    }
+
+    pub(super) fn awaiting_key(&mut self, now: Timestamp, presented: Box<Presented>, input: &Input<'_>) -> Flow {
+        match input {
+            Input::KeyFound(key) => self.key_found(now, *presented, key.clone()),
+            Input::RequestHeaders { .. }
+            | Input::RequestBody { .. }
+            | Input::RequestTrailers
+            | Input::Consulted { .. }
+            | Input::DeadlinePassed
+            | Input::AttemptStarted { .. }
+            | Input::AttemptHeaders { .. }
+            | Input::AttemptBody { .. }
+            | Input::ResponseHeaders { .. }
+            | Input::ResponseEnded
+            | Input::Closed { .. } => {
+                self.stray(State::AwaitingKey(presented));
+                Flow::Hold
+            }
+        }
+    }
+
+    fn key_found(&mut self, now: Timestamp, presented: Presented, key: Option<Rc<CompiledKey>>) -> Flow {
+        let Some(mesh) = self.usable_mesh() else {
+            return Flow::Hold;
+        };
+        let Some(key) = key else {
+            return self.refuse(
+                RefusalCode::UnknownKey,
+                "This mesh does not know the virtual key; ask your administrator for a new one.".to_owned(),
+            );
+        };
+        self.facts.key = Some(Rc::clone(&key));
+        match key.state {
+            KeyState::Revoked => {
+                return self.refuse(RefusalCode::KeyRevoked, "The virtual key was revoked; ask your administrator for a new one.".to_owned());
+            }
+            KeyState::Inactive => {
+                return self.refuse(RefusalCode::KeyInactive, "The virtual key is switched off; ask your administrator.".to_owned());
+            }
+            KeyState::Active => {}
+        }
+        if key.expires_at_ms.is_some_and(|expiry| expiry <= now) {
+            return self.refuse(RefusalCode::KeyExpired, "The virtual key has expired; ask your administrator for a new one.".to_owned());
+        }
+        if presented.beside == Beside::OwnLogin {
+            if key.subscription == Subscription::Refused {
+                return self.refuse(
+                    RefusalCode::SubscriptionNotAllowed,
+                    "This virtual key may not be used beside your own provider login; remove the other credential.".to_owned(),
+                );
+            }
+            self.facts.subscription = true;
+        }
+        self.admit(presented, Some(key), mesh)
+    }
+
+    fn admit(&mut self, presented: Presented, key: Option<Rc<CompiledKey>>, mesh: Rc<Mesh>) -> Flow {
+        if self.seed.records_are_full {
+            return self.refuse_later(
+                RefusalCode::RecordQueueFull,
+                "This proxy cannot record more exchanges because the policy service is away.".to_owned(),
+                Some(5),
+            );
+        }
+        let Some(surface) = self.facts.surface else {
+            return self.refuse(RefusalCode::Internal, "The request has no surface.".to_owned());
+        };
+        let method = presented.headers.text(":method").unwrap_or_default().to_owned();
+        let admitted = Admitted { headers: presented.headers, key, mesh };
+        match kind(surface) {
+            Kind::Models if matches!(method.as_str(), "GET" | "HEAD") => self.answer_models(&admitted),
+            Kind::Opaque => self.begin_opaque(admitted, presented.end_of_stream),
+            Kind::Json if method == "POST" => self.begin_json(admitted, surface, presented.end_of_stream),
+            Kind::Models | Kind::Json => self.refuse(
+                RefusalCode::MethodNotAllowed,
+                format!("{method} is not allowed on this path."),
+            ),
+        }
+    }
+
+    fn begin_json(&mut self, admitted: Admitted, surface: Surface, end_of_stream: bool) -> Flow {
+        if let Some(refused) = self.unreadable(&admitted.headers, admitted.mesh.body_cap_bytes) {
+            return refused;
+        }
+        let Some(reader) = RequestReader::new(surface) else {
+            return self.refuse(RefusalCode::Internal, "The body of this surface cannot be read.".to_owned());
+        };
+        let body = BodyRead { admitted, read_bytes: 0, reading: Reading::Json(Box::new(reader)) };
+        if end_of_stream {
+            return self.body_ended(body, false);
+        }
+        self.state = State::ReadingBody(Box::new(body));
+        Flow::Hold
+    }
+
+    /// Refuses by headers alone what could not be read: type, encoding, length.
+    fn unreadable(&mut self, headers: &Headers, cap_bytes: u64) -> Option<Flow> {
+        let json = headers.text("content-type").is_none_or(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            essence == "application/json" || essence.ends_with("+json")
+        });
+        if !json {
+            return Some(self.refuse(
+                RefusalCode::WrongContentType,
+                "The body must be JSON; send `content-type: application/json`.".to_owned(),
+            ));
+        }
+        if let Some(refused) = self.encoded(headers) {
+            return Some(refused);
+        }
+        let length = headers.text("content-length").and_then(|value| value.parse::<u64>().ok());
+        length.filter(|length| *length > cap_bytes).map(|_| self.too_large(cap_bytes))
+    }
+
+    /// Envoy's decompressors have removed `content-encoding` where they understood it.
+    pub(super) fn encoded(&mut self, headers: &Headers) -> Option<Flow> {
+        let encoding = headers.text("content-encoding").filter(|value| !value.eq_ignore_ascii_case("identity"))?;
+        let message = format!(
+            "The content encoding `{}` is not understood; use gzip, zstd, br or none.",
+            bounded(encoding)
+        );
+        Some(self.refuse(RefusalCode::BadEncoding, message))
+    }
+
+    pub(super) fn too_large(&mut self, cap_bytes: u64) -> Flow {
+        self.refuse(
+            RefusalCode::BodyTooLarge,
+            format!("The request body is larger than the {cap_bytes} bytes this mesh accepts; shorten the conversation."),
+        )
+    }
+}
+
+enum Kind {
+    Json,
+    Models,
+    Opaque,
+}
+
+const fn kind(surface: Surface) -> Kind {
+    match surface {
+        Surface::AnthropicMessages
+        | Surface::AnthropicCountTokens
+        | Surface::OpenaiChat
+        | Surface::OpenaiResponses
+        | Surface::OpenaiEmbeddings
+        | Surface::GeminiGenerate
+        | Surface::GeminiCountTokens
+        | Surface::GeminiEmbed => Kind::Json,
+        Surface::AnthropicModels | Surface::OpenaiModels | Surface::GeminiModels => Kind::Models,
+        Surface::AnthropicOpaque | Surface::OpenaiOpaque | Surface::GeminiOpaque => Kind::Opaque,
+    }
+}
+
+fn wants_upgrade(headers: &Headers, method: &str) -> bool {
+    method == "CONNECT" || headers.get("upgrade").is_some() || headers.get(":protocol").is_some()
+}
+
+/// `GET /v1/models` is the path of three providers; headers tell whose it is.
+fn models_dialect(headers: &Headers) -> Dialect {
+    if headers.get("anthropic-version").is_some() {
+        Dialect::Anthropic
+    } else if headers.get("x-goog-api-key").is_some() {
+        Dialect::Gemini
+    } else {
+        Dialect::Openai
+    }
+}
+
+/// The client's own session, whatever it calls it.
+fn session_id(headers: &Headers) -> String {
+    ["x-claude-code-session-id", "session-id", "session_id", "x-session-id", "x-session-affinity", "x-bf-session-id", "thread-id"]
+        .into_iter()
+        .find_map(|name| headers.text(name))
+        .map(bounded)
+        .unwrap_or_default()
+}
+
+/// At most 128 characters of `text`: ids from outside are kept, not trusted.
+pub(super) fn bounded(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(128).collect()
+}
+
+fn shortened(raw_path: &str) -> String {
+    let path = raw_path.split('?').next().unwrap_or_default();
+    path.chars().filter(|character| !character.is_control()).take(RECORDED_PATH_BYTES).collect()
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host == "[::1]" || host.starts_with("127.")
+}
+
+fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).fold(0u8, |difference, (a, b)| difference | (a ^ b)) == 0
+}

@@ -1,0 +1,276 @@
+//! One try at one target: its request, and the usage in its response.
+
+use dialects::refusal::RefusalCode;
+use dialects::response::{Framing, UsageReader};
+use dialects::usage_event::{Passage, UsageEventRemover};
+use policy::surface::Surface;
+use policy::units::{Timestamp, TokenCount};
+use policy::usage::Usage;
+
+use super::target::Plan;
+use super::{Exchange, State};
+use crate::headers::Headers;
+use crate::messages::{AttemptNumber, Command, Flow, HeaderEdit};
+use crate::record::AttemptRecord;
+
+/// Bytes of English text or code per token, for estimates; errs on the dear side.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// Headers of ours or of the way here that no provider sees.
+const INTERNAL_PREFIXES: [&str; 4] = ["x-weir-", "x-bf-", "x-envoy-", "x-forwarded-"];
+
+/// An attempt under way or over.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    record: AttemptRecord,
+    reader: Option<Box<UsageReader>>,
+    remover: Option<Box<UsageEventRemover>>,
+    pub ended: bool,
+}
+
+impl Exchange {
+    /// Lets the request go on its plan.
+    pub(super) fn forward(&mut self, plan: Plan) -> Flow {
+        let Some((_, first)) = plan.target(1) else {
+            return self.refuse_later(
+                RefusalCode::PlanUnavailable,
+                "The targets of this request are not known to this proxy yet; try again in a moment.".to_owned(),
+                Some(1),
+            );
+        };
+        let mut edits: Vec<_> = plan
+            .headers
+            .iter()
+            .filter(|(name, _)| is_internal(name, plan.own_login))
+            .map(|(name, _)| HeaderEdit::remove(name))
+            .collect();
+        edits.push(HeaderEdit::set("x-weir-plan", plan.cluster.as_str()));
+        edits.push(HeaderEdit::set("x-envoy-max-retries", plan.targets.len().saturating_sub(1).to_string()));
+        let timeout_ms = if self.facts.streamed {
+            edits.push(HeaderEdit::set("x-envoy-retry-on", "5xx"));
+            first.stream_header_timeout_ms
+        } else {
+            first.whole_header_timeout_ms
+        };
+        edits.push(HeaderEdit::set("x-envoy-upstream-rq-per-try-timeout-ms", timeout_ms.to_string()));
+        self.commands.push_back(Command::Forward { edits });
+        self.state = State::Forwarded(Box::new(plan));
+        Flow::Continue
+    }
+
+    /// Rebuilds the request for the target that the plan has at this place.
+    pub(super) fn attempt_started(&mut self, now: Timestamp, number: AttemptNumber, host_provider: Option<&str>) -> Flow {
+        let State::Forwarded(plan) = &self.state else {
+            return self.refuse_attempt("The request is not on its way to a provider.");
+        };
+        let Some((target, provider)) = plan.target(number.0) else {
+            return self.refuse_attempt("The plan of this request has no further target.");
+        };
+        if host_provider.is_some_and(|host| host != provider.name) {
+            return self.refuse_attempt("The host that was chosen is not in the plan of this request.");
+        }
+        let key = target.key.and_then(|index| provider.keys.get(index));
+        let record = AttemptRecord {
+            number: number.0,
+            provider: provider.name.clone(),
+            provider_key: key.map(|key| key.id),
+            model: target.model.clone(),
+            status: 0,
+            started: now,
+            headers_ms: None,
+            usage: None,
+            estimated: false,
+            price_table: provider.price_table.clone(),
+        };
+        let splice = plan.splice(target, provider);
+        let mut edits = plan.attempt_edits(target, provider, splice.as_ref());
+        edits.push(HeaderEdit::remove("x-weir-plan"));
+        let removes_usage = plan.asks_usage(provider);
+        self.commands.push_back(Command::EditAttempt { edits });
+        self.commands.extend(splice.map(Command::SplicePrefix));
+        self.attempts.push(Attempt {
+            record,
+            reader: None,
+            remover: removes_usage.then(|| Box::new(UsageEventRemover::default())),
+            ended: false,
+        });
+        Flow::Continue
+    }
+
+    fn refuse_attempt(&mut self, message: &str) -> Flow {
+        let reply = self.shape(RefusalCode::PlanUnavailable, message.to_owned(), Some(1));
+        self.facts.refusal = Some(RefusalCode::PlanUnavailable);
+        self.commands.push_back(Command::RefuseAttempt(reply));
+        Flow::Hold
+    }
+
+    pub(super) fn attempt_headers(
+        &mut self,
+        now: Timestamp,
+        number: AttemptNumber,
+        status: u16,
+        headers: &Headers,
+        end_of_stream: bool,
+    ) -> Flow {
+        let surface = self.facts.surface;
+        let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.record.number == number.0) else {
+            self.stray_inputs = self.stray_inputs.saturating_add(1);
+            return Flow::Continue;
+        };
+        attempt.record.status = status;
+        attempt.record.headers_ms = Some(now.millis_since(attempt.record.started));
+        attempt.ended = end_of_stream;
+        let in_array = self.facts.address.as_ref().is_some_and(|address| address.streams);
+        let framing = framing(headers, in_array);
+        let is_stream = framing == Some(Framing::Sse);
+        if status == 200
+            && let (Some(framing), Some(surface)) = (framing, surface)
+        {
+            attempt.reader = Some(Box::new(UsageReader::new(surface, framing)));
+        }
+        if !(status == 200 && is_stream) {
+            attempt.remover = None;
+        }
+        if attempt.remover.is_some() && headers.get("content-length").is_some() {
+            self.commands.push_back(Command::EditResponse { edits: vec![HeaderEdit::remove("content-length")] });
+        }
+        Flow::Continue
+    }
+
+    /// Returns whether the body of this attempt has to be read.
+    pub fn reads_attempt(&self, number: AttemptNumber) -> bool {
+        self.attempts
+            .iter()
+            .find(|attempt| attempt.record.number == number.0)
+            .is_some_and(|attempt| attempt.reader.is_some() || attempt.remover.is_some() || self.facts.first_byte.is_none())
+    }
+
+    pub(super) fn attempt_body(&mut self, now: Timestamp, number: AttemptNumber, chunk: &[u8], end_of_stream: bool) -> Flow {
+        if self.facts.first_byte.is_none() && !chunk.is_empty() {
+            self.facts.first_byte = Some(now);
+        }
+        let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.record.number == number.0) else {
+            self.stray_inputs = self.stray_inputs.saturating_add(1);
+            return Flow::Continue;
+        };
+        attempt.ended |= end_of_stream;
+        if let Some(reader) = &mut attempt.reader {
+            reader.push(chunk);
+            if end_of_stream {
+                reader.finish();
+            }
+        }
+        if let Some(remover) = &mut attempt.remover {
+            let mut kept = Vec::new();
+            let mut passage = remover.push(chunk, &mut kept);
+            if end_of_stream {
+                let mut rest = Vec::new();
+                remover.finish(&mut rest);
+                if passage == Passage::AsItCame && !rest.is_empty() {
+                    kept.extend_from_slice(chunk);
+                    passage = Passage::Replaced;
+                }
+                kept.append(&mut rest);
+            }
+            if passage == Passage::Replaced {
+                self.commands.push_back(Command::ReplaceChunk(kept));
+            }
+        }
+        Flow::Continue
+    }
+}
+
+impl Attempt {
+    /// The record of the attempt; `request_bytes` and the fate of the exchange decide what is estimated.
+    pub(super) fn record(&self, request_bytes: u64, surface: Option<Surface>) -> AttemptRecord {
+        let mut record = self.record.clone();
+        let reported = self.reader.as_ref().and_then(|reader| reader.usage());
+        let metered = surface.is_some_and(is_metered);
+        match (&self.reader, reported) {
+            (Some(reader), Some(usage)) if reader.terminal_seen() || self.ended => record.usage = Some(usage),
+            (Some(reader), usage) if metered => {
+                record.usage = Some(estimate(usage, request_bytes, reader.visible_output_bytes()));
+                record.estimated = true;
+            }
+            (Some(_) | None, usage) => record.usage = usage,
+        }
+        if self.reader.is_none() && record.status == 200 && metered {
+            record.usage = Some(estimate(None, request_bytes, 0));
+            record.estimated = true;
+        }
+        record
+    }
+
+    /// The id of the response that came into being at the provider.
+    pub(super) fn created_id(&self) -> Option<&str> {
+        self.reader.as_ref().and_then(|reader| reader.response_id())
+    }
+
+    /// Whether the provider's own response has begun.
+    pub(super) fn has_answered(&self) -> bool {
+        self.record.status != 0
+    }
+
+    /// Whether the provider's response came to its proper end.
+    pub(super) fn is_complete(&self) -> bool {
+        self.ended && !self.reader.as_ref().is_some_and(|reader| reader.error_seen())
+    }
+}
+
+/// Reported classes where there are any, else from bytes, rounded up.
+fn estimate(reported: Option<Usage>, request_bytes: u64, visible_output_bytes: u64) -> Usage {
+    let visible = TokenCount::new(visible_output_bytes.div_ceil(BYTES_PER_TOKEN));
+    match reported {
+        Some(usage) => Usage { output_tokens: usage.output_tokens.max(visible), ..usage },
+        None => Usage {
+            input_tokens: TokenCount::new(request_bytes.div_ceil(BYTES_PER_TOKEN)),
+            output_tokens: visible,
+            ..Usage::default()
+        },
+    }
+}
+
+/// Whether the surface's answers cost tokens.
+const fn is_metered(surface: Surface) -> bool {
+    match surface {
+        Surface::AnthropicMessages
+        | Surface::OpenaiChat
+        | Surface::OpenaiResponses
+        | Surface::OpenaiEmbeddings
+        | Surface::GeminiGenerate
+        | Surface::GeminiEmbed => true,
+        Surface::AnthropicCountTokens
+        | Surface::AnthropicModels
+        | Surface::OpenaiModels
+        | Surface::GeminiCountTokens
+        | Surface::GeminiModels
+        | Surface::AnthropicOpaque
+        | Surface::OpenaiOpaque
+        | Surface::GeminiOpaque => false,
+    }
+}
+
+/// `in_array`: a stream that is not SSE comes as one JSON array (Gemini).
+fn framing(headers: &Headers, in_array: bool) -> Option<Framing> {
+    let encoded = headers.text("content-encoding").is_some_and(|value| !value.eq_ignore_ascii_case("identity"));
+    if encoded {
+        return None;
+    }
+    let essence = headers.text("content-type").and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("text/event-stream") {
+        Some(Framing::Sse)
+    } else if essence.eq_ignore_ascii_case("application/json") {
+        Some(if in_array { Framing::JsonArray } else { Framing::Json })
+    } else {
+        None
+    }
+}
+
+fn is_internal(name: &str, own_login: bool) -> bool {
+    if INTERNAL_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return true;
+    }
+    !own_login && matches!(name, "authorization" | "x-api-key" | "api-key" | "x-goog-api-key" | "proxy-authorization")
+}
+
+

@@ -1,0 +1,431 @@
+//! From the request body to a plan.
+
+use dialects::models;
+use dialects::refusal::{RefusalCode, Reply};
+use dialects::request::{BodyError, ReferenceField, RequestFacts, RequestReader, SessionHints};
+use policy::compiled::Principal;
+use policy::routing::{self, ModelAsk};
+use policy::surface::Surface;
+use policy::units::Timestamp;
+
+use super::admission::{Admitted, bounded};
+use super::target::{Plan, PlanError};
+use super::{Exchange, State};
+use crate::messages::{CallId, Command, ConsultAnswer, ConsultKind, Flow, Input};
+use crate::path::Address;
+
+/// How long an answer of the service is waited for before the question counts as unanswered.
+const CONSULT_DEADLINE_MS: u64 = 2_000;
+
+/// A canary whose body is being read.
+#[derive(Debug, Default)]
+pub(super) struct CanaryRead {
+    body_bytes: u64,
+}
+
+/// A request whose body is being read.
+#[derive(Debug)]
+pub(super) struct BodyRead {
+    pub admitted: Admitted,
+    pub read_bytes: u64,
+    pub reading: Reading,
+}
+
+/// What is made of the bytes.
+#[derive(Debug)]
+pub(super) enum Reading {
+    Json(Box<RequestReader>),
+    /// Nobody reads them: the path is not a known surface.
+    Opaque,
+}
+
+/// A request that waits for an answer of the service.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub admitted: Admitted,
+    pub facts: RequestFacts,
+    pub call: CallId,
+    pub deadline: Timestamp,
+}
+
+impl Exchange {
+    pub(super) fn reading_canary(&mut self, mut read: CanaryRead, input: &Input<'_>) -> Flow {
+        match *input {
+            Input::RequestBody { chunk, end_of_stream } => {
+                read.body_bytes = read.body_bytes.saturating_add(chunk.len() as u64);
+                if end_of_stream {
+                    return self.canary_read(&read);
+                }
+                self.state = State::ReadingCanary(read);
+                Flow::Hold
+            }
+            Input::RequestTrailers => self.canary_read(&read),
+            Input::RequestHeaders { .. }
+            | Input::KeyFound(_)
+            | Input::Consulted { .. }
+            | Input::DeadlinePassed
+            | Input::AttemptStarted { .. }
+            | Input::AttemptHeaders { .. }
+            | Input::AttemptBody { .. }
+            | Input::ResponseHeaders { .. }
+            | Input::ResponseEnded
+            | Input::Closed { .. } => self.stray(State::ReadingCanary(read)),
+        }
+    }
+
+    fn canary_read(&mut self, read: &CanaryRead) -> Flow {
+        self.commands.push_back(Command::AnswerCanary { body_bytes: read.body_bytes });
+        self.state = State::Closed;
+        Flow::Hold
+    }
+
+    pub(super) fn reading_body(&mut self, now: Timestamp, mut body: Box<BodyRead>, input: &Input<'_>) -> Flow {
+        match *input {
+            Input::RequestBody { chunk, end_of_stream } => {
+                body.read_bytes = body.read_bytes.saturating_add(chunk.len() as u64);
+                self.facts.request_bytes = body.read_bytes;
+                let cap_bytes = body.admitted.mesh.body_cap_bytes;
+                if body.read_bytes > cap_bytes {
+                    return self.too_large(cap_bytes);
+                }
+                if let Reading::Json(reader) = &mut body.reading
+                    && let Err(error) = reader.push(chunk)
+                {
+                    return self.bad_body(&error);
+                }
+                if end_of_stream {
+                    return self.body_ended_at(now, *body, false);
+                }
+                self.state = State::ReadingBody(body);
+                Flow::Hold
+            }
+            Input::RequestTrailers => self.body_ended_at(now, *body, true),
+            Input::RequestHeaders { .. }
+            | Input::KeyFound(_)
+            | Input::Consulted { .. }
+            | Input::DeadlinePassed
+            | Input::AttemptStarted { .. }
+            | Input::AttemptHeaders { .. }
+            | Input::AttemptBody { .. }
+            | Input::ResponseHeaders { .. }
+            | Input::ResponseEnded
+            | Input::Closed { .. } => {
+                self.stray(State::ReadingBody(body));
+                Flow::Hold
+            }
+        }
+    }
+
+    pub(super) fn body_ended(&mut self, body: BodyRead, had_trailers: bool) -> Flow {
+        self.body_ended_at(self.seed.now, body, had_trailers)
+    }
+
+    fn body_ended_at(&mut self, now: Timestamp, body: BodyRead, had_trailers: bool) -> Flow {
+        let BodyRead { admitted, reading, .. } = body;
+        match reading {
+            Reading::Json(reader) => match reader.finish() {
+                Ok(facts) => self.judge(now, admitted, facts),
+                Err(BodyError::Truncated { .. }) if had_trailers => self.refuse(
+                    RefusalCode::BadEncoding,
+                    "The body ends too early: its compression is damaged, or it expands further than this mesh allows.".to_owned(),
+                ),
+                Err(error) => self.bad_body(&error),
+            },
+            Reading::Opaque => self.forward_opaque(admitted),
+        }
+    }
+
+    fn bad_body(&mut self, error: &BodyError) -> Flow {
+        self.refuse(error.code(), error.to_string())
+    }
+
+    /// Decides on a request that has been read to its end.
+    fn judge(&mut self, now: Timestamp, admitted: Admitted, facts: RequestFacts) -> Flow {
+        self.note_facts(&facts);
+        if facts.background {
+            return self.refuse(
+                RefusalCode::BackgroundUnsupported,
+                "Background responses are not metered yet and therefore refused; send the request without `background`.".to_owned(),
+            );
+        }
+        if self.facts.subscription {
+            return self.route(&admitted, facts);
+        }
+        if let Some(field) = untracked_reference(&facts) {
+            return self.refuse(
+                RefusalCode::StatefulIdUnknown,
+                format!("`{field}` names something that was not created through this mesh by your team."),
+            );
+        }
+        let ids: Vec<_> = facts
+            .references
+            .iter()
+            .filter(|reference| reference.field == ReferenceField::PreviousResponse)
+            .map(|reference| reference.id.clone())
+            .collect();
+        if ids.is_empty() {
+            return self.route(&admitted, facts);
+        }
+        let call = CallId(1);
+        let principal = admitted.key.as_ref().map_or_else(Principal::default, |key| key.principal.clone());
+        self.commands.push_back(Command::Consult {
+            call,
+            kind: ConsultKind::StatefulOwner { ids, principal },
+        });
+        let deadline = Timestamp::from_millis(now.as_millis().saturating_add(CONSULT_DEADLINE_MS));
+        self.state = State::Waiting(Box::new(Waiting { admitted, facts, call, deadline }));
+        Flow::Hold
+    }
+
+    fn note_facts(&mut self, facts: &RequestFacts) {
+        self.facts.streamed |= facts.stream;
+        if self.facts.session_id.is_empty() {
+            self.facts.session_id = bounded(session(&facts.session));
+        }
+        let by_path = self.facts.address.as_ref().and_then(|address| address.model.as_deref());
+        let asked = by_path.or(facts.model.as_ref().map(|model| model.value.as_str()));
+        self.facts.model_asked = bounded(asked.unwrap_or_default());
+    }
+
+    pub(super) fn waiting(&mut self, now: Timestamp, waiting: Box<Waiting>, input: &Input<'_>) -> Flow {
+        match *input {
+            Input::Consulted { call, answer } if call == waiting.call => self.consulted(*waiting, answer),
+            Input::DeadlinePassed if waiting.deadline <= now => self.consulted(*waiting, ConsultAnswer::Unreachable),
+            Input::Consulted { .. }
+            | Input::DeadlinePassed
+            | Input::RequestHeaders { .. }
+            | Input::KeyFound(_)
+            | Input::RequestBody { .. }
+            | Input::RequestTrailers
+            | Input::AttemptStarted { .. }
+            | Input::AttemptHeaders { .. }
+            | Input::AttemptBody { .. }
+            | Input::ResponseHeaders { .. }
+            | Input::ResponseEnded
+            | Input::Closed { .. } => {
+                self.stray(State::Waiting(waiting));
+                Flow::Hold
+            }
+        }
+    }
+
+    fn consulted(&mut self, waiting: Waiting, answer: ConsultAnswer) -> Flow {
+        match answer {
+            ConsultAnswer::Owned => self.route(&waiting.admitted, waiting.facts),
+            ConsultAnswer::NotOwned => self.refuse(
+                RefusalCode::StatefulIdUnknown,
+                "The response that is referred to was not created through this mesh by your team.".to_owned(),
+            ),
+            ConsultAnswer::Unreachable => self.refuse_later(
+                RefusalCode::ServiceUnreachable,
+                "The policy service did not answer who owns the response that is referred to; try again.".to_owned(),
+                Some(1),
+            ),
+        }
+    }
+
+    /// Finds the attempts and lets the request go.
+    fn route(&mut self, admitted: &Admitted, facts: RequestFacts) -> Flow {
+        let Some(address) = self.facts.address.clone() else {
+            return self.refuse(RefusalCode::Internal, "The request has no address.".to_owned());
+        };
+        let asked = address.model.clone().or_else(|| facts.model.as_ref().map(|model| model.value.clone()));
+        let Some(asked) = asked else {
+            return self.refuse(RefusalCode::ModelMissing, "The request names no model.".to_owned());
+        };
+        if let Some(refused) = self.judge_other_models(admitted, &address, &asked, &facts) {
+            return refused;
+        }
+        let planned = if self.facts.subscription {
+            Plan::for_own_login(admitted, &address, &asked, Some(facts))
+        } else {
+            Plan::for_model(admitted, &address, &asked, facts, self.affinity())
+        };
+        match planned {
+            Ok(plan) => self.forward(plan),
+            Err(error) => self.no_plan(&error, &asked),
+        }
+    }
+
+    /// Models named beside the one that is asked for (Gemini bodies, tools, batches) are judged as well.
+    fn judge_other_models(&mut self, admitted: &Admitted, address: &Address, asked: &str, facts: &RequestFacts) -> Option<Flow> {
+        let by_body = facts.model.iter().filter(|_| address.model.is_some());
+        for other in by_body.chain(&facts.nested_models) {
+            let name = plain_model(&other.value);
+            if name == asked {
+                continue;
+            }
+            let ask = ask(address.surface, name, address.provider.as_deref());
+            if let Err(error) = routing::candidates(&admitted.mesh, admitted.key.as_deref(), &ask) {
+                return Some(self.no_plan(&PlanError::Route(error), name));
+            }
+            if address.model.is_some() {
+                return Some(self.refuse(
+                    RefusalCode::BadJson,
+                    "The body names another model than the path; name one model.".to_owned(),
+                ));
+            }
+        }
+        None
+    }
+
+    pub(super) fn begin_opaque(&mut self, admitted: Admitted, end_of_stream: bool) -> Flow {
+        let path = self.facts.address.as_ref().map(|address| address.path.clone()).unwrap_or_default();
+        let allowed = admitted
+            .key
+            .as_ref()
+            .is_some_and(|key| key.opaque_paths.iter().any(|pattern| pattern.matches(&path)));
+        if !allowed {
+            return self.refuse(
+                RefusalCode::PathNotAllowed,
+                "This path is outside the model APIs, and your virtual key does not name it; an administrator can add it to the key's opaque paths.".to_owned(),
+            );
+        }
+        if is_administrative(&path) {
+            return self.refuse(
+                RefusalCode::PathNotAllowed,
+                "Organisation and administration paths of a provider are never passed on.".to_owned(),
+            );
+        }
+        if is_stateful(&path) {
+            return self.refuse(
+                RefusalCode::StatefulIdUnknown,
+                "Stored responses, files, batches and containers are not tracked by team yet and therefore not passed on.".to_owned(),
+            );
+        }
+        let length = admitted.headers.text("content-length").and_then(|value| value.parse::<u64>().ok());
+        let cap_bytes = admitted.mesh.body_cap_bytes;
+        if length.is_some_and(|length| length > cap_bytes) {
+            return self.too_large(cap_bytes);
+        }
+        let body = BodyRead { admitted, read_bytes: 0, reading: Reading::Opaque };
+        if end_of_stream {
+            return self.body_ended(body, false);
+        }
+        self.state = State::ReadingBody(Box::new(body));
+        Flow::Hold
+    }
+
+    fn forward_opaque(&mut self, admitted: Admitted) -> Flow {
+        let Some(address) = self.facts.address.clone() else {
+            return self.refuse(RefusalCode::Internal, "The request has no address.".to_owned());
+        };
+        let planned = if self.facts.subscription {
+            Plan::for_own_login(&admitted, &address, "", None)
+        } else {
+            Plan::for_path(&admitted, &address, self.affinity())
+        };
+        match planned {
+            Ok(plan) => self.forward(plan),
+            Err(error) => self.no_plan(&error, ""),
+        }
+    }
+
+    fn no_plan(&mut self, error: &PlanError, asked: &str) -> Flow {
+        let (code, retry_after_secs) = error.code();
+        self.refuse_later(code, error.message(&bounded(asked)), retry_after_secs)
+    }
+
+    pub(super) fn answer_models(&mut self, admitted: &Admitted) -> Flow {
+        let surface = self.facts.surface.unwrap_or(Surface::OpenaiModels);
+        let ids = routing::models_for(&admitted.mesh, admitted.key.as_deref(), surface.dialect());
+        let one = self.facts.address.as_ref().and_then(|address| {
+            let id = address.path.split_once("/models/").map(|(_, id)| id)?;
+            Some(id.to_owned())
+        });
+        let body = match one {
+            None => models::list(surface.dialect(), &ids),
+            Some(id) if ids.contains(&id) => models::one(surface.dialect(), &id),
+            Some(id) => {
+                return self.refuse(
+                    RefusalCode::ModelUnknown,
+                    format!("The model `{}` is not among those your virtual key may use.", bounded(&id)),
+                );
+            }
+        };
+        let body = if self.facts.is_head { Vec::new() } else { body };
+        self.commands.push_back(Command::Reply(Reply {
+            status: 200,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body,
+        }));
+        self.state = State::Replied;
+        Flow::Hold
+    }
+
+    /// Same session, same target: what the draw between targets is made from.
+    fn affinity(&self) -> u64 {
+        let session = if self.facts.session_id.is_empty() { None } else { Some(self.facts.session_id.as_bytes()) };
+        let key = self.facts.key.as_ref().and_then(|key| key.principal.key).map(policy::ids::KeyId::into_bytes);
+        let mut seed = 0xcbf2_9ce4_8422_2325_u64;
+        let bytes = session.unwrap_or_default().iter().chain(key.iter().flatten());
+        for byte in bytes {
+            seed = (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        seed
+    }
+}
+
+/// Gemini writes `models/` before a name, in bodies only.
+fn plain_model(name: &str) -> &str {
+    name.strip_prefix("models/").unwrap_or(name)
+}
+
+/// What a model is asked of, as routing sees it.
+pub(super) fn ask<'a>(surface: Surface, model: &'a str, pinned: Option<&'a str>) -> ModelAsk<'a> {
+    ModelAsk { dialect: surface.dialect(), model, pinned_provider: pinned }
+}
+
+/// The client's session by what its body says; empty when it says nothing.
+fn session(hints: &SessionHints) -> &str {
+    let claude = hints.anthropic_user_id.as_deref().map(|raw| {
+        // JSON with a `session_id`, or in older versions `user_…_account_…_session_…`.
+        let behind = raw.split_once("\"session_id\":\"").or_else(|| raw.split_once("_session_"));
+        behind.map_or(raw, |(_, rest)| rest.split('"').next().unwrap_or_default())
+    });
+    claude.or(hints.prompt_cache_key.as_deref()).unwrap_or_default()
+}
+
+/// Returns the field of the first id whose owner nobody tracks.
+fn untracked_reference(facts: &RequestFacts) -> Option<&'static str> {
+    facts
+        .references
+        .iter()
+        .find(|reference| match reference.field {
+            ReferenceField::PreviousResponse => false,
+            // Public addresses belong to nobody here.
+            ReferenceField::FileUri => {
+                reference.id.starts_with("files/") || reference.id.contains("generativelanguage.googleapis.com")
+            }
+            ReferenceField::Conversation
+            | ReferenceField::Item
+            | ReferenceField::Prompt
+            | ReferenceField::File
+            | ReferenceField::VectorStore
+            | ReferenceField::FileSearchStore
+            | ReferenceField::Container
+            | ReferenceField::CachedContent
+            | ReferenceField::Audio => true,
+        })
+        .map(|reference| reference.field.name())
+}
+
+/// Administration of a provider's own organisation: never through a gateway.
+fn is_administrative(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        matches!(
+            segment,
+            "organizations" | "organization" | "admin" | "api_keys" | "admin_api_keys" | "users" | "invites" | "projects" | "fine_tuning"
+        )
+    })
+}
+
+/// Things that live at the provider under ids shared by all tenants of one provider key.
+fn is_stateful(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        matches!(
+            segment,
+            "responses" | "files" | "uploads" | "batches" | "containers" | "vector_stores" | "assistants" | "threads" | "conversations" | "cachedContents" | "evals"
+        )
+    })
+}

@@ -1,0 +1,105 @@
+//! The response on its way to the client, and what remains of the exchange.
+
+use dialects::refusal::RefusalCode;
+use policy::compiled::Principal;
+use policy::units::Timestamp;
+
+use super::{Exchange, State};
+use crate::messages::{ClosedBy, Command, Flow};
+use crate::record::{Ended, ExchangeRecord};
+
+impl Exchange {
+    /// Sees the response headers that the client will get, whoever made them.
+    pub(super) fn response_headers(&mut self, status: u16, end_of_stream: bool) -> Flow {
+        self.answered = Some(status);
+        self.response_ended = end_of_stream;
+        let from_provider = self.attempts.last().is_some_and(super::Attempt::has_answered);
+        if matches!(self.state, State::Forwarded(_)) && !from_provider && self.facts.refusal.is_none() && status >= 500 {
+            self.rewrite_proxy_error(status);
+        }
+        Flow::Continue
+    }
+
+    /// Envoy's own error text is turned into the client's dialect.
+    fn rewrite_proxy_error(&mut self, status: u16) {
+        let provider = match &self.state {
+            State::Forwarded(plan) => {
+                let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
+                plan.target(number.max(1)).map(|(_, provider)| provider.name.clone())
+            }
+            State::Start
+            | State::AwaitingKey(_)
+            | State::ReadingBody(_)
+            | State::ReadingCanary(_)
+            | State::Waiting(_)
+            | State::Replied
+            | State::Closed => None,
+        }
+        .unwrap_or_default();
+        let (code, message) = if status == 504 {
+            (RefusalCode::UpstreamTimeout, format!("The provider `{provider}` did not begin to answer in time."))
+        } else {
+            (RefusalCode::UpstreamUnreachable, format!("The provider `{provider}` could not be reached."))
+        };
+        let reply = self.shape(code, message, Some(5));
+        self.facts.refusal = Some(code);
+        self.commands.push_back(Command::RewriteResponse(reply));
+    }
+
+    pub(super) fn closed(&mut self, now: Timestamp, peer: ClosedBy, response_bytes: u64) -> Flow {
+        if matches!(self.state, State::Closed) {
+            return Flow::Continue;
+        }
+        if self.facts.is_canary && self.attempts.is_empty() {
+            self.state = State::Closed;
+            return Flow::Continue;
+        }
+        let ended = self.ending(peer);
+        let record = self.record(now, ended, response_bytes);
+        self.commands.push_back(Command::Record(Box::new(record)));
+        self.state = State::Closed;
+        Flow::Continue
+    }
+
+    fn ending(&self, peer: ClosedBy) -> Ended {
+        let complete = self.attempts.last().is_some_and(super::Attempt::is_complete);
+        match (&self.state, self.facts.refusal, peer) {
+            (_, Some(RefusalCode::UpstreamTimeout | RefusalCode::UpstreamUnreachable), _) => Ended::UpstreamError,
+            (_, Some(_), _) => Ended::Refused,
+            (State::Replied, None, _) => Ended::Complete,
+            (_, None, ClosedBy::Client | ClosedBy::Proxy) if !complete => Ended::ClientGone,
+            (_, None, _) if complete && self.answered.is_some_and(|status| status < 500) => Ended::Complete,
+            (_, None, _) => Ended::UpstreamError,
+        }
+    }
+
+    pub(super) fn record(&self, now: Timestamp, ended: Ended, response_bytes: u64) -> ExchangeRecord {
+        let facts = &self.facts;
+        let principal = facts.key.as_ref().map_or_else(Principal::default, |key| key.principal.clone());
+        let attempts = self.attempts.iter().map(|attempt| attempt.record(facts.request_bytes, facts.surface)).collect();
+        let created_ids = self.attempts.iter().filter_map(super::Attempt::created_id).map(str::to_owned).collect();
+        ExchangeRecord {
+            exchange: self.seed.id,
+            started: self.seed.now,
+            surface: facts.surface,
+            principal,
+            client_app: facts.client.name(),
+            session_id: facts.session_id.clone(),
+            agent_id: facts.agent_id.clone(),
+            model_asked: facts.model_asked.clone(),
+            attempts,
+            status: self.answered.unwrap_or_default(),
+            request_bytes: facts.request_bytes,
+            response_bytes,
+            latency_ms: now.millis_since(self.seed.now),
+            first_byte_ms: facts.first_byte.map(|first| first.millis_since(self.seed.now)),
+            ended,
+            refusal_code: facts.refusal.map_or("", RefusalCode::name),
+            streamed: facts.streamed,
+            unkeyed: facts.unkeyed,
+            subscription: facts.subscription,
+            path: facts.path.clone(),
+            created_ids,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The attempts left for one request, and what each of them needs.
+
+use std::rc::Rc;
+
+use dialects::refusal::RefusalCode;
+use dialects::request::RequestFacts;
+use dialects::splice::{include_usage_splice, model_splices, reach};
+use policy::compiled::{CompiledProvider, CompiledProviderKey, Mesh};
+use policy::documents::{AuthStyle, PathStyle, StreamUsage};
+use policy::routing::{self, AttemptTarget, NoRoute, Order};
+use policy::surface::{Dialect, Surface};
+
+use super::admission::Admitted;
+use super::body::ask;
+use crate::headers::Headers;
+use crate::messages::{HeaderEdit, PrefixSplice};
+use crate::path::Address;
+
+/// The ordered targets of one request.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub mesh: Rc<Mesh>,
+    /// As the client sent them; every attempt is rebuilt from here.
+    pub headers: Headers,
+    pub address: Address,
+    pub targets: Vec<AttemptTarget>,
+    /// The Envoy cluster that serves the targets in this order.
+    pub cluster: String,
+    /// `None` for opaque requests, whose body nobody reads.
+    pub facts: Option<RequestFacts>,
+    /// The client's own login travels on.
+    pub own_login: bool,
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub(super) enum PlanError {
+    Route(NoRoute),
+    /// Subscription traffic, and no provider is the official host.
+    NoOfficialHost,
+    /// Opaque traffic, and it is not clear for which provider.
+    WhichProvider,
+}
+
+impl Plan {
+    pub(super) fn for_model(
+        admitted: &Admitted,
+        address: &Address,
+        asked: &str,
+        facts: RequestFacts,
+        seed: u64,
+    ) -> Result<Self, PlanError> {
+        let ask = ask(address.surface, asked, address.provider.as_deref());
+        let order = routing::candidates(&admitted.mesh, admitted.key.as_deref(), &ask)
+            .map_err(PlanError::Route)?
+            .order(seed);
+        Ok(Self::new(admitted, address, order, Some(facts)))
+    }
+
+    /// The client's own login goes to the official host of the surface, under the name that was asked for.
+    pub(super) fn for_own_login(
+        admitted: &Admitted,
+        address: &Address,
+        asked: &str,
+        facts: Option<RequestFacts>,
+    ) -> Result<Self, PlanError> {
+        let key = admitted.key.as_deref().ok_or(PlanError::NoOfficialHost)?;
+        let order = routing::own_login(&admitted.mesh, key, &ask(address.surface, asked, None)).map_err(|error| match error {
+            NoRoute::UnknownProvider { .. } => PlanError::NoOfficialHost,
+            other => PlanError::Route(other),
+        })?;
+        let mut plan = Self::new(admitted, address, order, facts);
+        plan.own_login = true;
+        Ok(plan)
+    }
+
+    /// Opaque paths go to the provider that was named, or to the only one of the dialect that the key may use.
+    pub(super) fn for_path(admitted: &Admitted, address: &Address, seed: u64) -> Result<Self, PlanError> {
+        let pinned = address.provider.as_deref();
+        let order = routing::for_path(&admitted.mesh, admitted.key.as_deref(), address.surface.dialect(), pinned, seed)
+            .map_err(PlanError::Route)?
+            .ok_or(PlanError::WhichProvider)?;
+        Ok(Self::new(admitted, address, order, None))
+    }
+
+    fn new(admitted: &Admitted, address: &Address, order: Order, facts: Option<RequestFacts>) -> Self {
+        Self {
+            mesh: Rc::clone(&admitted.mesh),
+            headers: admitted.headers.clone(),
+            address: address.clone(),
+            targets: order.targets,
+            cluster: order.cluster,
+            facts,
+            own_login: false,
+        }
+    }
+
+    /// Returns the target of attempt `number`, counted from 1.
+    pub(super) fn target(&self, number: u32) -> Option<(&AttemptTarget, &CompiledProvider)> {
+        let target = self.targets.get(usize::try_from(number.checked_sub(1)?).ok()?)?;
+        Some((target, self.mesh.providers.get(target.provider)?))
+    }
+
+    /// Returns whether the usage of the stream is asked for on behalf of the client, who had not.
+    pub(super) fn asks_usage(&self, provider: &CompiledProvider) -> bool {
+        provider.stream_usage == StreamUsage::Ask
+            && self.address.surface == Surface::OpenaiChat
+            && !self.own_login
+            && self.facts.as_ref().is_some_and(|facts| facts.stream && include_usage_splice(facts).is_some())
+    }
+
+    /// Returns the changes of the body for `target`; `None` when it passes byte for byte.
+    pub(super) fn splice(&self, target: &AttemptTarget, provider: &CompiledProvider) -> Option<PrefixSplice> {
+        let facts = self.facts.as_ref()?;
+        let asked = self.address.model.as_deref().or(facts.model.as_ref().map(|model| model.value.as_str()))?;
+        let mut splices = if asked == target.model { Vec::new() } else { model_splices(facts, &target.model) };
+        if self.asks_usage(provider) {
+            splices.extend(include_usage_splice(facts));
+        }
+        if splices.is_empty() {
+            return None;
+        }
+        Some(PrefixSplice { length: reach(&splices), splices })
+    }
+
+    /// Returns the header changes that make the shared header map this attempt's own.
+    pub(super) fn attempt_edits(&self, target: &AttemptTarget, provider: &CompiledProvider, splice: Option<&PrefixSplice>) -> Vec<HeaderEdit> {
+        let mut edits = vec![
+            HeaderEdit::set(":path", self.upstream_path(target, provider)),
+            HeaderEdit::set(":authority", authority(provider)),
+            HeaderEdit::set("accept-encoding", "identity"),
+        ];
+        if !self.own_login {
+            edits.extend(["authorization", "x-api-key", "api-key", "x-goog-api-key"].map(HeaderEdit::remove));
+            let key = target.key.and_then(|index| provider.keys.get(index));
+            edits.extend(key.and_then(|key| credential(provider.auth, key)));
+        }
+        let length = self.headers.text("content-length").and_then(|value| value.parse::<u64>().ok());
+        if let (Some(length), Some(splice)) = (length, splice) {
+            let changed = splice.splices.iter().fold(length, |length, change| {
+                length.saturating_sub(change.end.saturating_sub(change.start)).saturating_add(change.with.len() as u64)
+            });
+            edits.push(HeaderEdit::set("content-length", changed.to_string()));
+        } else if let Some(length) = length {
+            edits.push(HeaderEdit::set("content-length", length.to_string()));
+        }
+        edits
+    }
+
+    fn upstream_path(&self, target: &AttemptTarget, provider: &CompiledProvider) -> String {
+        let base = provider.base_url.path.as_str();
+        let native = self.native_path(target, provider);
+        let mut query = self.address.query.clone();
+        let path = match &provider.path_style {
+            PathStyle::Native => format!("{base}{native}"),
+            PathStyle::AzureDeployments { api_version } => {
+                if !query.contains("api-version=") {
+                    let separator = if query.is_empty() { "" } else { "&" };
+                    query = format!("{query}{separator}api-version={api_version}");
+                }
+                format!("{base}/deployments/{}{native}", target.model)
+            }
+        };
+        if query.is_empty() { path } else { format!("{path}?{query}") }
+    }
+
+    /// The surface's path as the provider's base URL expects it.
+    fn native_path(&self, target: &AttemptTarget, provider: &CompiledProvider) -> String {
+        let path = self.address.path.as_str();
+        match provider.dialect {
+            Dialect::Openai => path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path).to_owned(),
+            Dialect::Anthropic if path.starts_with("/v1/") => path.to_owned(),
+            Dialect::Anthropic => format!("/v1{path}"),
+            Dialect::Gemini => match &self.address.model {
+                Some(asked) if *asked != target.model => path.replacen(
+                    &format!("models/{asked}:"),
+                    &format!("models/{}:", target.model),
+                    1,
+                ),
+                Some(_) | None => path.to_owned(),
+            },
+        }
+    }
+}
+
+impl PlanError {
+    pub(super) fn code(&self) -> (RefusalCode, Option<u32>) {
+        match self {
+            Self::Route(NoRoute::ModelNotAllowed { .. }) => (RefusalCode::ModelNotAllowed, None),
+            Self::Route(NoRoute::ProviderNotAllowed { .. } | NoRoute::UnknownProvider { .. } | NoRoute::OtherDialect { .. })
+            | Self::WhichProvider => (RefusalCode::ProviderNotAllowed, None),
+            Self::Route(NoRoute::UnknownModel { .. }) => (RefusalCode::ModelUnknown, None),
+            Self::Route(NoRoute::NoUsableProviderKey { .. }) => (RefusalCode::NoUsableProviderKey, Some(30)),
+            Self::Route(NoRoute::NoPrice { .. }) => (RefusalCode::PriceUnknown, None),
+            Self::NoOfficialHost => (RefusalCode::SubscriptionNotAllowed, None),
+        }
+    }
+
+    pub(super) fn message(&self, asked: &str) -> String {
+        match self {
+            Self::Route(NoRoute::ModelNotAllowed { .. }) => {
+                format!("Your virtual key may not use the model `{asked}`; choose one of the listed models, or ask your administrator.")
+            }
+            Self::Route(NoRoute::ProviderNotAllowed { .. }) => {
+                format!("Your virtual key may not use the provider that serves `{asked}`; ask your administrator.")
+            }
+            Self::Route(NoRoute::UnknownModel { .. }) => {
+                format!("No provider of this mesh serves the model `{asked}`; choose one of the listed models.")
+            }
+            Self::Route(NoRoute::NoUsableProviderKey { .. }) => {
+                format!("No working provider key that you may use is left for `{asked}`; ask your administrator.")
+            }
+            Self::Route(NoRoute::NoPrice { .. }) => {
+                format!("The model `{asked}` has no price, and this mesh refuses models without one; ask your administrator.")
+            }
+            Self::Route(NoRoute::UnknownProvider { .. } | NoRoute::OtherDialect { .. }) => {
+                "The provider that the request names is not known to this mesh, or does not speak this API.".to_owned()
+            }
+            Self::NoOfficialHost => {
+                "Your own provider login may only travel to the provider's official host, and this mesh has none for this API.".to_owned()
+            }
+            Self::WhichProvider => "More than one provider could be meant; name one with /p/{provider}/ before the path.".to_owned(),
+        }
+    }
+}
+
+fn authority(provider: &CompiledProvider) -> String {
+    let base = &provider.base_url;
+    let host = if base.host.contains(':') { format!("[{}]", base.host) } else { base.host.clone() };
+    match (base.tls, base.port) {
+        (policy::documents::Tls::Verified, 443) | (policy::documents::Tls::Plain, 80) => host,
+        (policy::documents::Tls::Verified | policy::documents::Tls::Plain, port) => format!("{host}:{port}"),
+    }
+}
+
+fn credential(style: AuthStyle, key: &CompiledProviderKey) -> Option<HeaderEdit> {
+    let secret = key.secret.expose();
+    match style {
+        AuthStyle::Bearer => Some(HeaderEdit::set("authorization", format!("Bearer {secret}"))),
+        AuthStyle::XApiKey => Some(HeaderEdit::set("x-api-key", secret)),
+        AuthStyle::ApiKey => Some(HeaderEdit::set("api-key", secret)),
+        AuthStyle::XGoogApiKey => Some(HeaderEdit::set("x-goog-api-key", secret)),
+        AuthStyle::None => None,
+    }
+}

@@ -1,0 +1,141 @@
+//! The whole conversation between an exchange and its adapter: inputs pushed in, commands polled out.
+
+use std::rc::Rc;
+
+use dialects::refusal::Reply;
+use policy::compiled::{CompiledKey, Principal};
+use policy::key::KeyHash;
+
+use crate::headers::Headers;
+use crate::record::ExchangeRecord;
+
+/// Number of an attempt of one exchange, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttemptNumber(pub u32);
+
+/// One question to the service; answers that come for another call are strays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallId(pub u32);
+
+/// What happens to an exchange.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The client's request headers.
+    RequestHeaders { headers: &'a Headers, end_of_stream: bool },
+    /// Answer to [`Command::FindKey`]: `None` when no such key exists.
+    KeyFound(Option<Rc<CompiledKey>>),
+    /// The next bytes of the client's request body.
+    RequestBody { chunk: &'a [u8], end_of_stream: bool },
+    /// The request ended with trailers.
+    RequestTrailers,
+    /// Answer to [`Command::Consult`].
+    Consulted { call: CallId, answer: ConsultAnswer },
+    /// The deadline that [`Exchange::poll_deadline`](crate::Exchange::poll_deadline) named has passed.
+    DeadlinePassed,
+    /// Envoy starts an attempt; `host_provider` is the provider that the chosen host belongs to.
+    AttemptStarted { number: AttemptNumber, host_provider: Option<&'a str> },
+    /// Response headers of an attempt.
+    AttemptHeaders { number: AttemptNumber, status: u16, headers: &'a Headers, end_of_stream: bool },
+    /// The next bytes of an attempt's response body.
+    AttemptBody { number: AttemptNumber, chunk: &'a [u8], end_of_stream: bool },
+    /// Response headers on their way to the client, ours and Envoy's own included.
+    ResponseHeaders { status: u16, end_of_stream: bool },
+    /// The response body has reached its end on the way to the client.
+    ResponseEnded,
+    /// The exchange is over, one way or another.
+    Closed { peer: ClosedBy, response_bytes: u64 },
+}
+
+/// Who ended an exchange, as far as the proxy knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// Nothing unusual.
+    Nobody,
+    /// The client's connection or stream went away.
+    Client,
+    /// The proxy itself is going down.
+    Proxy,
+}
+
+/// What the service answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsultAnswer {
+    /// The ids belong to the principal's team.
+    Owned,
+    /// They do not, or nobody knows them.
+    NotOwned,
+    /// No answer: the call failed or timed out.
+    Unreachable,
+}
+
+/// What the service is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConsultKind {
+    /// Were these ids created through us by the principal's team?
+    StatefulOwner { ids: Vec<String>, principal: Principal },
+}
+
+/// What the adapter has to do, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Look the key up and push [`Input::KeyFound`].
+    FindKey(KeyHash),
+    /// Ask the service and push [`Input::Consulted`].
+    Consult { call: CallId, kind: ConsultKind },
+    /// Answer the client ourselves; nothing goes upstream.
+    Reply(Reply),
+    /// Answer a canary with the state of this VM.
+    AnswerCanary { body_bytes: u64 },
+    /// Change the request headers, then choose the route again and let the request go on.
+    Forward { edits: Vec<HeaderEdit> },
+    /// Change the headers of this attempt.
+    EditAttempt { edits: Vec<HeaderEdit> },
+    /// Replace the first `drop` bytes of this attempt's body as soon as they are there.
+    SplicePrefix(PrefixSplice),
+    /// Answer in place of this attempt: it must not reach the host that was chosen.
+    RefuseAttempt(Reply),
+    /// Put these bytes in the place of the response chunk.
+    ReplaceChunk(Vec<u8>),
+    /// Turn the proxy's own error response into this one.
+    RewriteResponse(Reply),
+    /// Set response headers.
+    EditResponse { edits: Vec<HeaderEdit> },
+    /// Deliver the record, once.
+    Record(Box<ExchangeRecord>),
+}
+
+/// A change of the beginning of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrefixSplice {
+    /// Bytes of the original body that the changes lie in.
+    pub length: u64,
+    /// The changes inside that prefix.
+    pub splices: Vec<dialects::splice::Splice>,
+}
+
+/// One change of a header list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    Set(&'static str, Vec<u8>),
+    Remove(String),
+}
+
+impl HeaderEdit {
+    /// Sets `name` to `value`, whatever it was.
+    pub fn set(name: &'static str, value: impl Into<Vec<u8>>) -> Self {
+        Self::Set(name, value.into())
+    }
+
+    /// Removes every value of `name`.
+    pub fn remove(name: impl Into<String>) -> Self {
+        Self::Remove(name.into())
+    }
+}
+
+/// Whether the proxy may go on with the chunk or headers just handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    Continue,
+    /// Keep them until a command says otherwise.
+    Hold,
+}

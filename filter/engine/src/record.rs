@@ -1,0 +1,66 @@
+//! What remains of an exchange.
+
+use policy::compiled::Principal;
+use policy::ids::{ExchangeId, ProviderKeyId};
+use policy::surface::Surface;
+use policy::units::Timestamp;
+use policy::usage::Usage;
+
+/// The record of one exchange; delivered once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeRecord {
+    pub exchange: ExchangeId,
+    pub started: Timestamp,
+    /// `None` for requests whose path was refused.
+    pub surface: Option<Surface>,
+    pub principal: Principal,
+    pub client_app: &'static str,
+    pub session_id: String,
+    pub agent_id: String,
+    pub model_asked: String,
+    pub attempts: Vec<AttemptRecord>,
+    /// What the client was answered; 0 when it was gone before.
+    pub status: u16,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub latency_ms: u64,
+    pub first_byte_ms: Option<u64>,
+    pub ended: Ended,
+    /// The refusal's code; empty when the exchange was not refused.
+    pub refusal_code: &'static str,
+    pub streamed: bool,
+    pub unkeyed: bool,
+    pub subscription: bool,
+    /// Path without query, at most 256 bytes.
+    pub path: String,
+    /// Provider-side ids that came into being.
+    pub created_ids: Vec<String>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Complete,
+    ClientGone,
+    UpstreamError,
+    Refused,
+    /// Not over yet: a progress report.
+    Running,
+}
+
+/// One attempt, as far as it got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    pub number: u32,
+    pub provider: String,
+    pub provider_key: Option<ProviderKeyId>,
+    pub model: String,
+    /// 0 when no response headers came.
+    pub status: u16,
+    pub started: Timestamp,
+    pub headers_ms: Option<u64>,
+    /// `None` when nothing is known to have been used.
+    pub usage: Option<Usage>,
+    pub estimated: bool,
+    pub price_table: String,
+}

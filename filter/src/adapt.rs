@@ -1,0 +1,199 @@
+//! Role `adapt`: one attempt in the router's upstream chain.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use dialects::refusal::{RefusalCode, Reply};
+use dialects::splice::apply_prefix;
+use engine::messages::{AttemptNumber, PrefixSplice};
+use engine::{Command, Headers, Input};
+use policy::units::Timestamp;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::govern::EXCHANGE_PROPERTY;
+use crate::host::{self, READ_BYTES, Side};
+use crate::vm::{self, Running};
+
+/// Response headers that decide how the body is read.
+const READ_HEADERS: [&str; 3] = ["content-type", "content-encoding", "content-length"];
+
+/// One attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Adapt {
+    running: Option<Rc<RefCell<Running>>>,
+    number: Option<AttemptNumber>,
+    splice: Option<PrefixSplice>,
+    reads_body: bool,
+}
+
+impl Adapt {
+    fn push(&mut self, now: Timestamp, input: Input<'_>) -> Action {
+        let Some(running) = self.running.clone() else {
+            return Action::Continue;
+        };
+        let mut guard = running.borrow_mut();
+        let mut action = match guard.exchange.handle(now, input) {
+            engine::Flow::Continue => Action::Continue,
+            engine::Flow::Hold => Action::Pause,
+        };
+        while let Some(command) = guard.exchange.poll_command() {
+            match command {
+                Command::EditAttempt { edits } => host::edit(Side::Request, &edits),
+                Command::SplicePrefix(splice) => self.splice = Some(splice),
+                Command::RefuseAttempt(reply) => {
+                    host::reply(&reply);
+                    action = Action::Pause;
+                }
+                Command::EditResponse { edits } => host::edit(Side::Response, &edits),
+                Command::FindKey(_)
+                | Command::Consult { .. }
+                | Command::Reply(_)
+                | Command::AnswerCanary { .. }
+                | Command::Forward { .. }
+                | Command::ReplaceChunk(_)
+                | Command::RewriteResponse(_)
+                | Command::Record(_) => host::warn("an attempt led to a command that cannot be carried out"),
+            }
+        }
+        action
+    }
+
+    /// Hands a piece of the response body over; returns what stands in its place, if anything.
+    fn push_body(&mut self, chunk: &[u8], end_of_stream: bool) -> Option<Vec<u8>> {
+        let (Some(running), Some(number)) = (self.running.clone(), self.number) else {
+            return None;
+        };
+        let mut guard = running.borrow_mut();
+        let now = if guard.exchange.awaits_first_byte() { host::now() } else { Timestamp::default() };
+        guard.exchange.handle(now, Input::AttemptBody { number, chunk, end_of_stream });
+        match guard.exchange.poll_command() {
+            Some(Command::ReplaceChunk(bytes)) => Some(bytes),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// The answer when this attempt cannot be told what it is: its dialect is not known either.
+fn unfit() -> Reply {
+    Reply {
+        status: 503,
+        headers: vec![("retry-after", "1".to_owned()), ("x-weir-code", RefusalCode::Internal.name().to_owned())],
+        body: Vec::new(),
+    }
+}
+
+impl Context for Adapt {}
+
+impl HttpContext for Adapt {
+    fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+        let serial = host::property_u64(&[EXCHANGE_PROPERTY]);
+        self.running = serial.and_then(|serial| vm::with(|vm| vm.find(serial)));
+        if self.running.is_none() {
+            // The VM was reloaded: the credentials of this request are gone, and nothing unfiltered goes on.
+            host::reply(&unfit());
+            return Action::Pause;
+        }
+        let attempt = host::property_u64(&["upstream", "request_attempt_count"]).unwrap_or(1);
+        let number = AttemptNumber(u32::try_from(attempt).unwrap_or(u32::MAX));
+        self.number = Some(number);
+        let provider = host::property(&["xds", "upstream_host_metadata", "filter_metadata", "weir", "provider"]);
+        let provider = provider.and_then(|name| String::from_utf8(name).ok());
+        self.push(host::now(), Input::AttemptStarted { number, host_provider: provider.as_deref() })
+    }
+
+    fn on_http_request_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        let Some(splice) = &mut self.splice else {
+            return Action::Continue;
+        };
+        let length = usize::try_from(splice.length).unwrap_or(usize::MAX);
+        if body_size < length && !end_of_stream {
+            return Action::Pause;
+        }
+        let head = host::body(Side::Request, 0, length);
+        let spliced = apply_prefix(&head, &mut splice.splices);
+        self.splice = None;
+        match spliced {
+            Ok(prefix) => {
+                host::replace_prefix(Side::Request, prefix.drop, &prefix.with);
+                Action::Continue
+            }
+            Err(_) => {
+                // The body is not the one that was judged: it must not go on under another name.
+                host::reply(&unfit());
+                Action::Pause
+            }
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        let Some(number) = self.number else {
+            return Action::Continue;
+        };
+        let status = host::header(Side::Response, ":status")
+            .and_then(|text| String::from_utf8(text).ok())
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default();
+        let headers = Headers::new(
+            READ_HEADERS
+                .into_iter()
+                .filter_map(|name| Some((name.to_owned(), host::header(Side::Response, name)?)))
+                .collect(),
+        );
+        let input = Input::AttemptHeaders { number, status, headers: &headers, end_of_stream };
+        let action = self.push(host::now(), input);
+        self.reads_body = self.running.as_ref().is_some_and(|running| running.borrow().exchange.reads_attempt(number));
+        action
+    }
+
+    fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        if !self.reads_body {
+            self.push_body(&[], end_of_stream);
+            return Action::Continue;
+        }
+        if body_size <= READ_BYTES {
+            let chunk = host::body(Side::Response, 0, body_size);
+            if let Some(bytes) = self.push_body(&chunk, end_of_stream) {
+                host::replace_prefix(Side::Response, body_size, &bytes);
+            }
+            return Action::Continue;
+        }
+        self.read_in_pieces(body_size, end_of_stream);
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        self.push_body(&[], true);
+        Action::Continue
+    }
+}
+
+impl Adapt {
+    /// Reads a large chunk a bounded piece at a time; what is taken out of it is put together at the end.
+    fn read_in_pieces(&mut self, body_size: usize, end_of_stream: bool) {
+        let mut kept: Option<Vec<u8>> = None;
+        let mut start = 0;
+        while start < body_size {
+            let chunk = host::body(Side::Response, start, body_size.saturating_sub(start).min(READ_BYTES));
+            if chunk.is_empty() {
+                break;
+            }
+            let end = start.saturating_add(chunk.len());
+            let replaced = self.push_body(&chunk, end_of_stream && end >= body_size);
+            match (&mut kept, replaced) {
+                (Some(kept), Some(bytes)) => kept.extend(bytes),
+                (Some(kept), None) => kept.extend(chunk),
+                (None, Some(bytes)) => {
+                    let mut before = host::body(Side::Response, 0, start);
+                    before.extend(bytes);
+                    kept = Some(before);
+                }
+                (None, None) => {}
+            }
+            start = end;
+        }
+        if let Some(kept) = kept {
+            host::replace_prefix(Side::Response, body_size, &kept);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! Role `govern`: one stream of the listener, from its request headers to its record.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use dialects::refusal::Reply;
+use engine::messages::{CallId, ClosedBy, ConsultAnswer, ConsultKind};
+use engine::{Command, Exchange, Flow, HeaderEdit, Input};
+use policy::units::Timestamp;
+use prost::Message as _;
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+use wire::mesh;
+
+use crate::host::{self, READ_BYTES, Side};
+use crate::records;
+use crate::vm::{self, Running};
+
+/// Where the upstream chain finds the exchange of an attempt.
+pub(crate) const EXCHANGE_PROPERTY: &str = "weir_exchange";
+
+/// Shorter than the engine's own deadline, which is the watchdog.
+const CONSULT_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Envoy's response flag for a downstream connection that went away.
+const FLAG_DOWNSTREAM_TERMINATION: u64 = 0x4000;
+
+/// One request and its response in the listener's chain.
+#[derive(Debug)]
+pub(crate) struct Govern {
+    context: u32,
+    cluster: String,
+    serial: u64,
+    running: Option<Rc<RefCell<Running>>>,
+    /// Request body bytes already handed to the engine.
+    consumed: usize,
+    is_forwarded: bool,
+    consulting: Option<(u32, CallId)>,
+    /// Stands in for the body of a response that the proxy made.
+    replacement: Option<Vec<u8>>,
+}
+
+/// What the carried-out commands mean for the callback that caused them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Undecided,
+    Forwarded,
+    Replied,
+}
+
+impl Govern {
+    pub(crate) const fn new(context: u32, cluster: String) -> Self {
+        Self {
+            context,
+            cluster,
+            serial: 0,
+            running: None,
+            consumed: 0,
+            is_forwarded: false,
+            consulting: None,
+            replacement: None,
+        }
+    }
+
+    /// Pushes `input` and carries out what follows.
+    fn push(&mut self, now: Timestamp, input: Input<'_>) -> (Flow, Outcome) {
+        let Some(running) = self.running.clone() else {
+            return (Flow::Continue, Outcome::Undecided);
+        };
+        let mut guard = running.borrow_mut();
+        let mut flow = guard.exchange.handle(now, input);
+        let mut outcome = Outcome::Undecided;
+        while let Some(command) = guard.exchange.poll_command() {
+            match command {
+                Command::FindKey(hash) => {
+                    let key = vm::with(|vm| vm.key(&hash));
+                    flow = guard.exchange.handle(now, Input::KeyFound(key));
+                }
+                Command::Consult { call, kind } => flow = self.consult(now, &mut guard.exchange, call, kind),
+                other => outcome = self.carry_out(other, outcome),
+            }
+        }
+        (flow, outcome)
+    }
+
+    fn consult(&mut self, now: Timestamp, exchange: &mut Exchange, call: CallId, kind: ConsultKind) -> Flow {
+        let question = question(kind).encode_to_vec();
+        match host::call(&self.cluster, "Consult", &question, CONSULT_TIMEOUT) {
+            Some(token) => {
+                self.consulting = Some((token, call));
+                Flow::Hold
+            }
+            None => exchange.handle(now, Input::Consulted { call, answer: ConsultAnswer::Unreachable }),
+        }
+    }
+
+    fn carry_out(&mut self, command: Command, outcome: Outcome) -> Outcome {
+        match command {
+            Command::Reply(reply) => {
+                host::reply(&reply);
+                Outcome::Replied
+            }
+            Command::AnswerCanary { body_bytes } => {
+                host::reply(&canary_answer(body_bytes));
+                Outcome::Replied
+            }
+            Command::Forward { edits } => {
+                host::edit(Side::Request, &edits);
+                host::set_property(EXCHANGE_PROPERTY, &self.serial.to_le_bytes());
+                host::clear_route_cache();
+                self.is_forwarded = true;
+                Outcome::Forwarded
+            }
+            Command::RewriteResponse(reply) => {
+                self.replacement = Some(rewrite(reply));
+                outcome
+            }
+            Command::EditResponse { edits } => {
+                host::edit(Side::Response, &edits);
+                outcome
+            }
+            Command::Record(record) => {
+                deliver(*record);
+                outcome
+            }
+            Command::FindKey(_)
+            | Command::Consult { .. }
+            | Command::EditAttempt { .. }
+            | Command::SplicePrefix(_)
+            | Command::RefuseAttempt(_)
+            | Command::ReplaceChunk(_) => outcome,
+        }
+    }
+
+    fn action(&self, flow: Flow, outcome: Outcome) -> Action {
+        match (outcome, flow) {
+            (Outcome::Forwarded, _) => Action::Continue,
+            (Outcome::Replied, _) | (Outcome::Undecided, Flow::Hold) => Action::Pause,
+            (Outcome::Undecided, Flow::Continue) => Action::Continue,
+        }
+    }
+
+    /// Hands the body bytes that the engine has not seen to it, a bounded piece at a time.
+    fn read_body(&mut self, now: Timestamp, size: usize, end_of_stream: bool) -> Action {
+        let mut last = (Flow::Hold, Outcome::Undecided);
+        while self.consumed < size {
+            let length = size.saturating_sub(self.consumed).min(READ_BYTES);
+            let chunk = host::body(Side::Request, self.consumed, length);
+            if chunk.is_empty() {
+                break;
+            }
+            self.consumed = self.consumed.saturating_add(chunk.len());
+            let ends = end_of_stream && self.consumed >= size;
+            last = self.push(now, Input::RequestBody { chunk: &chunk, end_of_stream: ends });
+            if last.1 != Outcome::Undecided {
+                return self.action(last.0, last.1);
+            }
+            if ends {
+                return self.action(last.0, last.1);
+            }
+        }
+        if end_of_stream {
+            last = self.push(now, Input::RequestBody { chunk: &[], end_of_stream: true });
+        }
+        self.action(last.0, last.1)
+    }
+}
+
+impl Context for Govern {
+    fn on_grpc_call_response(&mut self, token_id: u32, status_code: u32, response_size: usize) {
+        let Some((token, call)) = self.consulting.take_if(|(token, _)| *token == token_id) else { return };
+        debug_assert_eq!(token, token_id);
+        let answer = if status_code == 0 {
+            consult_answer(&host::answer(response_size))
+        } else {
+            ConsultAnswer::Unreachable
+        };
+        let (_, outcome) = self.push(host::now(), Input::Consulted { call, answer });
+        if outcome == Outcome::Forwarded {
+            host::resume_request();
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        vm::with(|vm| vm.end(self.serial));
+        true
+    }
+}
+
+impl HttpContext for Govern {
+    fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        let now = host::now();
+        let (serial, running) = vm::with(|vm| vm.begin(self.context, now));
+        self.serial = serial;
+        self.running = Some(running);
+        let headers = host::headers(Side::Request);
+        let (flow, outcome) = self.push(now, Input::RequestHeaders { headers: &headers, end_of_stream });
+        self.action(flow, outcome)
+    }
+
+    fn on_http_request_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        if self.is_forwarded {
+            return Action::Continue;
+        }
+        self.read_body(host::now(), body_size, end_of_stream)
+    }
+
+    fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
+        for (name, _) in host::request_trailers().iter() {
+            if name.starts_with("x-envoy-") || name.starts_with("x-weir-") {
+                host::remove_request_trailer(name);
+            }
+        }
+        if self.is_forwarded {
+            return Action::Continue;
+        }
+        let (flow, outcome) = self.push(host::now(), Input::RequestTrailers);
+        self.action(flow, outcome)
+    }
+
+    fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        let status = host::header(Side::Response, ":status");
+        let status = status.and_then(|text| String::from_utf8(text).ok()).and_then(|text| text.parse().ok());
+        self.push(Timestamp::default(), Input::ResponseHeaders { status: status.unwrap_or_default(), end_of_stream });
+        Action::Continue
+    }
+
+    fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        if let Some(replacement) = &mut self.replacement {
+            host::replace_prefix(Side::Response, body_size, replacement);
+            replacement.clear();
+        }
+        if end_of_stream {
+            self.response_ended();
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        self.response_ended();
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if self.running.is_none() {
+            return;
+        }
+        let flags = host::property_u64(&["response", "flags"]).unwrap_or_default();
+        let response_bytes = host::property_u64(&["response", "size"]).unwrap_or_default();
+        let peer = if flags & FLAG_DOWNSTREAM_TERMINATION == 0 { ClosedBy::Nobody } else { ClosedBy::Client };
+        self.push(host::now(), Input::Closed { peer, response_bytes });
+    }
+}
+
+impl Govern {
+    fn response_ended(&mut self) {
+        self.push(Timestamp::default(), Input::ResponseEnded);
+    }
+}
+
+/// Carries out what a passed deadline leads to; the stream is held and entered.
+pub(crate) fn carry_out_late(exchange: &mut Exchange) {
+    while let Some(command) = exchange.poll_command() {
+        match command {
+            Command::Reply(reply) => host::reply(&reply),
+            Command::Record(record) => deliver(*record),
+            Command::FindKey(_)
+            | Command::Consult { .. }
+            | Command::AnswerCanary { .. }
+            | Command::Forward { .. }
+            | Command::EditAttempt { .. }
+            | Command::SplicePrefix(_)
+            | Command::RefuseAttempt(_)
+            | Command::ReplaceChunk(_)
+            | Command::RewriteResponse(_)
+            | Command::EditResponse { .. } => host::warn("a passed deadline led to a command that cannot be carried out"),
+        }
+    }
+}
+
+fn deliver(record: engine::ExchangeRecord) {
+    let refused = !record.refusal_code.is_empty();
+    vm::with(|vm| {
+        vm.counters.refusals = vm.counters.refusals.saturating_add(u64::from(refused));
+        vm.outbox.push(records::message(record));
+    });
+}
+
+/// Sets the head of a response that the proxy made; returns the body to put in.
+fn rewrite(reply: Reply) -> Vec<u8> {
+    let mut edits = vec![HeaderEdit::set(":status", reply.status.to_string()), HeaderEdit::remove("content-length")];
+    edits.extend(reply.headers.into_iter().map(|(name, value)| HeaderEdit::set(name, value)));
+    host::edit(Side::Response, &edits);
+    reply.body
+}
+
+fn question(kind: ConsultKind) -> mesh::ConsultRequest {
+    let ConsultKind::StatefulOwner { ids, principal } = kind;
+    let bytes = |id: Option<[u8; 16]>| id.map(|id| id.to_vec()).unwrap_or_default();
+    let question = mesh::StatefulOwner {
+        ids,
+        key_id: bytes(principal.key.map(policy::ids::KeyId::into_bytes)),
+        user_id: bytes(principal.user.map(policy::ids::UserId::into_bytes)),
+        team_id: bytes(principal.team.map(policy::ids::TeamId::into_bytes)),
+        customer_id: bytes(principal.customer.map(policy::ids::CustomerId::into_bytes)),
+    };
+    mesh::ConsultRequest {
+        exchange_id: Vec::new(),
+        question: Some(mesh::consult_request::Question::StatefulOwner(question)),
+    }
+}
+
+fn consult_answer(bytes: &[u8]) -> ConsultAnswer {
+    match mesh::ConsultAnswer::decode(bytes) {
+        Ok(mesh::ConsultAnswer { answer: Some(mesh::consult_answer::Answer::StatefulOwner(answer)) }) if answer.owned => {
+            ConsultAnswer::Owned
+        }
+        Ok(mesh::ConsultAnswer { answer: Some(_) }) => ConsultAnswer::NotOwned,
+        Ok(mesh::ConsultAnswer { answer: None }) | Err(_) => ConsultAnswer::Unreachable,
+    }
+}
+
+/// The state of this VM, for whoever knows the canary secret.
+fn canary_answer(body_bytes: u64) -> Reply {
+    let body = vm::with(|vm| {
+        let head = vm.head.unwrap_or_default();
+        format!(
+            r#"{{"vm":"{}","process":"{}","generation":"{}","version":{},"body_bytes":{body_bytes}}}"#,
+            hex(&vm.id),
+            hex(&vm.process),
+            hex(&head.generation),
+            head.version
+        )
+    });
+    Reply {
+        status: 200,
+        headers: vec![("content-type", "application/json".to_owned())],
+        body: body.into_bytes(),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,218 @@
+//! Every call into the proxy, and nothing else.
+//!
+//! The SDK panics on a status that it does not expect, and a panic traps the VM with every stream on it. So each
+//! function here says in which phase it is valid, uses the `_bytes` forms only, and turns what can fail into an
+//! `Option` or a `Result`.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use engine::{HeaderEdit, Headers};
+use policy::units::Timestamp;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, LogLevel, MapType, Status};
+
+/// Body bytes copied into the VM at once: its memory never shrinks.
+pub(crate) const READ_BYTES: usize = 64 * 1024;
+
+/// Which side of an exchange a header list or body belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Request,
+    Response,
+}
+
+impl Side {
+    const fn headers(self) -> MapType {
+        match self {
+            Self::Request => MapType::HttpRequestHeaders,
+            Self::Response => MapType::HttpResponseHeaders,
+        }
+    }
+
+    const fn body(self) -> BufferType {
+        match self {
+            Self::Request => BufferType::HttpRequestBody,
+            Self::Response => BufferType::HttpResponseBody,
+        }
+    }
+}
+
+/// Returns the wall clock; any phase.
+pub(crate) fn now() -> Timestamp {
+    let since_epoch = hostcalls::get_current_time()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+        .unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Returns the whole header list; only in the headers callback, or while headers are held.
+pub(crate) fn headers(side: Side) -> Headers {
+    Headers::new(hostcalls::get_map_bytes(side.headers()).unwrap_or_default())
+}
+
+/// Returns the first value of a header; same phases as [`headers`].
+pub(crate) fn header(side: Side, name: &str) -> Option<Vec<u8>> {
+    hostcalls::get_map_value_bytes(side.headers(), name).ok().flatten()
+}
+
+/// Changes the header list; same phases as [`headers`].
+pub(crate) fn edit(side: Side, edits: &[HeaderEdit]) {
+    for edit in edits {
+        let outcome = match edit {
+            HeaderEdit::Set(name, value) => hostcalls::set_map_value_bytes(side.headers(), name, Some(value)),
+            HeaderEdit::Remove(name) => hostcalls::remove_map_value(side.headers(), name),
+        };
+        if outcome.is_err() {
+            warn("a header could not be changed");
+        }
+    }
+}
+
+/// Removes request trailers; only in the request trailers callback.
+pub(crate) fn remove_request_trailer(name: &str) {
+    if hostcalls::remove_map_value(MapType::HttpRequestTrailers, name).is_err() {
+        warn("a trailer could not be removed");
+    }
+}
+
+/// Returns the names of the request trailers; only in the request trailers callback.
+pub(crate) fn request_trailers() -> Headers {
+    Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default())
+}
+
+/// Returns `length` buffered body bytes from `start`; only in a body or trailers callback.
+pub(crate) fn body(side: Side, start: usize, length: usize) -> Vec<u8> {
+    hostcalls::get_buffer(side.body(), start, length).ok().flatten().unwrap_or_default()
+}
+
+/// Replaces the first `length` buffered bytes; only in a body callback.
+pub(crate) fn replace_prefix(side: Side, length: usize, with: &[u8]) {
+    if hostcalls::set_buffer(side.body(), 0, length, with).is_err() {
+        warn("a body could not be changed");
+    }
+}
+
+/// Answers the stream from here; until response headers have gone.
+pub(crate) fn reply(reply: &dialects::refusal::Reply) {
+    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    if hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body)).is_err() {
+        warn("a local reply could not be sent");
+    }
+}
+
+/// Lets a held request go on; only while it is held.
+pub(crate) fn resume_request() {
+    if hostcalls::resume_http_request().is_err() {
+        warn("a request could not be resumed");
+    }
+}
+
+/// Makes the router choose again: it chose when the headers came, before the plan was known.
+pub(crate) fn clear_route_cache() {
+    if hostcalls::call_foreign_function("clear_route_cache", None).is_err() {
+        warn("the route cache could not be cleared");
+    }
+}
+
+/// Makes `context` the one that the following calls are about; `false` when it is gone.
+pub(crate) fn enter(context: u32) -> bool {
+    hostcalls::set_effective_context(context).is_ok()
+}
+
+/// Returns a property of the stream or proxy.
+pub(crate) fn property(path: &[&str]) -> Option<Vec<u8>> {
+    hostcalls::get_property(path.to_vec()).ok().flatten()
+}
+
+/// Returns a property that is an unsigned integer.
+pub(crate) fn property_u64(path: &[&str]) -> Option<u64> {
+    let bytes = property(path)?;
+    bytes.as_slice().try_into().ok().map(u64::from_le_bytes)
+}
+
+/// Notes `value` in the stream's filter state, where the upstream chain can read it.
+pub(crate) fn set_property(name: &str, value: &[u8]) {
+    if hostcalls::set_property(vec![name], Some(value)).is_err() {
+        warn("a property could not be set");
+    }
+}
+
+/// Returns a value of the process-wide store and its version; an empty value counts as absent.
+pub(crate) fn shared(key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+    let (value, version) = hostcalls::get_shared_data(key).unwrap_or_default();
+    (value.filter(|value| !value.is_empty()), version)
+}
+
+/// Writes a value of the process-wide store.
+pub(crate) fn set_shared(key: &str, value: &[u8]) {
+    if hostcalls::set_shared_data(key, Some(value), None).is_err() {
+        warn("shared data could not be written");
+    }
+}
+
+/// Writes a value if nobody has since `version`; `false` when somebody has.
+///
+/// The store takes version 0 for "write in any case", so the first writers of a key race: whoever wants to know
+/// who won reads again.
+pub(crate) fn set_shared_if(key: &str, value: &[u8], version: Option<u32>) -> bool {
+    match hostcalls::set_shared_data(key, Some(value), version) {
+        Ok(()) => true,
+        Err(Status::CasMismatch) => false,
+        Err(_) => {
+            warn("shared data could not be written");
+            false
+        }
+    }
+}
+
+/// Calls the policy service; the answer comes to the context that called. `None` when it could not be sent.
+pub(crate) fn call(cluster: &str, method: &str, message: &[u8], timeout: Duration) -> Option<u32> {
+    hostcalls::dispatch_grpc_call(cluster, "weir.mesh.v1.Mesh", method, Vec::new(), Some(message), timeout).ok()
+}
+
+/// Returns the answer of a call; only in its callback.
+pub(crate) fn answer(length: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, length).ok().flatten().unwrap_or_default()
+}
+
+/// Logs a sentence without anything from outside in it.
+pub(crate) fn warn(sentence: &str) {
+    log(LogLevel::Warn, sentence);
+}
+
+/// Logs a line whatever the log level of the proxy.
+pub(crate) fn log_always(line: &str) {
+    log(LogLevel::Critical, line);
+}
+
+/// Logs a sentence for the operator.
+pub(crate) fn error(sentence: &str) {
+    log(LogLevel::Error, sentence);
+}
+
+#[expect(clippy::let_underscore_must_use, reason = "there is nowhere to report that a log line was lost")]
+fn log(level: LogLevel, line: &str) {
+    let _ = hostcalls::log(level, line);
+}
+
+/// Returns `N` random bytes.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    if getrandom::fill(&mut bytes).is_err() {
+        error("the host gives no randomness");
+    }
+    bytes
+}
+
+/// Returns the size of this VM's memory.
+pub(crate) fn memory_bytes() -> u64 {
+    #[cfg(target_arch = "wasm32")]
+    {
+        core::arch::wasm32::memory_size(0) as u64 * 65_536
+    }
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        0
+    }
+}

@@ -1,0 +1,155 @@
+//! Delivers exchange records: in batches, again until they are taken, and at the end by the log.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use base64::Engine as _;
+use policy::units::Timestamp;
+use prost::Message as _;
+use wire::mesh::{ExchangeRecord, ReportRequest, VmCounters};
+
+use crate::host;
+use crate::records;
+use crate::vm::{self, Vm};
+
+/// Records in one report.
+const BATCH: usize = 256;
+/// Records kept while the service is away; about 2 MiB.
+const CAPACITY: usize = 4_096;
+/// How long an answer is waited for.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The service knows a VM as long as it hears from it.
+const HEARTBEAT_MS: u64 = 2_000;
+/// Exchanges older than this are reported while they run.
+const PROGRESS_AFTER_MS: u64 = 1_000;
+/// Pause after a failed report.
+const RETRY_MS: u64 = 250;
+/// Begins a log line that carries undelivered records: `weir-record: ` and a base64 `ReportRequest`.
+const LOG_MARKER: &str = "weir-record: ";
+
+/// Records that the service has not taken yet.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: VecDeque<ExchangeRecord>,
+    /// Sent and not answered; sent again when the answer does not come.
+    sent: Vec<ExchangeRecord>,
+    call: Option<u32>,
+    last_sent: Timestamp,
+    not_before: Timestamp,
+    dropped: u64,
+}
+
+impl Outbox {
+    /// Takes a record for delivery.
+    pub(crate) fn push(&mut self, record: ExchangeRecord) {
+        if self.is_full() {
+            self.dropped = self.dropped.saturating_add(1);
+        } else {
+            self.waiting.push_back(record);
+        }
+    }
+
+    /// Returns whether no record can be taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len().saturating_add(self.sent.len()) >= CAPACITY
+    }
+}
+
+/// Sends what there is, when it is time; from a root callback.
+pub(crate) fn tick(cluster: &str, now: Timestamp) {
+    vm::with(|vm| {
+        let outbox = &vm.outbox;
+        let heartbeat_due = now.millis_since(outbox.last_sent) >= HEARTBEAT_MS;
+        let due = outbox.call.is_none() && now >= outbox.not_before && (!outbox.waiting.is_empty() || heartbeat_due);
+        if due {
+            send(vm, cluster, now);
+        }
+    });
+}
+
+/// Takes the answer to a report; `false` when the call was not one.
+pub(crate) fn answered(cluster: &str, call: u32, status: u32, now: Timestamp) -> bool {
+    vm::with(|vm| {
+        let outbox = &mut vm.outbox;
+        if outbox.call != Some(call) {
+            return false;
+        }
+        outbox.call = None;
+        if status == 0 {
+            outbox.sent.clear();
+            if !outbox.waiting.is_empty() {
+                send(vm, cluster, now);
+            }
+        } else {
+            postpone(vm, now);
+        }
+        true
+    })
+}
+
+/// Hands everything that was not delivered to the service and to the proxy's log; at the VM's end.
+///
+/// A call may leave only over a connection that is open, and its answer never comes: the log is what counts.
+pub(crate) fn last_words(cluster: &str) {
+    vm::with(|vm| {
+        let mut left = std::mem::take(&mut vm.outbox.sent);
+        left.extend(vm.outbox.waiting.drain(..));
+        for batch in left.chunks(32) {
+            let report = report(vm, batch.to_vec(), Vec::new()).encode_to_vec();
+            host::call(cluster, "Report", &report, TIMEOUT);
+            let line = base64::engine::general_purpose::STANDARD.encode(&report);
+            host::log_always(&format!("{LOG_MARKER}{line}"));
+        }
+    });
+}
+
+fn send(vm: &mut Vm, cluster: &str, now: Timestamp) {
+    let room = BATCH.saturating_sub(vm.outbox.sent.len()).min(vm.outbox.waiting.len());
+    let more: Vec<_> = vm.outbox.waiting.drain(..room).collect();
+    vm.outbox.sent.extend(more);
+    let records = vm.outbox.sent.clone();
+    let report = report(vm, records, progress(vm, now)).encode_to_vec();
+    vm.outbox.last_sent = now;
+    vm.outbox.call = host::call(cluster, "Report", &report, TIMEOUT);
+    if vm.outbox.call.is_none() {
+        postpone(vm, now);
+    }
+}
+
+fn postpone(vm: &mut Vm, now: Timestamp) {
+    vm.outbox.not_before = Timestamp::from_millis(now.as_millis().saturating_add(RETRY_MS));
+}
+
+fn progress(vm: &Vm, now: Timestamp) -> Vec<ExchangeRecord> {
+    vm.running()
+        .iter()
+        .filter_map(|running| running.try_borrow().ok().map(|running| {
+            let exchange = &running.exchange;
+            let old = now.millis_since(exchange.started()) >= PROGRESS_AFTER_MS;
+            (old && exchange.is_running()).then(|| records::message(exchange.progress(now)))
+        }))
+        .flatten()
+        .take(BATCH)
+        .collect()
+}
+
+fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -> ReportRequest {
+    let head = vm.head.unwrap_or_default();
+    ReportRequest {
+        node_id: vm.node_id.clone(),
+        process_id: vm.process.to_vec(),
+        vm_id: vm.id.to_vec(),
+        generation: head.generation.to_vec(),
+        version: head.version,
+        records,
+        running,
+        counters: Some(VmCounters {
+            exchanges: vm.counters.exchanges,
+            refusals: vm.counters.refusals,
+            records_dropped: vm.outbox.dropped,
+            resumed_by_watchdog: vm.counters.resumed_by_watchdog,
+            stray_inputs: vm.counters.stray_inputs,
+            memory_bytes: host::memory_bytes(),
+        }),
+    }
+}

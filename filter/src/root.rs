@@ -1,0 +1,107 @@
+//! The root context: configuration, ticks, and the answers to what was asked from here.
+
+use std::time::Duration;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use engine::Input;
+
+use crate::adapt::Adapt;
+use crate::config::{Config, Role};
+use crate::follower::Follower;
+use crate::govern::{self, Govern};
+use crate::host;
+use crate::reporter;
+use crate::vm::{self, Vm};
+
+/// How often a VM looks for a new snapshot, sends records and watches deadlines.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The root context of one filter entry in one VM.
+#[derive(Debug, Default)]
+pub(crate) struct Root {
+    config: Option<Config>,
+    follower: Follower,
+}
+
+impl Root {
+    fn role(&self) -> Option<Role> {
+        self.config.as_ref().map(|config| config.role)
+    }
+
+    /// Lets every exchange whose deadline has passed decide.
+    fn watch_deadlines(&self) {
+        let now = host::now();
+        for running in vm::with(|vm| vm.running()) {
+            let Ok(mut guard) = running.try_borrow_mut() else { continue };
+            let late = guard.exchange.poll_deadline().is_some_and(|deadline| deadline <= now);
+            if late && host::enter(guard.context) {
+                vm::with(|vm| vm.counters.resumed_by_watchdog = vm.counters.resumed_by_watchdog.saturating_add(1));
+                guard.exchange.handle(now, Input::DeadlinePassed);
+                govern::carry_out_late(&mut guard.exchange);
+            }
+        }
+    }
+}
+
+impl Context for Root {
+    fn on_grpc_call_response(&mut self, token_id: u32, status_code: u32, response_size: usize) {
+        let Some(config) = self.config.clone() else { return };
+        let Some(cluster) = config.policy_cluster.clone() else { return };
+        if !reporter::answered(&cluster, token_id, status_code, host::now()) {
+            self.follower.answered(&config, token_id, status_code, response_size);
+        }
+    }
+
+    fn on_done(&mut self) -> bool {
+        if let Some(Config { role: Role::Govern, policy_cluster: Some(cluster), .. }) = &self.config {
+            reporter::last_words(cluster);
+        }
+        true
+    }
+}
+
+impl RootContext for Root {
+    // The proxy also runs this in a VM that it throws away: nothing here may outlive the VM.
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let text = self.get_plugin_configuration().unwrap_or_default();
+        match Config::parse(&text) {
+            Ok(config) => {
+                if config.role == Role::Govern {
+                    self.set_tick_period(TICK);
+                }
+                self.config = Some(config);
+                true
+            }
+            Err(sentence) => {
+                host::error(&sentence);
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let Some(config) = self.config.clone() else { return };
+        let Some(cluster) = config.policy_cluster.as_deref() else { return };
+        let now = host::now();
+        vm::with(Vm::adopt);
+        self.follower.tick(&config, now);
+        reporter::tick(cluster, now);
+        self.watch_deadlines();
+    }
+
+    fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {
+        match self.role()? {
+            Role::Govern => {
+                let cluster = self.config.as_ref()?.policy_cluster.clone()?;
+                Some(Box::new(Govern::new(context_id, cluster)))
+            }
+            Role::Adapt => Some(Box::new(Adapt::default())),
+        }
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,178 @@
+//! What one VM knows: the policy it applies, its running exchanges, the records it still has to deliver.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use engine::{Exchange, ExchangeSeed};
+use policy::compiled::{CompiledKey, KeyTable, Mesh};
+use policy::ids::ExchangeId;
+use policy::key::KeyHash;
+use policy::units::Timestamp;
+
+use crate::host;
+use crate::reporter::Outbox;
+use crate::shared::{self, Head};
+
+/// Keys kept decoded; more are looked up again.
+const CACHED_KEYS: usize = 4_096;
+
+thread_local! {
+    static VM: RefCell<Option<Vm>> = const { RefCell::new(None) };
+}
+
+/// An exchange and the stream context that holds its request.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub exchange: Exchange,
+    pub context: u32,
+}
+
+/// The state of this VM.
+#[derive(Debug)]
+pub(crate) struct Vm {
+    pub id: [u8; 16],
+    pub process: [u8; 16],
+    pub node_id: String,
+    pub head: Option<Head>,
+    pub mesh: Option<Rc<Mesh>>,
+    pub outbox: Outbox,
+    pub counters: Counters,
+    keys: HashMap<KeyHash, Option<Rc<CompiledKey>>>,
+    running: HashMap<u64, Rc<RefCell<Running>>>,
+    serial: u64,
+    random: u64,
+}
+
+/// What happened since this VM started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub exchanges: u64,
+    pub refusals: u64,
+    pub resumed_by_watchdog: u64,
+    pub stray_inputs: u64,
+}
+
+/// Runs `action` on the state of this VM, making it first when there is none.
+pub(crate) fn with<T>(action: impl FnOnce(&mut Vm) -> T) -> T {
+    VM.with_borrow_mut(|vm| action(vm.get_or_insert_with(Vm::new)))
+}
+
+impl Vm {
+    fn new() -> Self {
+        let node_id = host::property(&["xds", "node", "id"]).unwrap_or_default();
+        Self {
+            id: host::random(),
+            process: shared::process_id(),
+            node_id: String::from_utf8_lossy(&node_id).into_owned(),
+            head: None,
+            mesh: None,
+            outbox: Outbox::default(),
+            counters: Counters::default(),
+            keys: HashMap::new(),
+            running: HashMap::new(),
+            serial: 0,
+            random: u64::from_le_bytes(host::random()),
+        }
+    }
+
+    /// Takes up the snapshot that the process applies.
+    pub(crate) fn adopt(&mut self) {
+        let Some(head) = shared::head() else { return };
+        let changed = self.head.is_none_or(|known| !known.is_same_snapshot(&head));
+        if changed {
+            self.keys.clear();
+            let mesh_changed = self
+                .head
+                .is_none_or(|known| known.generation != head.generation || known.mesh_version != head.mesh_version);
+            if mesh_changed && let Some(bytes) = shared::mesh() {
+                match Mesh::decode(&bytes) {
+                    Ok(mesh) => self.mesh = Some(Rc::new(mesh)),
+                    Err(_) => return host::error("the published policy cannot be read; the last one stays in force"),
+                }
+            }
+        }
+        self.head = Some(head);
+    }
+
+    /// Returns what is known about a virtual key.
+    pub(crate) fn key(&mut self, hash: &KeyHash) -> Option<Rc<CompiledKey>> {
+        if let Some(known) = self.keys.get(hash) {
+            return known.clone();
+        }
+        let [shard, ..] = *hash.as_bytes();
+        let found = shared::key_table(shard).and_then(|table| match KeyTable::find(&table, hash) {
+            Ok(found) => found.map(Rc::new),
+            Err(_) => {
+                host::error("a key table cannot be read; its keys are refused");
+                None
+            }
+        });
+        // Unknown keys are not kept: whoever guesses keys must not fill the memory.
+        if found.is_some() {
+            if self.keys.len() >= CACHED_KEYS {
+                self.keys.clear();
+            }
+            self.keys.insert(*hash, found.clone());
+        }
+        found
+    }
+
+    /// Starts an exchange under the policy in force.
+    pub(crate) fn begin(&mut self, context: u32, now: Timestamp) -> (u64, Rc<RefCell<Running>>) {
+        self.adopt();
+        let mesh_is_stale = match (&self.mesh, self.head) {
+            (Some(mesh), Some(head)) => now.millis_since(head.confirmed) > mesh.snapshot_max_age_ms,
+            (None, _) | (_, None) => false,
+        };
+        let exchange = Exchange::new(ExchangeSeed {
+            id: self.exchange_id(now),
+            mesh: self.mesh.clone(),
+            mesh_is_stale,
+            records_are_full: self.outbox.is_full() && !self.drops_records(),
+            now,
+        });
+        self.serial = self.serial.wrapping_add(1);
+        let running = Rc::new(RefCell::new(Running { exchange, context }));
+        self.running.insert(self.serial, Rc::clone(&running));
+        self.counters.exchanges = self.counters.exchanges.saturating_add(1);
+        (self.serial, running)
+    }
+
+    fn drops_records(&self) -> bool {
+        self.mesh
+            .as_ref()
+            .is_some_and(|mesh| mesh.on_record_overflow == policy::documents::OnRecordOverflow::Drop)
+    }
+
+    /// Returns the exchange that `begin` numbered so, while it runs.
+    pub(crate) fn find(&self, serial: u64) -> Option<Rc<RefCell<Running>>> {
+        self.running.get(&serial).cloned()
+    }
+
+    /// Forgets an exchange.
+    pub(crate) fn end(&mut self, serial: u64) {
+        self.running.remove(&serial);
+    }
+
+    /// Returns every running exchange.
+    pub(crate) fn running(&self) -> Vec<Rc<RefCell<Running>>> {
+        self.running.values().cloned().collect()
+    }
+
+    /// A UUID of version 7: sorts by time, random otherwise.
+    fn exchange_id(&mut self, now: Timestamp) -> ExchangeId {
+        // SplitMix64 over a random start: unique in the VM, and no host call for each request.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let [vm_a, vm_b, ..] = self.id;
+        let mut random = [0; 10];
+        for (byte, value) in random.iter_mut().zip([vm_a, vm_b].into_iter().chain(mixed.to_le_bytes())) {
+            *byte = value;
+        }
+        ExchangeId::new(uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid())
+    }
+}
