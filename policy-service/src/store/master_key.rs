@@ -1,0 +1,162 @@
+//! The key under which provider credentials are sealed in the database.
+
+use core::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chacha20poly1305::aead::{Aead as _, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit as _, Nonce};
+use policy::ids::ProviderKeyId;
+use policy::secret::Secret;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+use sha2::{Digest as _, Sha256};
+
+use crate::store::StoreError;
+
+const NONCE_BYTES: usize = 12;
+
+/// Why there is no master key.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    /// The file could not be read.
+    #[error("cannot read the master key `{path}`")]
+    Read { path: PathBuf, source: io::Error },
+    /// The file could not be written.
+    #[error("cannot write the master key `{path}`")]
+    Write { path: PathBuf, source: io::Error },
+    /// The file holds something else.
+    #[error("`{path}` is not a master key: it must hold 64 hexadecimal digits")]
+    Malformed { path: PathBuf },
+    /// The operating system gave no random bytes.
+    #[error("no randomness for a new master key")]
+    Randomness { source: rand::rand_core::OsError },
+}
+
+/// 256 bits that seal provider credentials. `Debug` is redacted.
+#[derive(Clone)]
+pub struct MasterKey(Arc<[u8; 32]>);
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(…)")
+    }
+}
+
+impl MasterKey {
+    /// Wraps 256 random bits.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Arc::new(bytes))
+    }
+
+    /// Reads the key file at `path`, or makes one that only its owner can read.
+    ///
+    /// # Errors
+    /// [`MasterKeyError`] when the file cannot be used; an unreadable one is never replaced.
+    pub fn load_or_create(path: &Path) -> Result<Self, MasterKeyError> {
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(text.trim())
+                .ok_or_else(|| MasterKeyError::Malformed { path: path.to_path_buf() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
+            Err(source) => Err(MasterKeyError::Read { path: path.to_path_buf(), source }),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self::from_bytes(bytes))
+    }
+
+    fn create(path: &Path) -> Result<Self, MasterKeyError> {
+        let mut bytes = [0; 32];
+        OsRng.try_fill_bytes(&mut bytes).map_err(|source| MasterKeyError::Randomness { source })?;
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(hex::encode(bytes).as_bytes())?;
+            file.write_all(b"\n")?;
+            file.sync_all()
+        };
+        write().map_err(|source| MasterKeyError::Write { path: path.to_path_buf(), source })?;
+        Ok(Self::from_bytes(bytes))
+    }
+
+    /// What the database keeps to know the key again.
+    pub(super) fn check_value(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        digest.update(b"weir master key check");
+        digest.update(self.0.as_slice());
+        digest.finalize().into()
+    }
+
+    fn cipher(&self) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(Key::from_slice(self.0.as_slice()))
+    }
+
+    /// Encrypts a credential; what comes out opens for this id only.
+    ///
+    /// ```text
+    /// 12 bytes  n bytes     16 bytes
+    /// nonce     ciphertext  tag
+    /// ```
+    pub(super) fn seal(&self, id: ProviderKeyId, secret: &Secret) -> Result<Vec<u8>, StoreError> {
+        let mut nonce = [0; NONCE_BYTES];
+        let random = OsRng.try_fill_bytes(&mut nonce).ok();
+        let aad = id.into_bytes();
+        let payload = Payload { msg: secret.expose().as_bytes(), aad: &aad };
+        random
+            .and_then(|()| self.cipher().encrypt(Nonce::from_slice(&nonce), payload).ok())
+            .map(|ciphertext| [nonce.as_slice(), ciphertext.as_slice()].concat())
+            .ok_or(StoreError::Seal { id })
+    }
+
+    /// Decrypts a credential that [`seal`](Self::seal) made for this id.
+    pub(super) fn unseal(&self, id: ProviderKeyId, sealed: &[u8]) -> Result<Secret, StoreError> {
+        let open = || {
+            let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
+            let aad = id.into_bytes();
+            let payload = Payload { msg: ciphertext, aad: &aad };
+            let plain = self.cipher().decrypt(Nonce::from_slice(nonce), payload).ok()?;
+            String::from_utf8(plain).ok()
+        };
+        open().map(Secret::new).ok_or(StoreError::Seal { id })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn id(number: u128) -> ProviderKeyId {
+        ProviderKeyId::new(Uuid::from_u128(number))
+    }
+
+    #[test]
+    fn a_sealed_secret_opens_for_its_own_id_and_key_only() {
+        let key = MasterKey::from_bytes([1; 32]);
+        let sealed = key.seal(id(1), &Secret::new("sk-provider")).unwrap();
+        assert!(!sealed.windows(11).any(|window| window == b"sk-provider"));
+        assert_eq!(key.unseal(id(1), &sealed).unwrap().expose(), "sk-provider");
+        assert!(key.unseal(id(2), &sealed).is_err());
+        assert!(MasterKey::from_bytes([2; 32]).unseal(id(1), &sealed).is_err());
+        assert!(key.unseal(id(1), &sealed[..5]).is_err());
+    }
+
+    #[test]
+    fn the_key_file_is_made_once_and_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let made = MasterKey::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(MasterKey::load_or_create(&path).unwrap().0, made.0);
+        fs::write(&path, "not a key").unwrap();
+        assert!(matches!(MasterKey::load_or_create(&path), Err(MasterKeyError::Malformed { .. })));
+    }
+}
