@@ -9,10 +9,10 @@
 //! A `\u` escape that names half of a surrogate pair is grammatical; it reaches a visitor as U+FFFD.
 //!
 //! ```
-//! use dialects::json::{Scalar, Shape, Span, Visitor, Walker, Want};
+//! use dialects::json::{Scalar, Shape, Span, Visitor, Walker, Want, key};
 //!
 //! static MODEL: Shape<()> = Shape::scalar((), Want::Capture);
-//! static ROOT: Shape<()> = Shape::object((), &[("model", &MODEL)]);
+//! static ROOT: Shape<()> = Shape::object((), &[key("model", &MODEL)]);
 //!
 //! #[derive(Default)]
 //! struct Model(String, Option<Span>);
@@ -36,168 +36,20 @@
 
 mod number;
 mod scan;
+mod shape;
 mod text;
+mod visit;
 
 use self::number::Number;
+pub use self::shape::{Keys, Member, Shape, Want, key};
 use self::text::Text;
+pub use self::visit::{Closed, Container, Scalar, Span, Visitor};
 
 /// Containers that may stand inside each other.
 pub const MAX_DEPTH: usize = 128;
 
 /// Decoded bytes of a scalar or key that a walker keeps; the rest is checked and dropped.
 pub const CAPTURE_BYTES: usize = 4096;
-
-/// What is wanted of the value at one place of a document.
-///
-/// Shapes are `static` and may refer to themselves, for content that nests in content.
-#[derive(Debug)]
-pub struct Shape<T: 'static> {
-    tag: T,
-    want: Want,
-    members: &'static [(&'static str, &'static Shape<T>)],
-    keys: Keys,
-    items: Option<&'static Shape<T>>,
-}
-
-/// What a walker does with a string that stands at a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// Reports that a string stood there, without its text.
-    Presence,
-    /// Hands over the decoded text, at most [`CAPTURE_BYTES`] of it.
-    Capture,
-    /// Hands over the decoded text in pieces as they come, without bound.
-    Pieces,
-}
-
-/// How an object's own keys are read where a shape names some of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keys {
-    /// A key counts when its decoded text is equal; the last of several wins, as in most parsers.
-    Found,
-    /// A named key that is repeated, escaped or spelt in another case is an error: two parsers may
-    /// disagree about what it means.
-    Judged,
-}
-
-impl<T: 'static> Shape<T> {
-    /// Describes a place where a scalar is wanted.
-    pub const fn scalar(tag: T, want: Want) -> Self {
-        Self {
-            tag,
-            want,
-            members: &[],
-            keys: Keys::Found,
-            items: None,
-        }
-    }
-
-    /// Describes an object and the members of it that are wanted.
-    pub const fn object(tag: T, members: &'static [(&'static str, &'static Self)]) -> Self {
-        Self {
-            tag,
-            want: Want::Presence,
-            members,
-            keys: Keys::Found,
-            items: None,
-        }
-    }
-
-    /// Describes an array and what is wanted of each item.
-    pub const fn array(tag: T, items: &'static Self) -> Self {
-        Self {
-            tag,
-            want: Want::Presence,
-            members: &[],
-            keys: Keys::Found,
-            items: Some(items),
-        }
-    }
-
-    /// Judges the keys of the object instead of only finding them; at most 64 members.
-    #[must_use]
-    pub const fn judged(mut self) -> Self {
-        self.keys = Keys::Judged;
-        self
-    }
-
-    /// Says what is wanted of a string, where a place may hold a container or a string.
-    #[must_use]
-    pub const fn or_text(mut self, want: Want) -> Self {
-        self.want = want;
-        self
-    }
-
-    /// Says what is wanted of each item, where a place may hold an object or an array.
-    #[must_use]
-    pub const fn or_items(mut self, items: &'static Self) -> Self {
-        self.items = Some(items);
-        self
-    }
-}
-
-/// Where something stands in the whole document, in bytes: `start..end`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Offset of the first byte.
-    pub start: u64,
-    /// Offset after the last byte.
-    pub end: u64,
-}
-
-/// Object or array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Container {
-    /// `{…}`
-    Object,
-    /// `[…]`
-    Array,
-}
-
-/// A value that holds no others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scalar<'a> {
-    /// `null`
-    Null,
-    /// `true` or `false`
-    Bool(bool),
-    /// A number, as written; empty if it is longer than 64 bytes.
-    Number(&'a str),
-    /// A string, decoded.
-    Text {
-        /// The text, or its first part.
-        value: &'a str,
-        /// Whether `value` is all of it.
-        whole: bool,
-    },
-}
-
-/// Receives what stands at the places that shapes describe.
-///
-/// Calls come in document order and do not depend on how the document was cut into chunks, except that
-/// the pieces of one [`Want::Pieces`] string may be cut differently.
-pub trait Visitor {
-    /// What a shape calls its place.
-    type Tag: Copy + PartialEq + 'static;
-
-    /// A container begins; `at` is the offset of its bracket.
-    fn begin(&mut self, tag: Self::Tag, container: Container, at: u64) {
-        let _: (Self::Tag, Container, u64) = (tag, container, at);
-    }
-
-    /// A container has ended.
-    fn end(&mut self, tag: Self::Tag, container: Container, span: Span) {
-        let _: (Self::Tag, Container, Span) = (tag, container, span);
-    }
-
-    /// A scalar has ended; the span of a string holds its quotes.
-    fn scalar(&mut self, tag: Self::Tag, value: Scalar<'_>, span: Span);
-
-    /// A decoded piece of a string came; [`scalar`](Self::scalar) follows when the string ends.
-    fn piece(&mut self, tag: Self::Tag, piece: &[u8]) {
-        let _: (Self::Tag, &[u8]) = (tag, piece);
-    }
-}
 
 /// Why a text is not JSON that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -423,7 +275,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         };
         match self.state {
             State::InText | State::InKey => return self.read_text(chunk, i, visitor),
-            State::InNumber => return Ok(self.read_number(chunk, i, visitor)?),
+            State::InNumber => return self.read_number(chunk, i, visitor),
             State::InLiteral(literal, matched) => {
                 return self.read_literal(literal, matched, byte, i, visitor);
             }
@@ -619,15 +471,20 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         } else {
             Container::Array
         };
+        let is_empty = self.state != State::CommaOrEnd;
         if self.on_path()
             && let Some(level) = self.path.pop()
         {
+            let span = Span {
+                start: level.start,
+                end: self.offset(i + 1),
+            };
             visitor.end(
                 level.shape.tag,
-                container,
-                Span {
-                    start: level.start,
-                    end: self.offset(i + 1),
+                Closed {
+                    container,
+                    span,
+                    is_empty,
                 },
             );
         }
@@ -661,39 +518,33 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let Some(level) = self.path.last_mut() else {
             return Ok(());
         };
-        let shape = level.shape;
+        let Level { shape, seen, .. } = level;
         let judged = shape.keys == Keys::Judged;
-        if let Some((field, member)) = shape
-            .members
-            .iter()
-            .find(|(name, _)| name.as_bytes() == key)
-        {
+        for (index, member) in shape.members.iter().enumerate() {
+            let Some(field) = member.spelling(key) else {
+                continue;
+            };
             if judged {
+                let bit = 1u64 << (index & 63);
                 if escaped {
                     return Err(JsonError::Disguised { field, at });
                 }
-                // Two spellings of one field (Gemini takes `maxOutputTokens` and `max_output_tokens`) share a bit.
-                let index = shape
-                    .members
-                    .iter()
-                    .position(|(_, other)| other.tag == member.tag)
-                    .unwrap_or_default();
-                let bit = 1u64 << (index & 63);
-                if level.seen & bit != 0 {
+                if *seen & bit != 0 {
                     return Err(JsonError::Duplicate { field, at });
                 }
-                level.seen |= bit;
+                *seen |= bit;
             }
-            self.next = Some(member);
+            self.next = Some(member.shape);
             return Ok(());
         }
-        if judged
-            && let Some((field, _)) = shape
+        if judged {
+            let names = shape
                 .members
                 .iter()
-                .find(|(name, _)| scan::could_be_taken_for(key, name))
-        {
-            return Err(JsonError::Disguised { field, at });
+                .flat_map(|member| [member.name, member.alias]);
+            if let Some(field) = scan::could_be_taken_for(key, names) {
+                return Err(JsonError::Disguised { field, at });
+            }
         }
         Ok(())
     }

@@ -94,25 +94,30 @@ pub(super) fn sequences_length(bytes: &[u8]) -> usize {
     }
 }
 
-/// Whether some parser may take `key` for `name`: equal but for case, or equal up to a NUL.
+/// Returns the name that some parser may take `key` for: equal but for case, or equal up to a NUL.
 ///
 /// Case is folded as Unicode folds it, so U+017F is an `s` and U+212A a `k`: Go's `encoding/json` matches
 /// keys that way.
-pub(super) fn could_be_taken_for(key: &[u8], name: &str) -> bool {
-    if key.len() < name.len() {
-        return false;
-    }
+pub(super) fn could_be_taken_for(
+    key: &[u8],
+    mut names: impl Iterator<Item = &'static str>,
+) -> Option<&'static str> {
     let key = key.split(|byte| *byte == 0).next().unwrap_or_default();
-    if key.is_ascii() {
-        return key.eq_ignore_ascii_case(name.as_bytes());
+    if key.is_empty() {
+        return None;
     }
-    let Ok(key) = str::from_utf8(key) else {
-        return false;
-    };
+    if key.is_ascii() {
+        return names.find(|name| key.eq_ignore_ascii_case(name.as_bytes()));
+    }
+    let key = str::from_utf8(key).ok()?;
     let folded = key.chars().map(|char| match char {
         '\u{17F}' => 's',
         '\u{212A}' => 'k',
         other => other.to_ascii_lowercase(),
     });
-    folded.eq(name.chars().map(|char| char.to_ascii_lowercase()))
+    names.find(|name| {
+        folded
+            .clone()
+            .eq(name.chars().map(|char| char.to_ascii_lowercase()))
+    })
 }

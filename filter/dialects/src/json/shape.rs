@@ -1,0 +1,128 @@
+//! What a caller wants to hear of, as static trees.
+
+/// What is wanted of the value at one place of a document.
+///
+/// Shapes are `static` and may refer to themselves, for content that nests in content.
+#[derive(Debug)]
+pub struct Shape<T: 'static> {
+    pub(super) tag: T,
+    pub(super) want: Want,
+    pub(super) members: &'static [Member<T>],
+    pub(super) keys: Keys,
+    pub(super) items: Option<&'static Shape<T>>,
+}
+
+/// A wanted member of an object.
+#[derive(Debug)]
+pub struct Member<T: 'static> {
+    pub(super) name: &'static str,
+    /// Another spelling of the same key; empty if there is none.
+    pub(super) alias: &'static str,
+    pub(super) shape: &'static Shape<T>,
+}
+
+/// Names a member of an object.
+pub const fn key<T>(name: &'static str, shape: &'static Shape<T>) -> Member<T> {
+    Member {
+        name,
+        alias: "",
+        shape,
+    }
+}
+
+impl<T> Member<T> {
+    /// Adds another spelling of the same key: Gemini takes `maxOutputTokens` and `max_output_tokens`.
+    #[must_use]
+    pub const fn or(mut self, alias: &'static str) -> Self {
+        self.alias = alias;
+        self
+    }
+
+    /// Returns the spelling that is equal to `key`.
+    pub(super) fn spelling(&self, key: &[u8]) -> Option<&'static str> {
+        if self.name.as_bytes() == key {
+            Some(self.name)
+        } else if self.alias.as_bytes() == key && !key.is_empty() {
+            Some(self.alias)
+        } else {
+            None
+        }
+    }
+}
+
+/// What a walker does with a string that stands at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Reports that a string stood there, without its text.
+    Presence,
+    /// Hands over the decoded text, at most [`CAPTURE_BYTES`](super::CAPTURE_BYTES) of it.
+    Capture,
+    /// Hands over the decoded text in pieces as they come, without bound.
+    Pieces,
+}
+
+/// How an object's own keys are read where a shape names some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// A key counts when its decoded text is equal; the last of several wins, as in most parsers.
+    Found,
+    /// A named key that is repeated, escaped or spelt in another case is an error: two parsers may
+    /// disagree about what it means.
+    Judged,
+}
+
+impl<T: 'static> Shape<T> {
+    /// Describes a place where a scalar is wanted.
+    pub const fn scalar(tag: T, want: Want) -> Self {
+        Self {
+            tag,
+            want,
+            members: &[],
+            keys: Keys::Found,
+            items: None,
+        }
+    }
+
+    /// Describes an object and the members of it that are wanted.
+    pub const fn object(tag: T, members: &'static [Member<T>]) -> Self {
+        Self {
+            tag,
+            want: Want::Presence,
+            members,
+            keys: Keys::Found,
+            items: None,
+        }
+    }
+
+    /// Describes an array and what is wanted of each item.
+    pub const fn array(tag: T, items: &'static Self) -> Self {
+        Self {
+            tag,
+            want: Want::Presence,
+            members: &[],
+            keys: Keys::Found,
+            items: Some(items),
+        }
+    }
+
+    /// Judges the keys of the object instead of only finding them; at most 64 members.
+    #[must_use]
+    pub const fn judged(mut self) -> Self {
+        self.keys = Keys::Judged;
+        self
+    }
+
+    /// Says what is wanted of a string, where a place may hold a container or a string.
+    #[must_use]
+    pub const fn or_text(mut self, want: Want) -> Self {
+        self.want = want;
+        self
+    }
+
+    /// Says what is wanted of each item, where a place may hold an object or an array.
+    #[must_use]
+    pub const fn or_items(mut self, items: &'static Self) -> Self {
+        self.items = Some(items);
+        self
+    }
+}

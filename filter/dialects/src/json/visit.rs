@@ -1,0 +1,75 @@
+//! What a walker tells.
+
+/// Where something stands in the whole document, in bytes: `start..end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Offset of the first byte.
+    pub start: u64,
+    /// Offset after the last byte.
+    pub end: u64,
+}
+
+/// Object or array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Container {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+}
+
+/// A container that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Object or array.
+    pub container: Container,
+    /// From bracket to bracket.
+    pub span: Span,
+    /// Whether nothing stood in it.
+    pub is_empty: bool,
+}
+
+/// A value that holds no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, as written; empty if it is longer than 64 bytes.
+    Number(&'a str),
+    /// A string, decoded.
+    Text {
+        /// The text, or its first part.
+        value: &'a str,
+        /// Whether `value` is all of it.
+        whole: bool,
+    },
+}
+
+/// Receives what stands at the places that shapes describe.
+///
+/// Calls come in document order and do not depend on how the document was cut into chunks, except that
+/// the pieces of one [`Want::Pieces`](super::Want::Pieces) string may be cut differently.
+pub trait Visitor {
+    /// What a shape calls its place.
+    type Tag: Copy + PartialEq + 'static;
+
+    /// A container begins; `at` is the offset of its bracket.
+    fn begin(&mut self, tag: Self::Tag, container: Container, at: u64) {
+        let _: (Self::Tag, Container, u64) = (tag, container, at);
+    }
+
+    /// A container has ended.
+    fn end(&mut self, tag: Self::Tag, closed: Closed) {
+        let _: (Self::Tag, Closed) = (tag, closed);
+    }
+
+    /// A scalar has ended; the span of a string holds its quotes.
+    fn scalar(&mut self, tag: Self::Tag, value: Scalar<'_>, span: Span);
+
+    /// A decoded piece of a string came; [`scalar`](Self::scalar) follows when the string ends.
+    fn piece(&mut self, tag: Self::Tag, piece: &[u8]) {
+        let _: (Self::Tag, &[u8]) = (tag, piece);
+    }
+}

@@ -1,0 +1,456 @@
+//! What an answer used, read from the provider's own bytes while they pass.
+//!
+//! ```
+//! use dialects::response::{Framing, UsageReader};
+//! use policy::surface::Surface;
+//!
+//! let mut reader = UsageReader::new(Surface::OpenaiChat, Framing::Sse);
+//! reader.push(b"data: {\"id\":\"c1\",\"model\":\"gpt-5\",\"choices\":[{\"delta\":{\"content\":\"Hi\"}}]}\n\n");
+//! assert_eq!((reader.usage(), reader.visible_output_bytes()), (None, 2));
+//! reader.push(b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1}}\n\n");
+//! reader.push(b"data: [DONE]\n\n");
+//! reader.finish();
+//! let usage = reader.usage().expect("reported");
+//! assert_eq!((usage.input_tokens.get(), usage.output_tokens.get()), (9, 1));
+//! assert!(reader.terminal_seen() && reader.irregular_events() == 0);
+//! ```
+
+mod counts;
+mod shapes;
+
+use policy::surface::{Dialect, Surface};
+use policy::units::TokenCount;
+use policy::usage::Usage;
+
+use self::counts::Counts;
+pub(crate) use self::counts::whole_number;
+use self::shapes::{Count, Items, Place};
+use crate::json::{Closed, Container, Scalar, Span, Visitor, Walker};
+use crate::sse::{Frame, Sink, SseReader};
+
+/// How the body of an answer is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// One JSON value.
+    Json,
+    /// A `text/event-stream` whose events hold JSON.
+    Sse,
+    /// One JSON array whose items are the events of a stream: Gemini without `alt=sse`.
+    JsonArray,
+}
+
+/// Reads usage and progress of one answer, chunk by chunk.
+///
+/// Chunks may be any size and end anywhere; events have no length limit and cost no allocation. What is
+/// malformed never fails the answer: it is counted as irregular and reading goes on with the next event.
+/// All accessors may be called at any time; they tell what was known at the last byte read.
+#[derive(Debug)]
+pub struct UsageReader {
+    framing: Framing,
+    walker: Walker<Place>,
+    sse: SseReader,
+    facts: Facts,
+    event: Event,
+}
+
+impl UsageReader {
+    /// Starts before the first byte of an answer.
+    pub fn new(surface: Surface, framing: Framing) -> Self {
+        let dialect = surface.dialect();
+        Self {
+            framing,
+            walker: Walker::new(shapes::answer(dialect)),
+            sse: SseReader::default(),
+            facts: Facts::new(dialect),
+            event: Event::default(),
+        }
+    }
+
+    /// Reads a chunk.
+    pub fn push(&mut self, chunk: &[u8]) {
+        match self.framing {
+            Framing::Json | Framing::JsonArray => {
+                if !self.event.is_broken {
+                    self.event.is_broken = self.walker.push(chunk, &mut self.facts).is_err();
+                }
+            }
+            Framing::Sse => {
+                let Self {
+                    walker,
+                    sse,
+                    facts,
+                    event,
+                    ..
+                } = self;
+                sse.push(
+                    chunk,
+                    &mut Events {
+                        walker,
+                        facts,
+                        event,
+                    },
+                );
+            }
+        }
+    }
+
+    /// Says that the answer has ended.
+    pub fn finish(&mut self) {
+        match self.framing {
+            Framing::Json | Framing::JsonArray => {
+                if self.walker.finish(&mut self.facts).is_err() {
+                    self.facts.irregular_events += 1;
+                } else {
+                    self.facts.terminal_seen = true;
+                }
+                self.facts.end_event();
+            }
+            Framing::Sse => {
+                let Self {
+                    walker,
+                    sse,
+                    facts,
+                    event,
+                    ..
+                } = self;
+                sse.finish(&mut Events {
+                    walker,
+                    facts,
+                    event,
+                });
+            }
+        }
+    }
+
+    /// Returns what the provider reported last; `None` if it reported nothing, which is not zero.
+    pub fn usage(&self) -> Option<Usage> {
+        self.facts.usage()
+    }
+
+    /// Returns the bytes of text, thinking and tool arguments that the client was sent.
+    pub fn visible_output_bytes(&self) -> u64 {
+        self.facts
+            .output_bytes
+            .saturating_add(self.facts.event_output_bytes)
+    }
+
+    /// Whether the provider said that the answer is complete.
+    pub fn terminal_seen(&self) -> bool {
+        self.facts.terminal_seen
+    }
+
+    /// Whether the provider reported an error in the body.
+    pub fn error_seen(&self) -> bool {
+        self.facts.error_seen
+    }
+
+    /// Returns how many events (for one JSON value, at most one) were malformed.
+    pub fn irregular_events(&self) -> u64 {
+        self.facts.irregular_events
+    }
+
+    /// Returns the model that answered, as the provider names it.
+    pub fn model(&self) -> Option<&str> {
+        self.facts.model.as_deref()
+    }
+
+    /// Returns the provider's id of the answer.
+    pub fn response_id(&self) -> Option<&str> {
+        self.facts.response_id.as_deref()
+    }
+}
+
+/// What is known of the data of the event being read.
+#[derive(Debug, Default)]
+struct Event {
+    /// Bytes of data so far.
+    length: usize,
+    /// How many of them are the beginning of [`DONE`].
+    done_matched: usize,
+    is_broken: bool,
+}
+
+/// What ends a stream of chat completions.
+const DONE: &[u8] = b"[DONE]";
+
+/// Feeds the data of each event of a stream to the walker.
+struct Events<'a> {
+    walker: &'a mut Walker<Place>,
+    facts: &'a mut Facts,
+    event: &'a mut Event,
+}
+
+impl Sink for Events<'_> {
+    fn data(&mut self, piece: &[u8]) {
+        let event = &mut *self.event;
+        event.length = event.length.saturating_add(piece.len());
+        if event.length <= DONE.len() && DONE.get(event.done_matched..event.length) == Some(piece) {
+            event.done_matched = event.length;
+        }
+        if !event.is_broken {
+            event.is_broken = self.walker.push(piece, self.facts).is_err();
+        }
+    }
+
+    fn end(&mut self, _: Frame) {
+        let event = std::mem::take(self.event);
+        if event.length == 0 {
+            return;
+        }
+        if event.length == DONE.len() && event.done_matched == DONE.len() {
+            self.facts.terminal_seen = true;
+        } else if self.walker.finish(self.facts).is_err() {
+            self.facts.irregular_events += 1;
+        }
+        self.walker.reset();
+        self.facts.end_event();
+    }
+}
+
+/// What an answer has told so far.
+#[derive(Debug)]
+struct Facts {
+    dialect: Dialect,
+    counts: Counts,
+    /// The counts of the usage object being read.
+    pending: Counts,
+    /// What was used by samplings that `counts` leaves out.
+    beside: Usage,
+    iterations: Option<Usage>,
+    iteration: Counts,
+    iteration_is_counted: bool,
+    /// Web searches in the list of output items, and in events about single items.
+    listed_searches: u64,
+    streamed_searches: u64,
+    item: Item,
+    event_item_is_search: bool,
+    event_type: EventType,
+    output_bytes: u64,
+    event_output_bytes: u64,
+    terminal_seen: bool,
+    error_seen: bool,
+    irregular_events: u64,
+    model: Option<String>,
+    response_id: Option<String>,
+}
+
+/// The output item being read.
+#[derive(Debug, Default)]
+struct Item {
+    is_search_call: bool,
+    action_is_other: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum EventType {
+    #[default]
+    Other,
+    /// Ends the stream.
+    Terminal,
+    /// Ends the stream with an error.
+    Failed,
+    Error,
+    ItemDone,
+    /// Its delta is not text.
+    Audio,
+}
+
+impl EventType {
+    fn from_name(name: &str) -> Self {
+        match name {
+            "message_stop" | "response.completed" | "response.incomplete" => Self::Terminal,
+            "response.failed" => Self::Failed,
+            "error" => Self::Error,
+            "response.output_item.done" => Self::ItemDone,
+            _ if name.starts_with("response.audio") => Self::Audio,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Facts {
+    fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            counts: Counts::default(),
+            pending: Counts::default(),
+            beside: Usage::default(),
+            iterations: None,
+            iteration: Counts::default(),
+            iteration_is_counted: false,
+            listed_searches: 0,
+            streamed_searches: 0,
+            item: Item::default(),
+            event_item_is_search: false,
+            event_type: EventType::Other,
+            output_bytes: 0,
+            event_output_bytes: 0,
+            terminal_seen: false,
+            error_seen: false,
+            irregular_events: 0,
+            model: None,
+            response_id: None,
+        }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        if self.counts.is_empty() {
+            return None;
+        }
+        let mut usage = self.counts.usage(self.dialect).saturating_add(&self.beside);
+        let searches = self.listed_searches.max(self.streamed_searches);
+        usage.web_search_requests = usage
+            .web_search_requests
+            .saturating_add(TokenCount::new(searches));
+        Some(usage)
+    }
+
+    /// Draws the conclusions of an event that has ended, well-formed or not.
+    fn end_event(&mut self) {
+        match self.event_type {
+            EventType::Other | EventType::Audio => {}
+            EventType::Terminal => self.terminal_seen = true,
+            EventType::Failed => {
+                self.terminal_seen = true;
+                self.error_seen = true;
+            }
+            EventType::Error => self.error_seen = true,
+            EventType::ItemDone => self.streamed_searches += u64::from(self.event_item_is_search),
+        }
+        if self.event_type != EventType::Audio {
+            self.output_bytes = self.output_bytes.saturating_add(self.event_output_bytes);
+        }
+        self.event_type = EventType::Other;
+        self.event_item_is_search = false;
+        self.event_output_bytes = 0;
+        self.pending = Counts::default();
+        self.iterations = None;
+    }
+
+    fn count(&mut self, written: &str, count: Count) {
+        match whole_number(written) {
+            Some(value) => self.pending.set(count, value),
+            None => self.irregular_events += 1,
+        }
+    }
+
+    fn add_output(&mut self, bytes: u64) {
+        self.event_output_bytes = self.event_output_bytes.saturating_add(bytes);
+    }
+}
+
+fn set_once(slot: &mut Option<String>, value: &str) {
+    if slot.is_none() && !value.is_empty() {
+        *slot = Some(value.to_owned());
+    }
+}
+
+impl Visitor for Facts {
+    type Tag = Place;
+
+    fn begin(&mut self, place: Place, container: Container, _: u64) {
+        match place {
+            Place::Usage => self.pending = Counts::default(),
+            Place::Iterations => self.iterations = Some(Usage::default()),
+            Place::Iteration => {
+                self.iteration = Counts::default();
+                self.iteration_is_counted = false;
+            }
+            Place::Items(_) if container == Container::Array => self.listed_searches = 0,
+            Place::Item(_) => self.item = Item::default(),
+            Place::Error => self.error_seen = true,
+            Place::Event
+            | Place::Type
+            | Place::Id
+            | Place::Model
+            | Place::Count(_)
+            | Place::IterationType
+            | Place::IterationCount(_)
+            | Place::Output
+            | Place::Arguments
+            | Place::Finish
+            | Place::Items(_)
+            | Place::ItemType
+            | Place::ActionType
+            | Place::Way => {}
+        }
+    }
+
+    fn end(&mut self, place: Place, closed: Closed) {
+        let Closed {
+            container, span, ..
+        } = closed;
+        match place {
+            Place::Event if container == Container::Object => self.end_event(),
+            Place::Usage => {
+                self.counts.update(&self.pending);
+                if let Some(beside) = self.iterations.take() {
+                    self.beside = beside;
+                }
+            }
+            Place::Iteration if self.iteration_is_counted => {
+                let usage = self.iteration.usage(self.dialect);
+                self.iterations = self.iterations.map(|sum| sum.saturating_add(&usage));
+            }
+            Place::Item(items) if self.item.is_search_call && !self.item.action_is_other => {
+                match items {
+                    Items::Answer => self.listed_searches += 1,
+                    Items::Event => self.event_item_is_search = true,
+                }
+            }
+            Place::Arguments => self.add_output(span.end.saturating_sub(span.start)),
+            Place::Event
+            | Place::Type
+            | Place::Id
+            | Place::Model
+            | Place::Count(_)
+            | Place::Iterations
+            | Place::Iteration
+            | Place::IterationType
+            | Place::IterationCount(_)
+            | Place::Output
+            | Place::Finish
+            | Place::Error
+            | Place::Items(_)
+            | Place::Item(_)
+            | Place::ItemType
+            | Place::ActionType
+            | Place::Way => {}
+        }
+    }
+
+    fn scalar(&mut self, place: Place, value: Scalar<'_>, _: Span) {
+        match (place, value) {
+            (Place::Count(count), Scalar::Number(written)) => self.count(written, count),
+            (Place::IterationCount(count), Scalar::Number(written)) => {
+                if let Some(value) = whole_number(written) {
+                    self.iteration.set(count, value);
+                }
+            }
+            (Place::IterationType, Scalar::Text { value, .. }) => {
+                self.iteration_is_counted = value != "message"
+            }
+            (Place::Type, Scalar::Text { value, .. }) => {
+                self.event_type = EventType::from_name(value)
+            }
+            (Place::Id, Scalar::Text { value, .. }) => set_once(&mut self.response_id, value),
+            (Place::Model, Scalar::Text { value, .. }) => set_once(&mut self.model, value),
+            (Place::Finish, Scalar::Text { .. }) => self.terminal_seen = true,
+            (Place::Error, Scalar::Text { .. }) => self.error_seen = true,
+            (Place::ItemType, Scalar::Text { value, .. }) => {
+                self.item.is_search_call = value == "web_search_call"
+            }
+            (Place::ActionType, Scalar::Text { value, .. }) => {
+                self.item.action_is_other = value != "search"
+            }
+            _ => {}
+        }
+    }
+
+    fn piece(&mut self, _: Place, piece: &[u8]) {
+        self.add_output(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests;
