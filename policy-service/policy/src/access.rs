@@ -140,3 +140,6 @@ pub(crate) fn provider_keys(
         Ok(usable)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,3 +238,6 @@ impl CompiledKey {
             .any(|pattern| pattern.matches(path))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,3 +24,6 @@ pub mod secret;
 pub mod surface;
 pub mod units;
 pub mod usage;
+
+#[cfg(test)]
+mod fixture;

@@ -621,3 +621,6 @@ pub(crate) fn allot(wanted: &[usize], max_attempts: u8) -> Vec<usize> {
     }
     given
 }
+
+#[cfg(test)]
+mod tests;

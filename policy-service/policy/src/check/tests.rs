@@ -1,1 +1,272 @@
+use uuid::Uuid;
 
+use super::*;
+use crate::documents::{
+    AuthStyle, Owner, PathStyle, ProviderKeySelector, ProviderSelector, RouteTarget, Scope,
+};
+use crate::fixture::{
+    access, add_route, allow, documents, everything, key, model, provider, route, target, user,
+};
+use crate::ids::TeamId;
+use crate::price::{PriceOverride, Rates};
+use crate::surface::Dialect;
+
+const OPENAI: Dialect = Dialect::Openai;
+
+fn sound() -> Documents {
+    documents(vec![
+        provider("a", OPENAI, 1),
+        provider("b", Dialect::Anthropic, 1),
+    ])
+}
+
+#[track_caller]
+fn finds(change: impl FnOnce(&mut Documents), want: &[&str]) {
+    let mut documents = sound();
+    change(&mut documents);
+    let problems = check(&documents);
+    let got = problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(got.len(), want.len(), "{got:#?}");
+    for (got, want) in got.iter().zip(want) {
+        assert!(got.starts_with(want), "{got} does not start with {want}");
+    }
+}
+
+fn a(documents: &mut Documents) -> &mut crate::documents::Provider {
+    documents
+        .providers
+        .values_mut()
+        .find(|provider| provider.name == "a")
+        .unwrap()
+}
+
+#[test]
+fn sound_documents_have_no_problem() {
+    finds(|_| {}, &[]);
+    assert_eq!(check(&Documents::default()), []);
+}
+
+#[test]
+fn settings_have_bounds() {
+    finds(
+        |documents| {
+            let settings = &mut documents.settings;
+            settings.max_attempts = 0;
+            settings.body_cap_bytes = 1;
+            settings.snapshot_max_age_ms = 0;
+            settings.hosts = ["*", "Mesh", "mesh.example", "mesh.example"]
+                .map(str::to_owned)
+                .into();
+        },
+        &[
+            "`settings.body_cap_bytes`: must be from 1024",
+            "`settings.hosts[1]`: `Mesh` is not a host name",
+            "`settings.hosts[3]`: `mesh.example` is listed twice",
+            "`settings.max_attempts`: must be from 1 to 16",
+            "`settings.snapshot_max_age_ms`: must be from",
+        ],
+    );
+}
+
+#[test]
+fn names_are_there_and_differ() {
+    finds(
+        |documents| {
+            for (number, name) in [(2, "USER 1"), (3, ""), (4, " x")] {
+                let mut user = user(number);
+                user.name = name.to_owned();
+                documents.users.insert(user.id, user);
+            }
+        },
+        &[
+            "`users[ x].name`: ` x` has white space around it",
+            "`users[USER 1].name`: `USER 1` is the name of another user already, at `users[user 1].name`",
+            "`users[].name`: a name must not be empty",
+        ],
+    );
+}
+
+#[test]
+fn references_lead_somewhere() {
+    let nowhere = TeamId::new(Uuid::from_u128(77));
+    finds(
+        |documents| {
+            documents
+                .users
+                .values_mut()
+                .for_each(|user| user.team = Some(nowhere));
+            let key = key(2, Owner::Team(nowhere), everything());
+            documents.keys.insert(key.id, key);
+            let mut route = route(1, "fast", vec![target("a", None, 0, 1)]);
+            route.scope = Scope::Team(nowhere);
+            add_route(documents, route);
+        },
+        &[
+            "`keys[key 2].owner`: there is no such team",
+            "`routes[fast].scope`: there is no such team",
+            "`users[user 1].team`: there is no such team",
+        ],
+    );
+}
+
+#[test]
+fn rules_name_what_exists() {
+    finds(
+        |documents| {
+            let mut entry = allow("a", &["*"]);
+            entry.provider_keys = ["k0", "k9"]
+                .map(|name| ProviderKeySelector(name.to_owned()))
+                .into();
+            let mut rule = access(vec![entry, allow("aa", &["*"])]);
+            rule.denied_providers = ["b", "bb"]
+                .map(|name| ProviderSelector(name.to_owned()))
+                .into();
+            documents
+                .keys
+                .values_mut()
+                .for_each(|key| key.access = rule.clone());
+        },
+        &[
+            "`keys[key 1].access.denied_providers[1]`: there is no provider `bb`",
+            "`keys[key 1].access.providers[0].provider_keys[1]`: provider `a` has no key `k9`",
+            "`keys[key 1].access.providers[1].provider`: there is no provider `aa`",
+        ],
+    );
+}
+
+#[test]
+fn providers_make_sense() {
+    finds(
+        |documents| {
+            documents.settings.hosts = vec!["mesh.example".to_owned()];
+            let provider = a(documents);
+            provider.name = "A b".to_owned();
+            provider.base_url.host = "a b".to_owned();
+            provider.hosts = ["x.example", "mesh.example"].map(str::to_owned).into();
+            provider.models = vec![model("gpt-*")];
+            provider.listed_models = ["gpt-5", "o3"].map(str::to_owned).into();
+            provider.price_table = "opnai".to_owned();
+            provider.stream_header_timeout_ms = 0;
+            provider.keys[0].weight = u32::MAX;
+            let mut again = provider.keys[0].clone();
+            again.secret = crate::secret::Secret::new("line\nbreak");
+            again.weight = 1;
+            provider.keys.push(again);
+        },
+        &[
+            "`providers[A b].base_url`: `https://a b` is not a base URL",
+            "`providers[A b].hosts[1]`: `mesh.example` is a name of the mesh itself",
+            "`providers[A b].keys[0].weight`: must be at most",
+            "`providers[A b].keys[1].name`: `k0` is the name of another key",
+            "`providers[A b].keys[1].secret`: must be visible ASCII",
+            "`providers[A b].listed_models[1]`: `o3` would never be shown",
+            "`providers[A b].name`: the name of a provider is made of",
+            "`providers[A b].price_table`: there is no price table `opnai`; known are `anthropic`",
+            "`providers[A b].stream_header_timeout_ms`: must be from 1",
+        ],
+    );
+}
+
+#[test]
+fn secrets_are_not_in_messages() {
+    let mut documents = sound();
+    a(&mut documents).keys[0].secret = crate::secret::Secret::new("hush hush");
+    let text = format!("{:?}", check(&documents));
+    assert!(!text.contains("hush"), "{text}");
+}
+
+#[test]
+fn auth_and_path_styles_fit_the_provider() {
+    finds(
+        |documents| {
+            a(documents).auth = AuthStyle::None;
+            let b = documents
+                .providers
+                .values_mut()
+                .find(|provider| provider.name == "b")
+                .unwrap();
+            b.path_style = PathStyle::AzureDeployments {
+                api_version: "?".to_owned(),
+            };
+        },
+        &[
+            "`providers[a].keys`: would never be used",
+            "`providers[b].path_style`: `azure_deployments` is for the `openai` dialect",
+            "`providers[b].path_style.azure_deployments.api_version`: must be a version",
+        ],
+    );
+}
+
+#[test]
+fn a_host_belongs_to_one_provider() {
+    finds(
+        |documents| {
+            for provider in documents.providers.values_mut() {
+                provider.hosts = vec!["api.example".to_owned()];
+            }
+        },
+        &["`providers[b].hosts[0]`: `api.example` is claimed already, at `providers[a].hosts[0]`"],
+    );
+}
+
+#[test]
+fn routes_make_sense() {
+    let bad_model = RouteTarget {
+        model: Some("gpt-*".to_owned()),
+        ..target("a", None, 1, 1)
+    };
+    finds(
+        |documents| {
+            add_route(
+                documents,
+                route(
+                    1,
+                    "one",
+                    vec![target("a", None, 0, 1), target("b", None, 0, 1)],
+                ),
+            );
+            add_route(
+                documents,
+                route(
+                    2,
+                    "two",
+                    vec![target("a", None, 0, 1), target("a", None, 1, 1)],
+                ),
+            );
+            add_route(
+                documents,
+                route(3, "regex:x.*", vec![target("zz", None, 0, 1)]),
+            );
+            add_route(documents, route(4, "three", Vec::new()));
+            add_route(documents, route(5, "TWO", vec![bad_model]));
+        },
+        &[
+            "`routes[TWO].alias`: `TWO` has a route of this scope and dialect already, at `routes[two].alias`",
+            "`routes[TWO].targets[0].model`: `gpt-*` is not a model name",
+            "`routes[one].targets[1].provider`: `b` speaks the anthropic dialect, but `a` before it the openai",
+            "`routes[regex:x.*].alias`: an alias is a name or a glob",
+            "`routes[regex:x.*].targets[0].provider`: there is no provider `zz`",
+            "`routes[three].targets`: must hold 1 to 16 targets",
+            "`routes[two].targets[1]`: the route has the same target already",
+        ],
+    );
+}
+
+#[test]
+fn prices_are_given_once() {
+    let own = |table: &str, text: &str| PriceOverride {
+        table: table.to_owned(),
+        model: model(text),
+        rates: Rates::FREE,
+    };
+    finds(
+        |documents| {
+            documents.prices = vec![own("openai", "x"), own("Mine", "x"), own("openai", "X")];
+            a(documents).price_table = "Mine".to_owned();
+        },
+        &[
+            "`prices[1].table`: the name of a price table is made of",
+            "`prices[2].model`: table `openai` has a price for `X` already",
+        ],
+    );
+}

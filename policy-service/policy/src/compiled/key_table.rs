@@ -274,3 +274,6 @@ impl Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
