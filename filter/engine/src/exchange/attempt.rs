@@ -19,6 +19,9 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Headers of ours or of the way here that no provider sees.
 const INTERNAL_PREFIXES: [&str; 4] = ["x-weir-", "x-bf-", "x-envoy-", "x-forwarded-"];
 
+/// Envoy finds no route without it, so only the attempt takes it away.
+const NEEDED_FOR_ROUTING: &str = "x-forwarded-proto";
+
 /// An attempt under way or over.
 #[derive(Debug)]
 pub(super) struct Attempt {
@@ -84,7 +87,7 @@ impl Exchange {
         };
         let splice = plan.splice(target, provider);
         let mut edits = plan.attempt_edits(target, provider, splice.as_ref());
-        edits.push(HeaderEdit::remove("x-weir-plan"));
+        edits.extend(["x-weir-plan", NEEDED_FOR_ROUTING].map(HeaderEdit::remove));
         let removes_usage = plan.asks_usage(provider);
         self.commands.push_back(Command::EditAttempt { edits });
         self.commands.extend(splice.map(Command::SplicePrefix));
@@ -267,6 +270,9 @@ fn framing(headers: &Headers, in_array: bool) -> Option<Framing> {
 }
 
 fn is_internal(name: &str, own_login: bool) -> bool {
+    if name == NEEDED_FOR_ROUTING {
+        return false;
+    }
     if INTERNAL_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return true;
     }

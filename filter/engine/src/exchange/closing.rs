@@ -2,6 +2,7 @@
 
 use dialects::refusal::RefusalCode;
 use policy::compiled::Principal;
+use policy::surface::Surface;
 use policy::units::Timestamp;
 
 use super::{Exchange, State};
@@ -77,7 +78,13 @@ impl Exchange {
         let facts = &self.facts;
         let principal = facts.key.as_ref().map_or_else(Principal::default, |key| key.principal.clone());
         let attempts = self.attempts.iter().map(|attempt| attempt.record(facts.request_bytes, facts.surface)).collect();
-        let created_ids = self.attempts.iter().filter_map(super::Attempt::created_id).map(str::to_owned).collect();
+        let created_ids = match facts.surface {
+            // The only ids that a later request may name.
+            Some(Surface::OpenaiResponses) => {
+                self.attempts.iter().filter_map(super::Attempt::created_id).map(str::to_owned).collect()
+            }
+            Some(_) | None => Vec::new(),
+        };
         ExchangeRecord {
             exchange: self.seed.id,
             started: self.seed.now,

@@ -1,0 +1,23 @@
+//! Bodies of the fuzz targets, shared by `cargo fuzz` and by the test that replays the committed corpora.
+//!
+//! Each takes one input and panics when a law is broken: nothing depends on chunk boundaries, nothing panics,
+//! and where there is another reader of the same format, both agree.
+
+mod chunks;
+pub mod json_walk;
+pub mod request_body;
+pub mod sse_stream;
+pub mod usage;
+pub mod usage_event;
+
+/// All targets by the name of their corpus folder.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("json_walk", json_walk::run),
+    ("request_body", request_body::run),
+    ("sse_stream", sse_stream::run),
+    ("usage_anthropic", usage::anthropic),
+    ("usage_openai_chat", usage::openai_chat),
+    ("usage_openai_responses", usage::openai_responses),
+    ("usage_gemini", usage::gemini),
+    ("usage_event", usage_event::run),
+];
