@@ -280,3 +280,166 @@ impl SseReader {
         sink.end(frame);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cut;
+
+    /// Events as `(name, data, frame)`.
+    #[derive(Debug, Default, PartialEq)]
+    struct Told {
+        events: Vec<(String, String, Frame)>,
+        name: Vec<u8>,
+        data: Vec<u8>,
+    }
+
+    impl Sink for Told {
+        fn name(&mut self, piece: &[u8]) {
+            self.name.extend_from_slice(piece);
+        }
+
+        fn data(&mut self, piece: &[u8]) {
+            self.data.extend_from_slice(piece);
+        }
+
+        fn end(&mut self, frame: Frame) {
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            self.events.push((
+                text(&std::mem::take(&mut self.name)),
+                text(&std::mem::take(&mut self.data)),
+                frame,
+            ));
+        }
+    }
+
+    fn read(chunks: &[&[u8]]) -> Vec<(String, String, Frame)> {
+        let mut reader = SseReader::default();
+        let mut told = Told::default();
+        for chunk in chunks {
+            reader.push(chunk, &mut told);
+        }
+        reader.finish(&mut told);
+        told.events
+    }
+
+    /// Compares names and data of the events that have data.
+    #[track_caller]
+    fn check(stream: &str, want: &[(&str, &str)]) {
+        let whole = read(&[stream.as_bytes()]);
+        let got: Vec<(&str, &str)> = whole
+            .iter()
+            .filter(|(.., frame)| frame.has_data)
+            .map(|(name, data, _)| (name.as_str(), data.as_str()))
+            .collect();
+        assert_eq!(got, want);
+        let bytes: Vec<&[u8]> = stream.as_bytes().chunks(1).collect();
+        assert_eq!(read(&bytes), whole, "bytewise");
+    }
+
+    #[test]
+    fn lines_end_in_three_ways() {
+        for end in ["\n", "\r\n", "\r"] {
+            let stream = "event: a\ndata: 1\n\ndata: 2\n\n".replace('\n', end);
+            check(&stream, &[("a", "1"), ("", "2")]);
+        }
+        check(
+            "data: 1\r\n\ndata: 2\n\r\ndata: 3\r\r\n",
+            &[("", "1"), ("", "2"), ("", "3")],
+        );
+    }
+
+    #[test]
+    fn data_lines_are_joined_by_line_feeds() {
+        check(
+            "data: YHOO\ndata: +2\ndata: 10\n\n",
+            &[("", "YHOO\n+2\n10")],
+        );
+        check(
+            "data\n\ndata\ndata\n\ndata:\n\n",
+            &[("", ""), ("", "\n"), ("", "")],
+        );
+    }
+
+    #[test]
+    fn one_space_after_the_colon_is_no_data() {
+        check(
+            "data:test\n\ndata: test\n\ndata:  test\n\n",
+            &[("", "test"), ("", "test"), ("", " test")],
+        );
+    }
+
+    #[test]
+    fn comments_and_other_fields_are_passed_over() {
+        check(
+            ": data: 1\nid: 7\nretry: 3\ndata: 2\ndatabase: 3\ndat: 4\n data: 5\nDATA: 6\n\n",
+            &[("", "2")],
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        check(
+            "\u{feff}data: 1\n\n\u{feff}data: 2\n\ndata: 3\n\n",
+            &[("", "1"), ("", "3")],
+        );
+        check("\u{fefd}data: 1\n\ndata: 2\n\n", &[("", "2")]);
+    }
+
+    #[test]
+    fn what_is_left_at_the_end_is_handed_on() {
+        check("data: 1\n\ndata: 2", &[("", "1"), ("", "2")]);
+        check("data: 1\n\nevent: e\ndata", &[("", "1"), ("e", "")]);
+        let events = read(&[b"data: 1\n\ndata: 2\n"]);
+        assert_eq!(
+            events
+                .iter()
+                .map(|(.., frame)| (frame.start, frame.end, frame.is_terminated))
+                .collect::<Vec<_>>(),
+            [(0, 9, true), (9, 17, false)],
+        );
+    }
+
+    /// Lines of all kinds, strung together.
+    fn near_sse() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop::sample::select(vec![
+            &b"data: {\"a\":1}"[..],
+            b"data:",
+            b"data",
+            b"event: x",
+            b"\n",
+            b"\n",
+            b"\r\n",
+            b"\r",
+            b":",
+            b": ping",
+            b" ",
+            b"id: 1",
+            b"dat",
+            b"\xEF\xBB\xBF",
+            b"\xEF",
+            b"x",
+        ]);
+        prop::collection::vec(part, 0..20).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn chunking_never_changes_what_is_told(stream in near_sse(), cuts: Vec<prop::sample::Index>) {
+            prop_assert_eq!(read(&cut(&stream, &cuts)), read(&[&stream]));
+        }
+
+        #[test]
+        fn frames_lie_side_by_side(stream in near_sse()) {
+            let mut at = 0;
+            for (.., frame) in read(&[&stream]) {
+                prop_assert_eq!(frame.start, at);
+                prop_assert!(frame.end > frame.start);
+                at = frame.end;
+            }
+            prop_assert_eq!(at, u64::try_from(stream.len()).unwrap());
+        }
+    }
+}
