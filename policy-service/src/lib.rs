@@ -3,4 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod render;
 pub mod store;
+pub mod xds;

@@ -1,0 +1,163 @@
+//! The clusters a mesh needs, before they are written as protobuf or text.
+
+use std::net::IpAddr;
+
+use policy::compiled::Mesh;
+use policy::documents::{BaseUrl, Tls};
+
+/// Metadata namespace of everything Weir tells its own filter through Envoy.
+pub const METADATA: &str = "weir";
+
+/// Room above the body cap: the longest splice, and what Envoy holds besides the body.
+const BUFFER_HEADROOM_BYTES: u64 = 8 * 1024 * 1024;
+/// No cluster or listener is given less, whatever the body cap.
+const BUFFER_FLOOR_BYTES: u64 = 40 * 1024 * 1024;
+
+/// Time to a usable connection, TLS included; then the next target has its turn.
+pub(crate) const CONNECT_TIMEOUT_SECS: u32 = 5;
+/// Shorter than the idle timeout of any provider's load balancer, so that no request is written to a
+/// connection that the other side is about to close.
+pub(crate) const IDLE_TIMEOUT_SECS: u32 = 50;
+/// Envoy's defaults (1,024 requests, 3 retries) are for small services; the mesh refuses by policy instead.
+pub(crate) const CONCURRENCY_CEILING: u32 = 65_536;
+/// Silence of a provider while a model thinks must not look like a dead connection to a NAT gateway.
+pub(crate) const KEEPALIVE_SECS: u32 = 60;
+
+/// The file with the certificate authorities that providers are verified against, on Envoy's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustAnchors(pub String);
+
+impl Default for TrustAnchors {
+    fn default() -> Self {
+        Self(String::from("/etc/ssl/certs/ca-certificates.crt"))
+    }
+}
+
+/// One cluster as Weir means it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// `provider/NAME` or `plan/NAME1,NAME2,…`.
+    pub name: String,
+    pub buffer_limit_bytes: u32,
+    pub kind: Kind,
+}
+
+/// What a cluster leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One provider.
+    Provider { provider: String, base_url: BaseUrl },
+    /// The providers of a plan in their order; attempt N goes to the N-th.
+    Plan { providers: Vec<String> },
+}
+
+/// How a provider's address is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Discovery {
+    /// The address stands in the base URL.
+    Fixed,
+    /// A name, resolved again and again. All its addresses are one host to Envoy (logical DNS): connections
+    /// to an address that left the answer live on, and a new connection tries the addresses in turn.
+    Name,
+}
+
+/// Returns the clusters that `mesh` routes to: one for each provider and each plan, by name.
+pub fn clusters(mesh: &Mesh) -> Vec<Cluster> {
+    let buffer_limit_bytes = buffer_limit_bytes(mesh.body_cap_bytes);
+    let providers = mesh.providers.iter().map(|provider| Cluster {
+        name: provider_cluster(&provider.name),
+        buffer_limit_bytes,
+        kind: Kind::Provider {
+            provider: provider.name.clone(),
+            base_url: provider.base_url.clone(),
+        },
+    });
+    let plans = mesh.plans.iter().map(|plan| Cluster {
+        name: plan.clone(),
+        buffer_limit_bytes,
+        kind: Kind::Plan {
+            providers: plan_providers(plan),
+        },
+    });
+    let mut all: Vec<Cluster> = providers.chain(plans).collect();
+    all.sort_by(|left, right| left.name.cmp(&right.name));
+    all.dedup_by(|left, right| left.name == right.name);
+    all
+}
+
+/// Returns the connection buffer limit that lets a body of `body_cap_bytes` be held and retried.
+pub fn buffer_limit_bytes(body_cap_bytes: u64) -> u32 {
+    let wanted = body_cap_bytes
+        .saturating_add(BUFFER_HEADROOM_BYTES)
+        .max(BUFFER_FLOOR_BYTES);
+    u32::try_from(wanted).unwrap_or(u32::MAX)
+}
+
+/// Returns the name of the cluster of the provider called `name`.
+pub fn provider_cluster(name: &str) -> String {
+    format!("provider/{name}")
+}
+
+fn plan_providers(plan: &str) -> Vec<String> {
+    let names = plan.strip_prefix("plan/").unwrap_or(plan);
+    names.split(',').map(str::to_owned).collect()
+}
+
+impl Cluster {
+    /// Returns what the cluster's metadata says about it: a key and a value.
+    pub(crate) fn label(&self) -> (&'static str, String) {
+        match &self.kind {
+            Kind::Provider { provider, .. } => ("provider", provider.clone()),
+            Kind::Plan { providers } => ("plan", providers.join(",")),
+        }
+    }
+}
+
+pub(crate) fn discovery(base_url: &BaseUrl) -> Discovery {
+    match ip(base_url) {
+        Some(_) => Discovery::Fixed,
+        None => Discovery::Name,
+    }
+}
+
+/// Returns the address in `base_url` when it is one rather than a name.
+pub(crate) fn ip(base_url: &BaseUrl) -> Option<IpAddr> {
+    base_url.host.parse().ok()
+}
+
+pub(crate) fn is_verified(base_url: &BaseUrl) -> bool {
+    match base_url.tls {
+        Tls::Verified => true,
+        Tls::Plain => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_lists_its_providers_in_order_with_repeats() {
+        assert_eq!(plan_providers("plan/a,b,a"), ["a", "b", "a"]);
+    }
+
+    #[test]
+    fn buffers_hold_the_body_cap_and_more() {
+        assert_eq!(buffer_limit_bytes(1), 40 * 1024 * 1024);
+        assert_eq!(buffer_limit_bytes(64 * 1024 * 1024), 72 * 1024 * 1024);
+        assert_eq!(buffer_limit_bytes(u64::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn an_address_needs_no_resolver() {
+        let base_url = |host: &str| BaseUrl {
+            tls: Tls::Plain,
+            host: host.to_owned(),
+            port: 1,
+            path: String::new(),
+        };
+        assert_eq!(discovery(&base_url("127.0.0.1")), Discovery::Fixed);
+        assert_eq!(discovery(&base_url("::1")), Discovery::Fixed);
+        assert_eq!(discovery(&base_url("localhost")), Discovery::Name);
+    }
+}
