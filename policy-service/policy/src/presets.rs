@@ -85,15 +85,9 @@ impl Preset {
         ModelPattern::parse("*").into_iter().collect()
     }
 
-    /// Returns the models to show: those of the price book that are called by a plain name.
+    /// Returns the models to show: those of its price table that are worth offering.
     pub fn listed_models(&self) -> Vec<String> {
-        let patterns = PriceBook::embedded().priced_models(self.price_table, &[]);
-        let exact = patterns.iter().filter(|pattern| pattern.is_exact());
-        let mut names = exact
-            .map(|pattern| pattern.as_str().to_owned())
-            .collect::<Vec<_>>();
-        names.sort_unstable();
-        names
+        PriceBook::embedded().listed_models(self.price_table)
     }
 }
 
@@ -118,4 +112,29 @@ pub fn default_price_table(base_url: &BaseUrl) -> Option<&'static str> {
         .into_iter()
         .find(|preset| preset.host == base_url.host);
     preset.map(|preset| preset.price_table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_whole() {
+        for preset in Preset::ALL {
+            let url: BaseUrl = preset.base_url.parse().unwrap();
+            assert_eq!(url.host, preset.host);
+            assert_eq!(default_price_table(&url), Some(preset.price_table));
+            assert!(PriceBook::embedded().has_table(preset.price_table, &[]));
+            assert!(!preset.listed_models().is_empty(), "{}", preset.name);
+            assert_eq!(Preset::named(preset.name), Some(&preset));
+        }
+    }
+
+    #[test]
+    fn local_models_are_free_and_strangers_have_no_table() {
+        let table = |url: &str| default_price_table(&url.parse().unwrap());
+        assert_eq!(table("http://localhost:11434/v1"), Some("free"));
+        assert_eq!(table("https://acme.openai.azure.com/openai"), Some("azure"));
+        assert_eq!(table("https://llm.example/v1"), None);
+    }
 }

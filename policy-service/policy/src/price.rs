@@ -203,9 +203,12 @@ pub struct PriceRow {
     pub source: String,
     /// When they were read, as `2026-11-21`.
     pub date: String,
-    /// Nobody has held the prices against the vendor's own page.
+    /// Some token price of the row was not read on the vendor's own page.
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     pub unverified: bool,
+    /// Retired or superseded: priced, but not worth offering.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub unlisted: bool,
 }
 
 /// What a usage costs, and how that was found.
@@ -267,6 +270,8 @@ pub struct PriceAsk<'a> {
 #[serde(deny_unknown_fields)]
 pub struct PriceBook {
     pub version: String,
+    /// What the prices leave out and how far they can be relied on.
+    pub notes: Vec<String>,
     pub tables: BTreeMap<String, Vec<PriceRow>>,
 }
 
@@ -350,6 +355,18 @@ impl PriceBook {
             .into_rates()
     }
 
+    /// Returns the models of `table` that are called by a plain name and worth offering, sorted.
+    pub fn listed_models(&self, table: &str) -> Vec<String> {
+        let rows = self.tables.get(table).into_iter().flatten();
+        let patterns = rows.filter(|row| !row.unlisted).flat_map(|row| &row.models);
+        let exact = patterns.filter(|pattern| pattern.is_exact());
+        let mut names = exact
+            .map(|pattern| pattern.as_str().to_owned())
+            .collect::<Vec<_>>();
+        names.sort_unstable();
+        names
+    }
+
     /// Returns the models of `table` that have a price.
     pub fn priced_models(&self, table: &str, overrides: &[PriceOverride]) -> Vec<ModelPattern> {
         let own = overrides
@@ -373,3 +390,6 @@ fn best<'a>(
         .max_by_key(|(pattern, _)| pattern.precision())
         .map(|(_, rates)| rates)
 }
+
+#[cfg(test)]
+mod tests;
