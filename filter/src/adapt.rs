@@ -53,7 +53,9 @@ impl Adapt {
                 | Command::Forward { .. }
                 | Command::ReplaceChunk(_)
                 | Command::RewriteResponse(_)
-                | Command::Record(_) => host::warn("an attempt led to a command that cannot be carried out"),
+                | Command::Record(_) => {
+                    host::warn("an attempt led to a command that cannot be carried out")
+                }
             }
         }
         action
@@ -65,8 +67,19 @@ impl Adapt {
             return None;
         };
         let mut guard = running.borrow_mut();
-        let now = if guard.exchange.awaits_first_byte() { host::now() } else { Timestamp::default() };
-        guard.exchange.handle(now, Input::AttemptBody { number, chunk, end_of_stream });
+        let now = if guard.exchange.awaits_first_byte() {
+            host::now()
+        } else {
+            Timestamp::default()
+        };
+        guard.exchange.handle(
+            now,
+            Input::AttemptBody {
+                number,
+                chunk,
+                end_of_stream,
+            },
+        );
         match guard.exchange.poll_command() {
             Some(Command::ReplaceChunk(bytes)) => Some(bytes),
             Some(_) | None => None,
@@ -78,7 +91,10 @@ impl Adapt {
 fn unfit() -> Reply {
     Reply {
         status: 503,
-        headers: vec![("retry-after", "1".to_owned()), ("x-weir-code", RefusalCode::Internal.name().to_owned())],
+        headers: vec![
+            ("retry-after", "1".to_owned()),
+            ("x-weir-code", RefusalCode::Internal.name().to_owned()),
+        ],
         body: Vec::new(),
     }
 }
@@ -97,9 +113,21 @@ impl HttpContext for Adapt {
         let attempt = host::property_u64(&["upstream", "request_attempt_count"]).unwrap_or(1);
         let number = AttemptNumber(u32::try_from(attempt).unwrap_or(u32::MAX));
         self.number = Some(number);
-        let provider = host::property(&["xds", "upstream_host_metadata", "filter_metadata", "weir", "provider"]);
+        let provider = host::property(&[
+            "xds",
+            "upstream_host_metadata",
+            "filter_metadata",
+            "weir",
+            "provider",
+        ]);
         let provider = provider.and_then(|name| String::from_utf8(name).ok());
-        self.push(host::now(), Input::AttemptStarted { number, host_provider: provider.as_deref() })
+        self.push(
+            host::now(),
+            Input::AttemptStarted {
+                number,
+                host_provider: provider.as_deref(),
+            },
+        )
     }
 
     fn on_http_request_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
@@ -140,9 +168,17 @@ impl HttpContext for Adapt {
                 .filter_map(|name| Some((name.to_owned(), host::header(Side::Response, name)?)))
                 .collect(),
         );
-        let input = Input::AttemptHeaders { number, status, headers: &headers, end_of_stream };
+        let input = Input::AttemptHeaders {
+            number,
+            status,
+            headers: &headers,
+            end_of_stream,
+        };
         let action = self.push(host::now(), input);
-        self.reads_body = self.running.as_ref().is_some_and(|running| running.borrow().exchange.reads_attempt(number));
+        self.reads_body = self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.borrow().exchange.reads_attempt(number));
         action
     }
 
@@ -174,7 +210,11 @@ impl Adapt {
         let mut kept: Option<Vec<u8>> = None;
         let mut start = 0;
         while start < body_size {
-            let chunk = host::body(Side::Response, start, body_size.saturating_sub(start).min(READ_BYTES));
+            let chunk = host::body(
+                Side::Response,
+                start,
+                body_size.saturating_sub(start).min(READ_BYTES),
+            );
             if chunk.is_empty() {
                 break;
             }

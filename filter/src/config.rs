@@ -32,8 +32,8 @@ impl Config {
     /// # Errors
     /// A sentence for the operator.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
-        let config: Self =
-            serde_json::from_slice(text).map_err(|error| format!("weir filter configuration: {error}"))?;
+        let config: Self = serde_json::from_slice(text)
+            .map_err(|error| format!("weir filter configuration: {error}"))?;
         match (config.role, &config.policy_cluster) {
             (Role::Govern, None) => {
                 Err("weir filter configuration: role `govern` needs `policy_cluster`".to_owned())

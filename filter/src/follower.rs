@@ -42,7 +42,9 @@ impl Follower {
     }
 
     fn ask(&mut self, config: &Config) {
-        let Some(cluster) = config.policy_cluster.as_deref() else { return };
+        let Some(cluster) = config.policy_cluster.as_deref() else {
+            return;
+        };
         let request = vm::with(|vm| self.request(vm, config)).encode_to_vec();
         self.call = host::call(cluster, "Follow", &request, TIMEOUT);
         if self.call.is_none() {
@@ -56,7 +58,9 @@ impl Follower {
         FollowRequest {
             node_id: vm.node_id.clone(),
             process_id: vm.process.to_vec(),
-            generation: head.map(|head| head.generation.to_vec()).unwrap_or_default(),
+            generation: head
+                .map(|head| head.generation.to_vec())
+                .unwrap_or_default(),
             version: head.map(|head| head.version).unwrap_or_default(),
             wait_ms: WAIT_MS,
             clusters_from_service: config.clusters_from_service,
@@ -67,7 +71,13 @@ impl Follower {
     }
 
     /// Takes the answer to a question; `false` when the call was not one.
-    pub(crate) fn answered(&mut self, config: &Config, call: u32, status: u32, length: usize) -> bool {
+    pub(crate) fn answered(
+        &mut self,
+        config: &Config,
+        call: u32,
+        status: u32,
+        length: usize,
+    ) -> bool {
         if self.call != Some(call) {
             return false;
         }
@@ -121,7 +131,12 @@ impl Follower {
             Some(_) | None => answer.version,
         };
         let generation = answer.generation.as_slice().try_into().unwrap_or_default();
-        shared::set_head(&Head { generation, version: answer.version, mesh_version, confirmed: now });
+        shared::set_head(&Head {
+            generation,
+            version: answer.version,
+            mesh_version,
+            confirmed: now,
+        });
         self.start_over();
         self.refused = None;
         vm::with(Vm::adopt);

@@ -77,21 +77,35 @@ impl Govern {
                     let key = vm::with(|vm| vm.key(&hash));
                     flow = guard.exchange.handle(now, Input::KeyFound(key));
                 }
-                Command::Consult { call, kind } => flow = self.consult(now, &mut guard.exchange, call, kind),
+                Command::Consult { call, kind } => {
+                    flow = self.consult(now, &mut guard.exchange, call, kind)
+                }
                 other => outcome = self.carry_out(other, outcome),
             }
         }
         (flow, outcome)
     }
 
-    fn consult(&mut self, now: Timestamp, exchange: &mut Exchange, call: CallId, kind: ConsultKind) -> Flow {
+    fn consult(
+        &mut self,
+        now: Timestamp,
+        exchange: &mut Exchange,
+        call: CallId,
+        kind: ConsultKind,
+    ) -> Flow {
         let question = question(kind).encode_to_vec();
         match host::call(&self.cluster, "Consult", &question, CONSULT_TIMEOUT) {
             Some(token) => {
                 self.consulting = Some((token, call));
                 Flow::Hold
             }
-            None => exchange.handle(now, Input::Consulted { call, answer: ConsultAnswer::Unreachable }),
+            None => exchange.handle(
+                now,
+                Input::Consulted {
+                    call,
+                    answer: ConsultAnswer::Unreachable,
+                },
+            ),
         }
     }
 
@@ -152,7 +166,13 @@ impl Govern {
             }
             self.consumed = self.consumed.saturating_add(chunk.len());
             let ends = end_of_stream && self.consumed >= size;
-            last = self.push(now, Input::RequestBody { chunk: &chunk, end_of_stream: ends });
+            last = self.push(
+                now,
+                Input::RequestBody {
+                    chunk: &chunk,
+                    end_of_stream: ends,
+                },
+            );
             if last.1 != Outcome::Undecided {
                 return self.action(last.0, last.1);
             }
@@ -161,7 +181,13 @@ impl Govern {
             }
         }
         if end_of_stream {
-            last = self.push(now, Input::RequestBody { chunk: &[], end_of_stream: true });
+            last = self.push(
+                now,
+                Input::RequestBody {
+                    chunk: &[],
+                    end_of_stream: true,
+                },
+            );
         }
         self.action(last.0, last.1)
     }
@@ -169,7 +195,9 @@ impl Govern {
 
 impl Context for Govern {
     fn on_grpc_call_response(&mut self, token_id: u32, status_code: u32, response_size: usize) {
-        let Some((token, call)) = self.consulting.take_if(|(token, _)| *token == token_id) else { return };
+        let Some((token, call)) = self.consulting.take_if(|(token, _)| *token == token_id) else {
+            return;
+        };
         debug_assert_eq!(token, token_id);
         let answer = if status_code == 0 {
             consult_answer(&host::answer(response_size))
@@ -195,7 +223,13 @@ impl HttpContext for Govern {
         self.serial = serial;
         self.running = Some(running);
         let headers = host::headers(Side::Request);
-        let (flow, outcome) = self.push(now, Input::RequestHeaders { headers: &headers, end_of_stream });
+        let (flow, outcome) = self.push(
+            now,
+            Input::RequestHeaders {
+                headers: &headers,
+                end_of_stream,
+            },
+        );
         self.action(flow, outcome)
     }
 
@@ -221,8 +255,16 @@ impl HttpContext for Govern {
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         let status = host::header(Side::Response, ":status");
-        let status = status.and_then(|text| String::from_utf8(text).ok()).and_then(|text| text.parse().ok());
-        self.push(Timestamp::default(), Input::ResponseHeaders { status: status.unwrap_or_default(), end_of_stream });
+        let status = status
+            .and_then(|text| String::from_utf8(text).ok())
+            .and_then(|text| text.parse().ok());
+        self.push(
+            Timestamp::default(),
+            Input::ResponseHeaders {
+                status: status.unwrap_or_default(),
+                end_of_stream,
+            },
+        );
         Action::Continue
     }
 
@@ -248,8 +290,18 @@ impl HttpContext for Govern {
         }
         let flags = host::property_u64(&["response", "flags"]).unwrap_or_default();
         let response_bytes = host::property_u64(&["response", "size"]).unwrap_or_default();
-        let peer = if flags & FLAG_DOWNSTREAM_TERMINATION == 0 { ClosedBy::Nobody } else { ClosedBy::Client };
-        self.push(host::now(), Input::Closed { peer, response_bytes });
+        let peer = if flags & FLAG_DOWNSTREAM_TERMINATION == 0 {
+            ClosedBy::Nobody
+        } else {
+            ClosedBy::Client
+        };
+        self.push(
+            host::now(),
+            Input::Closed {
+                peer,
+                response_bytes,
+            },
+        );
     }
 }
 
@@ -274,7 +326,9 @@ pub(crate) fn carry_out_late(exchange: &mut Exchange) {
             | Command::RefuseAttempt(_)
             | Command::ReplaceChunk(_)
             | Command::RewriteResponse(_)
-            | Command::EditResponse { .. } => host::warn("a passed deadline led to a command that cannot be carried out"),
+            | Command::EditResponse { .. } => {
+                host::warn("a passed deadline led to a command that cannot be carried out")
+            }
         }
     }
 }
@@ -289,8 +343,16 @@ fn deliver(record: engine::ExchangeRecord) {
 
 /// Sets the head of a response that the proxy made; returns the body to put in.
 fn rewrite(reply: Reply) -> Vec<u8> {
-    let mut edits = vec![HeaderEdit::set(":status", reply.status.to_string()), HeaderEdit::remove("content-length")];
-    edits.extend(reply.headers.into_iter().map(|(name, value)| HeaderEdit::set(name, value)));
+    let mut edits = vec![
+        HeaderEdit::set(":status", reply.status.to_string()),
+        HeaderEdit::remove("content-length"),
+    ];
+    edits.extend(
+        reply
+            .headers
+            .into_iter()
+            .map(|(name, value)| HeaderEdit::set(name, value)),
+    );
     host::edit(Side::Response, &edits);
     reply.body
 }
@@ -313,9 +375,9 @@ fn question(kind: ConsultKind) -> mesh::ConsultRequest {
 
 fn consult_answer(bytes: &[u8]) -> ConsultAnswer {
     match mesh::ConsultAnswer::decode(bytes) {
-        Ok(mesh::ConsultAnswer { answer: Some(mesh::consult_answer::Answer::StatefulOwner(answer)) }) if answer.owned => {
-            ConsultAnswer::Owned
-        }
+        Ok(mesh::ConsultAnswer {
+            answer: Some(mesh::consult_answer::Answer::StatefulOwner(answer)),
+        }) if answer.owned => ConsultAnswer::Owned,
         Ok(mesh::ConsultAnswer { answer: Some(_) }) => ConsultAnswer::NotOwned,
         Ok(mesh::ConsultAnswer { answer: None }) | Err(_) => ConsultAnswer::Unreachable,
     }

@@ -53,14 +53,18 @@ pub(crate) fn headers(side: Side) -> Headers {
 
 /// Returns the first value of a header; same phases as [`headers`].
 pub(crate) fn header(side: Side, name: &str) -> Option<Vec<u8>> {
-    hostcalls::get_map_value_bytes(side.headers(), name).ok().flatten()
+    hostcalls::get_map_value_bytes(side.headers(), name)
+        .ok()
+        .flatten()
 }
 
 /// Changes the header list; same phases as [`headers`].
 pub(crate) fn edit(side: Side, edits: &[HeaderEdit]) {
     for edit in edits {
         let outcome = match edit {
-            HeaderEdit::Set(name, value) => hostcalls::set_map_value_bytes(side.headers(), name, Some(value)),
+            HeaderEdit::Set(name, value) => {
+                hostcalls::set_map_value_bytes(side.headers(), name, Some(value))
+            }
             HeaderEdit::Remove(name) => hostcalls::remove_map_value(side.headers(), name),
         };
         if outcome.is_err() {
@@ -83,7 +87,10 @@ pub(crate) fn request_trailers() -> Headers {
 
 /// Returns `length` buffered body bytes from `start`; only in a body or trailers callback.
 pub(crate) fn body(side: Side, start: usize, length: usize) -> Vec<u8> {
-    hostcalls::get_buffer(side.body(), start, length).ok().flatten().unwrap_or_default()
+    hostcalls::get_buffer(side.body(), start, length)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 /// Replaces the first `length` buffered bytes; only in a body callback.
@@ -95,7 +102,11 @@ pub(crate) fn replace_prefix(side: Side, length: usize, with: &[u8]) {
 
 /// Answers the stream from here; until response headers have gone.
 pub(crate) fn reply(reply: &dialects::refusal::Reply) {
-    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers = reply
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     if hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body)).is_err() {
         warn("a local reply could not be sent");
     }
@@ -168,12 +179,23 @@ pub(crate) fn set_shared_if(key: &str, value: &[u8], version: Option<u32>) -> bo
 
 /// Calls the policy service; the answer comes to the context that called. `None` when it could not be sent.
 pub(crate) fn call(cluster: &str, method: &str, message: &[u8], timeout: Duration) -> Option<u32> {
-    hostcalls::dispatch_grpc_call(cluster, "weir.mesh.v1.Mesh", method, Vec::new(), Some(message), timeout).ok()
+    hostcalls::dispatch_grpc_call(
+        cluster,
+        "weir.mesh.v1.Mesh",
+        method,
+        Vec::new(),
+        Some(message),
+        timeout,
+    )
+    .ok()
 }
 
 /// Returns the answer of a call; only in its callback.
 pub(crate) fn answer(length: usize) -> Vec<u8> {
-    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, length).ok().flatten().unwrap_or_default()
+    hostcalls::get_buffer(BufferType::GrpcReceiveBuffer, 0, length)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 /// Logs a sentence without anything from outside in it.
@@ -191,7 +213,10 @@ pub(crate) fn error(sentence: &str) {
     log(LogLevel::Error, sentence);
 }
 
-#[expect(clippy::let_underscore_must_use, reason = "there is nowhere to report that a log line was lost")]
+#[expect(
+    clippy::let_underscore_must_use,
+    reason = "there is nowhere to report that a log line was lost"
+)]
 fn log(level: LogLevel, line: &str) {
     let _ = hostcalls::log(level, line);
 }

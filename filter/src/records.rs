@@ -17,11 +17,19 @@ pub(crate) fn message(record: ExchangeRecord) -> mesh::ExchangeRecord {
     mesh::ExchangeRecord {
         exchange_id: record.exchange.into_bytes().to_vec(),
         started_ms: record.started.as_millis(),
-        surface: record.surface.map(|surface| surface.name().to_owned()).unwrap_or_default(),
+        surface: record
+            .surface
+            .map(|surface| surface.name().to_owned())
+            .unwrap_or_default(),
         key_id: bytes(record.principal.key.map(policy::ids::KeyId::into_bytes)),
         user_id: bytes(record.principal.user.map(policy::ids::UserId::into_bytes)),
         team_id: bytes(record.principal.team.map(policy::ids::TeamId::into_bytes)),
-        customer_id: bytes(record.principal.customer.map(policy::ids::CustomerId::into_bytes)),
+        customer_id: bytes(
+            record
+                .principal
+                .customer
+                .map(policy::ids::CustomerId::into_bytes),
+        ),
         client_app: record.client_app.to_owned(),
         session_id: record.session_id,
         agent_id: record.agent_id,
@@ -29,8 +37,12 @@ pub(crate) fn message(record: ExchangeRecord) -> mesh::ExchangeRecord {
         environment: record.principal.environment,
         region: String::new(),
         model_asked: record.model_asked,
-        model_used: last.map(|attempt| attempt.model.clone()).unwrap_or_default(),
-        provider: last.map(|attempt| attempt.provider.clone()).unwrap_or_default(),
+        model_used: last
+            .map(|attempt| attempt.model.clone())
+            .unwrap_or_default(),
+        provider: last
+            .map(|attempt| attempt.provider.clone())
+            .unwrap_or_default(),
         attempts: record.attempts.into_iter().map(attempt).collect(),
         status: u32::from(record.status),
         request_bytes: record.request_bytes,
@@ -51,7 +63,11 @@ fn attempt(record: AttemptRecord) -> mesh::Attempt {
     mesh::Attempt {
         number: record.number,
         provider: record.provider,
-        provider_key_id: bytes(record.provider_key.map(policy::ids::ProviderKeyId::into_bytes)),
+        provider_key_id: bytes(
+            record
+                .provider_key
+                .map(policy::ids::ProviderKeyId::into_bytes),
+        ),
         model: record.model,
         status: u32::from(record.status),
         started_ms: record.started.as_millis(),

@@ -60,7 +60,9 @@ pub(crate) fn tick(cluster: &str, now: Timestamp) {
     vm::with(|vm| {
         let outbox = &vm.outbox;
         let heartbeat_due = now.millis_since(outbox.last_sent) >= HEARTBEAT_MS;
-        let due = outbox.call.is_none() && now >= outbox.not_before && (!outbox.waiting.is_empty() || heartbeat_due);
+        let due = outbox.call.is_none()
+            && now >= outbox.not_before
+            && (!outbox.waiting.is_empty() || heartbeat_due);
         if due {
             send(vm, cluster, now);
         }
@@ -104,7 +106,9 @@ pub(crate) fn last_words(cluster: &str) {
 }
 
 fn send(vm: &mut Vm, cluster: &str, now: Timestamp) {
-    let room = BATCH.saturating_sub(vm.outbox.sent.len()).min(vm.outbox.waiting.len());
+    let room = BATCH
+        .saturating_sub(vm.outbox.sent.len())
+        .min(vm.outbox.waiting.len());
     let more: Vec<_> = vm.outbox.waiting.drain(..room).collect();
     vm.outbox.sent.extend(more);
     let records = vm.outbox.sent.clone();
@@ -123,11 +127,13 @@ fn postpone(vm: &mut Vm, now: Timestamp) {
 fn progress(vm: &Vm, now: Timestamp) -> Vec<ExchangeRecord> {
     vm.running()
         .iter()
-        .filter_map(|running| running.try_borrow().ok().map(|running| {
-            let exchange = &running.exchange;
-            let old = now.millis_since(exchange.started()) >= PROGRESS_AFTER_MS;
-            (old && exchange.is_running()).then(|| records::message(exchange.progress(now)))
-        }))
+        .filter_map(|running| {
+            running.try_borrow().ok().map(|running| {
+                let exchange = &running.exchange;
+                let old = now.millis_since(exchange.started()) >= PROGRESS_AFTER_MS;
+                (old && exchange.is_running()).then(|| records::message(exchange.progress(now)))
+            })
+        })
         .flatten()
         .take(BATCH)
         .collect()

@@ -34,10 +34,18 @@ impl Root {
     fn watch_deadlines(&self) {
         let now = host::now();
         for running in vm::with(|vm| vm.running()) {
-            let Ok(mut guard) = running.try_borrow_mut() else { continue };
-            let late = guard.exchange.poll_deadline().is_some_and(|deadline| deadline <= now);
+            let Ok(mut guard) = running.try_borrow_mut() else {
+                continue;
+            };
+            let late = guard
+                .exchange
+                .poll_deadline()
+                .is_some_and(|deadline| deadline <= now);
             if late && host::enter(guard.context) {
-                vm::with(|vm| vm.counters.resumed_by_watchdog = vm.counters.resumed_by_watchdog.saturating_add(1));
+                vm::with(|vm| {
+                    vm.counters.resumed_by_watchdog =
+                        vm.counters.resumed_by_watchdog.saturating_add(1)
+                });
                 guard.exchange.handle(now, Input::DeadlinePassed);
                 govern::carry_out_late(&mut guard.exchange);
             }
@@ -47,15 +55,25 @@ impl Root {
 
 impl Context for Root {
     fn on_grpc_call_response(&mut self, token_id: u32, status_code: u32, response_size: usize) {
-        let Some(config) = self.config.clone() else { return };
-        let Some(cluster) = config.policy_cluster.clone() else { return };
+        let Some(config) = self.config.clone() else {
+            return;
+        };
+        let Some(cluster) = config.policy_cluster.clone() else {
+            return;
+        };
         if !reporter::answered(&cluster, token_id, status_code, host::now()) {
-            self.follower.answered(&config, token_id, status_code, response_size);
+            self.follower
+                .answered(&config, token_id, status_code, response_size);
         }
     }
 
     fn on_done(&mut self) -> bool {
-        if let Some(Config { role: Role::Govern, policy_cluster: Some(cluster), .. }) = &self.config {
+        if let Some(Config {
+            role: Role::Govern,
+            policy_cluster: Some(cluster),
+            ..
+        }) = &self.config
+        {
             reporter::last_words(cluster);
         }
         true
@@ -82,8 +100,12 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let Some(config) = self.config.clone() else { return };
-        let Some(cluster) = config.policy_cluster.as_deref() else { return };
+        let Some(config) = self.config.clone() else {
+            return;
+        };
+        let Some(cluster) = config.policy_cluster.as_deref() else {
+            return;
+        };
         let now = host::now();
         vm::with(Vm::adopt);
         self.follower.tick(&config, now);

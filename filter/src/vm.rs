@@ -82,13 +82,17 @@ impl Vm {
         let changed = self.head.is_none_or(|known| !known.is_same_snapshot(&head));
         if changed {
             self.keys.clear();
-            let mesh_changed = self
-                .head
-                .is_none_or(|known| known.generation != head.generation || known.mesh_version != head.mesh_version);
+            let mesh_changed = self.head.is_none_or(|known| {
+                known.generation != head.generation || known.mesh_version != head.mesh_version
+            });
             if mesh_changed && let Some(bytes) = shared::mesh() {
                 match Mesh::decode(&bytes) {
                     Ok(mesh) => self.mesh = Some(Rc::new(mesh)),
-                    Err(_) => return host::error("the published policy cannot be read; the last one stays in force"),
+                    Err(_) => {
+                        return host::error(
+                            "the published policy cannot be read; the last one stays in force",
+                        );
+                    }
                 }
             }
         }
@@ -140,9 +144,9 @@ impl Vm {
     }
 
     fn drops_records(&self) -> bool {
-        self.mesh
-            .as_ref()
-            .is_some_and(|mesh| mesh.on_record_overflow == policy::documents::OnRecordOverflow::Drop)
+        self.mesh.as_ref().is_some_and(|mesh| {
+            mesh.on_record_overflow == policy::documents::OnRecordOverflow::Drop
+        })
     }
 
     /// Returns the exchange that `begin` numbered so, while it runs.
@@ -170,9 +174,14 @@ impl Vm {
         mixed ^= mixed >> 31;
         let [vm_a, vm_b, ..] = self.id;
         let mut random = [0; 10];
-        for (byte, value) in random.iter_mut().zip([vm_a, vm_b].into_iter().chain(mixed.to_le_bytes())) {
+        for (byte, value) in random
+            .iter_mut()
+            .zip([vm_a, vm_b].into_iter().chain(mixed.to_le_bytes()))
+        {
             *byte = value;
         }
-        ExchangeId::new(uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid())
+        ExchangeId::new(
+            uuid::Builder::from_unix_timestamp_millis(now.as_millis(), &random).into_uuid(),
+        )
     }
 }

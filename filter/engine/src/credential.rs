@@ -5,8 +5,14 @@ use policy::key::{KeyFormatError, VirtualKeySecret};
 use crate::headers::Headers;
 
 /// Headers that may carry a credential, in the order they are looked at. Every one of them is stripped.
-pub const CREDENTIAL_HEADERS: [&str; 6] =
-    ["x-weir-key", "x-bf-vk", "authorization", "x-api-key", "api-key", "x-goog-api-key"];
+pub const CREDENTIAL_HEADERS: [&str; 6] = [
+    "x-weir-key",
+    "x-bf-vk",
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+];
 
 /// What a request presents.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,7 +22,10 @@ pub enum Credential {
     /// Something else than a virtual key, such as a provider's own key.
     Foreign,
     /// A virtual key; `beside` when it travelled in `x-weir-key` beside the client's own provider login.
-    Key { secret: VirtualKeySecret, beside: Beside },
+    Key {
+        secret: VirtualKeySecret,
+        beside: Beside,
+    },
     /// It starts like a virtual key, but its checksum does not match.
     Malformed,
     /// One credential header stands twice.
@@ -69,8 +78,14 @@ pub fn find(headers: &Headers, query: Option<&str>) -> Credential {
         }
     }
     match found {
-        Some(secret) if dedicated && foreign => Credential::Key { secret, beside: Beside::OwnLogin },
-        Some(secret) => Credential::Key { secret, beside: Beside::Nothing },
+        Some(secret) if dedicated && foreign => Credential::Key {
+            secret,
+            beside: Beside::OwnLogin,
+        },
+        Some(secret) => Credential::Key {
+            secret,
+            beside: Beside::Nothing,
+        },
         None if foreign => Credential::Foreign,
         None => Credential::Absent,
     }
@@ -133,50 +148,93 @@ mod tests {
         check(
             &[("authorization", &format!("Bearer {}", key(1)))],
             None,
-            |c| matches!(c, Credential::Key { beside: Beside::Nothing, .. }),
+            |c| {
+                matches!(
+                    c,
+                    Credential::Key {
+                        beside: Beside::Nothing,
+                        ..
+                    }
+                )
+            },
         );
     }
 
     #[test]
     fn same_key_in_two_headers_is_one_key() {
         check(
-            &[("authorization", &format!("Bearer {}", key(1))), ("x-api-key", &key(1))],
+            &[
+                ("authorization", &format!("Bearer {}", key(1))),
+                ("x-api-key", &key(1)),
+            ],
             None,
-            |c| matches!(c, Credential::Key { beside: Beside::Nothing, .. }),
+            |c| {
+                matches!(
+                    c,
+                    Credential::Key {
+                        beside: Beside::Nothing,
+                        ..
+                    }
+                )
+            },
         );
     }
 
     #[test]
     fn two_different_keys_conflict() {
         check(
-            &[("authorization", &format!("bearer {}", key(1))), ("x-api-key", &key(2))],
+            &[
+                ("authorization", &format!("bearer {}", key(1))),
+                ("x-api-key", &key(2)),
+            ],
             None,
             |c| *c == Credential::Conflicting,
         );
-        check(&[("x-api-key", &key(2))], Some(&format!("key={}", key(1))), |c| {
-            *c == Credential::Conflicting
-        });
+        check(
+            &[("x-api-key", &key(2))],
+            Some(&format!("key={}", key(1))),
+            |c| *c == Credential::Conflicting,
+        );
     }
 
     #[test]
     fn the_same_header_twice_is_refused() {
-        check(&[("x-api-key", &key(1)), ("x-api-key", &key(1))], None, |c| {
-            *c == Credential::Duplicate { header: "x-api-key" }
-        });
+        check(
+            &[("x-api-key", &key(1)), ("x-api-key", &key(1))],
+            None,
+            |c| {
+                *c == Credential::Duplicate {
+                    header: "x-api-key",
+                }
+            },
+        );
     }
 
     #[test]
     fn own_login_beside_the_key_is_subscription_traffic() {
         check(
-            &[("x-weir-key", &key(1)), ("authorization", "Bearer sk-ant-oat01-x")],
+            &[
+                ("x-weir-key", &key(1)),
+                ("authorization", "Bearer sk-ant-oat01-x"),
+            ],
             None,
-            |c| matches!(c, Credential::Key { beside: Beside::OwnLogin, .. }),
+            |c| {
+                matches!(
+                    c,
+                    Credential::Key {
+                        beside: Beside::OwnLogin,
+                        ..
+                    }
+                )
+            },
         );
     }
 
     #[test]
     fn a_provider_key_alone_is_foreign() {
-        check(&[("x-api-key", "sk-ant-api03-x")], None, |c| *c == Credential::Foreign);
+        check(&[("x-api-key", "sk-ant-api03-x")], None, |c| {
+            *c == Credential::Foreign
+        });
         check(&[], None, |c| *c == Credential::Absent);
     }
 
@@ -185,6 +243,8 @@ mod tests {
         let mut typo = key(1);
         let last = typo.pop().unwrap();
         typo.push(if last == 'a' { 'b' } else { 'a' });
-        check(&[("x-api-key", &typo)], None, |c| *c == Credential::Malformed);
+        check(&[("x-api-key", &typo)], None, |c| {
+            *c == Credential::Malformed
+        });
     }
 }

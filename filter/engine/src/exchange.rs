@@ -112,17 +112,33 @@ impl Exchange {
     /// `now` may lag for body chunks: only headers, the first chunk and the end are timed.
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>) -> Flow {
         match input {
-            Input::AttemptStarted { number, host_provider } => self.attempt_started(now, number, host_provider),
-            Input::AttemptHeaders { number, status, headers, end_of_stream } => {
-                self.attempt_headers(now, number, status, headers, end_of_stream)
-            }
-            Input::AttemptBody { number, chunk, end_of_stream } => self.attempt_body(now, number, chunk, end_of_stream),
-            Input::ResponseHeaders { status, end_of_stream } => self.response_headers(status, end_of_stream),
+            Input::AttemptStarted {
+                number,
+                host_provider,
+            } => self.attempt_started(now, number, host_provider),
+            Input::AttemptHeaders {
+                number,
+                status,
+                headers,
+                end_of_stream,
+            } => self.attempt_headers(now, number, status, headers, end_of_stream),
+            Input::AttemptBody {
+                number,
+                chunk,
+                end_of_stream,
+            } => self.attempt_body(now, number, chunk, end_of_stream),
+            Input::ResponseHeaders {
+                status,
+                end_of_stream,
+            } => self.response_headers(status, end_of_stream),
             Input::ResponseEnded => {
                 self.response_ended = true;
                 Flow::Continue
             }
-            Input::Closed { peer, response_bytes } => self.closed(now, peer, response_bytes),
+            Input::Closed {
+                peer,
+                response_bytes,
+            } => self.closed(now, peer, response_bytes),
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::RequestBody { .. }
@@ -199,7 +215,12 @@ impl Exchange {
         self.refuse_later(code, message, None)
     }
 
-    fn refuse_later(&mut self, code: RefusalCode, message: String, retry_after_secs: Option<u32>) -> Flow {
+    fn refuse_later(
+        &mut self,
+        code: RefusalCode,
+        message: String,
+        retry_after_secs: Option<u32>,
+    ) -> Flow {
         let reply = self.shape(code, message, retry_after_secs);
         self.facts.refusal = Some(code);
         self.commands.push_back(Command::Reply(reply));
@@ -207,8 +228,17 @@ impl Exchange {
         Flow::Hold
     }
 
-    fn shape(&self, code: RefusalCode, message: String, retry_after_secs: Option<u32>) -> dialects::refusal::Reply {
-        let refusal = Refusal { code, message, retry_after_secs };
+    fn shape(
+        &self,
+        code: RefusalCode,
+        message: String,
+        retry_after_secs: Option<u32>,
+    ) -> dialects::refusal::Reply {
+        let refusal = Refusal {
+            code,
+            message,
+            retry_after_secs,
+        };
         let surface = self.facts.surface.unwrap_or(match self.facts.dialect {
             Dialect::Anthropic => Surface::AnthropicOpaque,
             Dialect::Openai => Surface::OpenaiOpaque,

@@ -20,7 +20,8 @@ impl Headers {
 
     /// Returns the first value of `name` when it is UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.get(name).and_then(|value| core::str::from_utf8(value).ok())
+        self.get(name)
+            .and_then(|value| core::str::from_utf8(value).ok())
     }
 
     /// Returns every value of `name`.
@@ -33,7 +34,9 @@ impl Headers {
 
     /// Returns all pairs in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 }
 

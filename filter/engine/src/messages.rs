@@ -21,11 +21,17 @@ pub struct CallId(pub u32);
 #[derive(Debug)]
 pub enum Input<'a> {
     /// The client's request headers.
-    RequestHeaders { headers: &'a Headers, end_of_stream: bool },
+    RequestHeaders {
+        headers: &'a Headers,
+        end_of_stream: bool,
+    },
     /// Answer to [`Command::FindKey`]: `None` when no such key exists.
     KeyFound(Option<Rc<CompiledKey>>),
     /// The next bytes of the client's request body.
-    RequestBody { chunk: &'a [u8], end_of_stream: bool },
+    RequestBody {
+        chunk: &'a [u8],
+        end_of_stream: bool,
+    },
     /// The request ended with trailers.
     RequestTrailers,
     /// Answer to [`Command::Consult`].
@@ -33,11 +39,23 @@ pub enum Input<'a> {
     /// The deadline that [`Exchange::poll_deadline`](crate::Exchange::poll_deadline) named has passed.
     DeadlinePassed,
     /// Envoy starts an attempt; `host_provider` is the provider that the chosen host belongs to.
-    AttemptStarted { number: AttemptNumber, host_provider: Option<&'a str> },
+    AttemptStarted {
+        number: AttemptNumber,
+        host_provider: Option<&'a str>,
+    },
     /// Response headers of an attempt.
-    AttemptHeaders { number: AttemptNumber, status: u16, headers: &'a Headers, end_of_stream: bool },
+    AttemptHeaders {
+        number: AttemptNumber,
+        status: u16,
+        headers: &'a Headers,
+        end_of_stream: bool,
+    },
     /// The next bytes of an attempt's response body.
-    AttemptBody { number: AttemptNumber, chunk: &'a [u8], end_of_stream: bool },
+    AttemptBody {
+        number: AttemptNumber,
+        chunk: &'a [u8],
+        end_of_stream: bool,
+    },
     /// Response headers on their way to the client, ours and Envoy's own included.
     ResponseHeaders { status: u16, end_of_stream: bool },
     /// The response body has reached its end on the way to the client.
@@ -72,7 +90,10 @@ pub enum ConsultAnswer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsultKind {
     /// Were these ids created through us by the principal's team?
-    StatefulOwner { ids: Vec<String>, principal: Principal },
+    StatefulOwner {
+        ids: Vec<String>,
+        principal: Principal,
+    },
 }
 
 /// What the adapter has to do, in order.

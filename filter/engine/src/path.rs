@@ -53,7 +53,11 @@ pub(crate) fn probe(path: &str) -> Option<Probe> {
 /// # Errors
 /// [`PathError::Ambiguous`] for paths that two parsers could read differently; [`PathError::Unknown`] when
 /// no dialect is known for it.
-pub(crate) fn address(raw: &str, by_host: Option<Dialect>, models_dialect: Dialect) -> Result<Address, PathError> {
+pub(crate) fn address(
+    raw: &str,
+    by_host: Option<Dialect>,
+    models_dialect: Dialect,
+) -> Result<Address, PathError> {
     let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
     if is_ambiguous(path) {
         return Err(PathError::Ambiguous);
@@ -61,7 +65,8 @@ pub(crate) fn address(raw: &str, by_host: Option<Dialect>, models_dialect: Diale
     let (provider, path) = named_provider(path)?;
     let (prefix, path) = dialect_prefix(path);
     let dialect = prefix.or(by_host);
-    let (surface, model, streams) = surface(path, dialect, models_dialect).ok_or(PathError::Unknown)?;
+    let (surface, model, streams) =
+        surface(path, dialect, models_dialect).ok_or(PathError::Unknown)?;
     Ok(Address {
         surface,
         provider,
@@ -77,12 +82,17 @@ fn is_ambiguous(path: &str) -> bool {
     let escaped = bytes.windows(3).any(|window| {
         matches!(
             window,
-            [b'%', b'2', b'f' | b'F' | b'e' | b'E'] | [b'%', b'5', b'c' | b'C'] | [b'%', b'0' | b'1', _] | [b'%', b'2', b'5']
+            [b'%', b'2', b'f' | b'F' | b'e' | b'E']
+                | [b'%', b'5', b'c' | b'C']
+                | [b'%', b'0' | b'1', _]
+                | [b'%', b'2', b'5']
         )
     });
     escaped
         || !path.starts_with('/')
-        || bytes.iter().any(|byte| *byte <= b' ' || *byte == b'\\' || *byte >= 0x7f || *byte == b'#')
+        || bytes
+            .iter()
+            .any(|byte| *byte <= b' ' || *byte == b'\\' || *byte >= 0x7f || *byte == b'#')
         || path.contains("//")
         || path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
@@ -97,16 +107,24 @@ fn named_provider(path: &str) -> Result<(Option<String>, &str), PathError> {
 }
 
 fn dialect_prefix(path: &str) -> (Option<Dialect>, &str) {
-    [("/anthropic", Dialect::Anthropic), ("/openai", Dialect::Openai), ("/genai", Dialect::Gemini)]
-        .into_iter()
-        .find_map(|(prefix, dialect)| {
-            let rest = path.strip_prefix(prefix)?;
-            rest.starts_with('/').then_some((Some(dialect), rest))
-        })
-        .unwrap_or((None, path))
+    [
+        ("/anthropic", Dialect::Anthropic),
+        ("/openai", Dialect::Openai),
+        ("/genai", Dialect::Gemini),
+    ]
+    .into_iter()
+    .find_map(|(prefix, dialect)| {
+        let rest = path.strip_prefix(prefix)?;
+        rest.starts_with('/').then_some((Some(dialect), rest))
+    })
+    .unwrap_or((None, path))
 }
 
-fn surface(path: &str, dialect: Option<Dialect>, models_dialect: Dialect) -> Option<(Surface, Option<String>, bool)> {
+fn surface(
+    path: &str,
+    dialect: Option<Dialect>,
+    models_dialect: Dialect,
+) -> Option<(Surface, Option<String>, bool)> {
     let plain = |surface| Some((surface, None, false));
     if let Some(found) = gemini(path)
         && dialect.is_none_or(|dialect| dialect == Dialect::Gemini)
@@ -115,7 +133,9 @@ fn surface(path: &str, dialect: Option<Dialect>, models_dialect: Dialect) -> Opt
     }
     match (dialect, unversioned(path)) {
         (None | Some(Dialect::Anthropic), "/messages") => plain(Surface::AnthropicMessages),
-        (None | Some(Dialect::Anthropic), "/messages/count_tokens") => plain(Surface::AnthropicCountTokens),
+        (None | Some(Dialect::Anthropic), "/messages/count_tokens") => {
+            plain(Surface::AnthropicCountTokens)
+        }
         (None | Some(Dialect::Openai), "/chat/completions") => plain(Surface::OpenaiChat),
         (None | Some(Dialect::Openai), "/responses") => plain(Surface::OpenaiResponses),
         (None | Some(Dialect::Openai), "/embeddings") => plain(Surface::OpenaiEmbeddings),
@@ -136,7 +156,10 @@ fn surface(path: &str, dialect: Option<Dialect>, models_dialect: Dialect) -> Opt
 }
 
 fn is_models(path: &str) -> bool {
-    path == "/models" || path.strip_prefix("/models/").is_some_and(|id| !id.is_empty())
+    path == "/models"
+        || path
+            .strip_prefix("/models/")
+            .is_some_and(|id| !id.is_empty())
 }
 
 /// Paths of a known provider that no surface covers; told apart by their first segments.
@@ -144,7 +167,9 @@ fn opaque_by_path(path: &str) -> Option<Surface> {
     match path.split('/').nth(1) {
         Some("v1beta" | "v1alpha" | "upload") => Some(Surface::GeminiOpaque),
         Some("v1") => match path.split('/').nth(2) {
-            Some("messages" | "organizations" | "complete" | "skills") => Some(Surface::AnthropicOpaque),
+            Some("messages" | "organizations" | "complete" | "skills") => {
+                Some(Surface::AnthropicOpaque)
+            }
             Some(_) => Some(Surface::OpenaiOpaque),
             None => None,
         },
@@ -153,19 +178,27 @@ fn opaque_by_path(path: &str) -> Option<Surface> {
 }
 
 fn unversioned(path: &str) -> &str {
-    path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path)
+    path.strip_prefix("/v1")
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(path)
 }
 
 fn gemini(path: &str) -> Option<(Surface, Option<String>, bool)> {
-    if let Some(models) = ["/v1beta", "/v1alpha"].into_iter().find_map(|prefix| path.strip_prefix(prefix))
+    if let Some(models) = ["/v1beta", "/v1alpha"]
+        .into_iter()
+        .find_map(|prefix| path.strip_prefix(prefix))
         && is_models(models)
         && !models.contains(':')
     {
         let model = models.strip_prefix("/models/").map(str::to_owned);
         return Some((Surface::GeminiModels, model, false));
     }
-    let rest = ["/v1beta/", "/v1alpha/", "/v1/"].into_iter().find_map(|prefix| path.strip_prefix(prefix))?;
-    let rest = rest.strip_prefix("models/").or_else(|| rest.strip_prefix("tunedModels/"))?;
+    let rest = ["/v1beta/", "/v1alpha/", "/v1/"]
+        .into_iter()
+        .find_map(|prefix| path.strip_prefix(prefix))?;
+    let rest = rest
+        .strip_prefix("models/")
+        .or_else(|| rest.strip_prefix("tunedModels/"))?;
     let (model, operation) = rest.rsplit_once(':')?;
     if model.is_empty() {
         return None;
@@ -182,7 +215,10 @@ fn gemini(path: &str) -> Option<(Surface, Option<String>, bool)> {
 
 fn without_keys(query: &str) -> String {
     let mut kept = String::with_capacity(query.len());
-    for pair in query.split('&').filter(|pair| !pair.is_empty() && *pair != "key" && !pair.starts_with("key=")) {
+    for pair in query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && *pair != "key" && !pair.starts_with("key="))
+    {
         if !kept.is_empty() {
             kept.push('&');
         }
@@ -203,25 +239,57 @@ mod tests {
 
     #[test]
     fn native_and_prefixed_paths_are_the_same_surface() {
-        check("/v1/messages?beta=true", Surface::AnthropicMessages, "/v1/messages");
-        check("/anthropic/v1/messages", Surface::AnthropicMessages, "/v1/messages");
-        check("/v1/chat/completions", Surface::OpenaiChat, "/v1/chat/completions");
-        check("/openai/v1/responses", Surface::OpenaiResponses, "/v1/responses");
+        check(
+            "/v1/messages?beta=true",
+            Surface::AnthropicMessages,
+            "/v1/messages",
+        );
+        check(
+            "/anthropic/v1/messages",
+            Surface::AnthropicMessages,
+            "/v1/messages",
+        );
+        check(
+            "/v1/chat/completions",
+            Surface::OpenaiChat,
+            "/v1/chat/completions",
+        );
+        check(
+            "/openai/v1/responses",
+            Surface::OpenaiResponses,
+            "/v1/responses",
+        );
         check("/openai/responses", Surface::OpenaiResponses, "/responses");
         check(
             "/genai/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse",
             Surface::GeminiGenerate,
             "/v1beta/models/gemini-2.5-pro:streamGenerateContent",
         );
-        check("/v1/models/gemini-2.5-pro:generateContent", Surface::GeminiGenerate, "/v1/models/gemini-2.5-pro:generateContent");
-        check("/p/azure/v1/embeddings", Surface::OpenaiEmbeddings, "/v1/embeddings");
+        check(
+            "/v1/models/gemini-2.5-pro:generateContent",
+            Surface::GeminiGenerate,
+            "/v1/models/gemini-2.5-pro:generateContent",
+        );
+        check(
+            "/p/azure/v1/embeddings",
+            Surface::OpenaiEmbeddings,
+            "/v1/embeddings",
+        );
     }
 
     #[test]
     fn models_are_told_apart_by_prefix_then_by_hint() {
         check("/v1/models", Surface::OpenaiModels, "/v1/models");
-        check("/anthropic/v1/models?limit=1000", Surface::AnthropicModels, "/v1/models");
-        check("/genai/v1beta/models", Surface::GeminiModels, "/v1beta/models");
+        check(
+            "/anthropic/v1/models?limit=1000",
+            Surface::AnthropicModels,
+            "/v1/models",
+        );
+        check(
+            "/genai/v1beta/models",
+            Surface::GeminiModels,
+            "/v1beta/models",
+        );
         let hinted = address("/v1/models", None, Dialect::Anthropic).unwrap();
         assert_eq!(hinted.surface, Surface::AnthropicModels);
     }
@@ -229,24 +297,53 @@ mod tests {
     #[test]
     fn anything_else_of_a_known_provider_is_opaque() {
         check("/openai/v1/files", Surface::OpenaiOpaque, "/v1/files");
-        check("/v1/messages/batches", Surface::AnthropicOpaque, "/v1/messages/batches");
-        check("/v1/responses/resp_1", Surface::OpenaiOpaque, "/v1/responses/resp_1");
-        assert_eq!(address("/favicon.ico", None, Dialect::Openai), Err(PathError::Unknown));
+        check(
+            "/v1/messages/batches",
+            Surface::AnthropicOpaque,
+            "/v1/messages/batches",
+        );
+        check(
+            "/v1/responses/resp_1",
+            Surface::OpenaiOpaque,
+            "/v1/responses/resp_1",
+        );
+        assert_eq!(
+            address("/favicon.ico", None, Dialect::Openai),
+            Err(PathError::Unknown)
+        );
     }
 
     #[test]
     fn paths_that_two_parsers_could_read_differently_are_refused() {
         for raw in [
-            "/v1/messages/../chat", "/v1//messages", "/v1%2fmessages", "/v1/%2e%2e/x", "/v1/messages\\x", "v1/messages",
-            "/v1/%5cx", "/./v1/messages", "/v1/messages%00", "/v1/%252fx", "/v1/m#x",
+            "/v1/messages/../chat",
+            "/v1//messages",
+            "/v1%2fmessages",
+            "/v1/%2e%2e/x",
+            "/v1/messages\\x",
+            "v1/messages",
+            "/v1/%5cx",
+            "/./v1/messages",
+            "/v1/messages%00",
+            "/v1/%252fx",
+            "/v1/m#x",
         ] {
-            assert_eq!(address(raw, None, Dialect::Openai), Err(PathError::Ambiguous), "{raw}");
+            assert_eq!(
+                address(raw, None, Dialect::Openai),
+                Err(PathError::Ambiguous),
+                "{raw}"
+            );
         }
     }
 
     #[test]
     fn key_parameters_leave_the_query() {
-        let found = address("/v1beta/models/g:generateContent?key=abc&alt=sse&key=d", None, Dialect::Openai).unwrap();
+        let found = address(
+            "/v1beta/models/g:generateContent?key=abc&alt=sse&key=d",
+            None,
+            Dialect::Openai,
+        )
+        .unwrap();
         assert_eq!(found.query, "alt=sse");
         assert_eq!(found.model.as_deref(), Some("g"));
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use dialects::refusal::{Client, Reply, RefusalCode};
+use dialects::refusal::{Client, RefusalCode, Reply};
 use dialects::request::RequestReader;
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{InferenceAuth, KeyState, Subscription};
@@ -39,7 +39,10 @@ const RECORDED_PATH_BYTES: usize = 256;
 impl Exchange {
     pub(super) fn start(&mut self, input: &Input<'_>) -> Flow {
         match *input {
-            Input::RequestHeaders { headers, end_of_stream } => self.request_headers(headers, end_of_stream),
+            Input::RequestHeaders {
+                headers,
+                end_of_stream,
+            } => self.request_headers(headers, end_of_stream),
             Input::KeyFound(_)
             | Input::RequestBody { .. }
             | Input::RequestTrailers
@@ -56,8 +59,12 @@ impl Exchange {
 
     fn request_headers(&mut self, headers: &Headers, end_of_stream: bool) -> Flow {
         self.note_client(headers);
-        let (Some(method), Some(raw_path)) = (headers.text(":method"), headers.text(":path")) else {
-            return self.refuse(RefusalCode::BadPath, "The request line is not valid UTF-8.".to_owned());
+        let (Some(method), Some(raw_path)) = (headers.text(":method"), headers.text(":path"))
+        else {
+            return self.refuse(
+                RefusalCode::BadPath,
+                "The request line is not valid UTF-8.".to_owned(),
+            );
         };
         self.facts.is_head = method == "HEAD";
         self.facts.is_canary = self.is_genuine_canary(headers);
@@ -103,16 +110,26 @@ impl Exchange {
     }
 
     fn note_client(&mut self, headers: &Headers) {
-        self.facts.client = Client::detect(headers.text("user-agent").unwrap_or_default(), |name| headers.get(name).is_some());
+        self.facts.client =
+            Client::detect(headers.text("user-agent").unwrap_or_default(), |name| {
+                headers.get(name).is_some()
+            });
         self.facts.session_id = session_id(headers);
         self.facts.agent_id = bounded(headers.text("x-claude-code-agent-id").unwrap_or_default());
     }
 
     fn alive(&mut self, method: &str) -> Flow {
         if !matches!(method, "GET" | "HEAD") {
-            return self.refuse(RefusalCode::MethodNotAllowed, "Only GET and HEAD are answered here.".to_owned());
+            return self.refuse(
+                RefusalCode::MethodNotAllowed,
+                "Only GET and HEAD are answered here.".to_owned(),
+            );
         }
-        let body = if method == "HEAD" { Vec::new() } else { b"{\"status\":\"ok\"}\n".to_vec() };
+        let body = if method == "HEAD" {
+            Vec::new()
+        } else {
+            b"{\"status\":\"ok\"}\n".to_vec()
+        };
         self.reply_quietly(Reply {
             status: 200,
             headers: vec![("content-type", "application/json".to_owned())],
@@ -129,15 +146,19 @@ impl Exchange {
 
     fn is_genuine_canary(&self, headers: &Headers) -> bool {
         self.seed.mesh.as_ref().is_some_and(|mesh| {
-            headers
-                .get("x-weir-canary")
-                .is_some_and(|presented| equal_in_constant_time(presented, mesh.canary_secret.expose().as_bytes()))
+            headers.get("x-weir-canary").is_some_and(|presented| {
+                equal_in_constant_time(presented, mesh.canary_secret.expose().as_bytes())
+            })
         })
     }
 
     fn canary(&mut self, method: &str) -> Flow {
         if !self.facts.is_canary || method != "POST" {
-            return self.reply_quietly(Reply { status: 404, headers: Vec::new(), body: Vec::new() });
+            return self.reply_quietly(Reply {
+                status: 404,
+                headers: Vec::new(),
+                body: Vec::new(),
+            });
         }
         self.state = State::ReadingCanary(CanaryRead::default());
         Flow::Hold
@@ -148,8 +169,16 @@ impl Exchange {
         let Some(mesh) = self.seed.mesh.clone() else {
             return Ok(None);
         };
-        let host = headers.text(":authority").map(without_port).unwrap_or_default().to_ascii_lowercase();
-        if let Some(provider) = mesh.providers.iter().find(|provider| provider.hosts.contains(&host)) {
+        let host = headers
+            .text(":authority")
+            .map(without_port)
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        if let Some(provider) = mesh
+            .providers
+            .iter()
+            .find(|provider| provider.hosts.contains(&host))
+        {
             return Ok(Some(provider.dialect));
         }
         if is_loopback(&host) || mesh.hosts.iter().any(|own| own == "*" || *own == host) {
@@ -162,19 +191,29 @@ impl Exchange {
     }
 
     fn present(&mut self, headers: &Headers, end_of_stream: bool) -> Flow {
-        let query = headers.text(":path").and_then(|path| path.split_once('?')).map(|(_, query)| query);
+        let query = headers
+            .text(":path")
+            .and_then(|path| path.split_once('?'))
+            .map(|(_, query)| query);
         let credential = find(headers, query);
-        let presented = |beside| Box::new(Presented { headers: headers.clone(), beside, end_of_stream });
+        let presented = |beside| Presented {
+            headers: headers.clone(),
+            beside,
+            end_of_stream,
+        };
         let (code, message) = match credential {
             Credential::Key { secret, beside } => {
                 self.commands.push_back(Command::FindKey(secret.hash()));
-                self.state = State::AwaitingKey(presented(beside));
+                self.state = State::AwaitingKey(Box::new(presented(beside)));
                 return Flow::Hold;
             }
-            Credential::Absent | Credential::Foreign => return self.without_key(presented(Beside::Nothing), &credential),
+            Credential::Absent | Credential::Foreign => {
+                return self.without_key(presented(Beside::Nothing), &credential);
+            }
             Credential::Malformed => (
                 RefusalCode::MalformedKey,
-                "The virtual key is mistyped: its checksum does not match. Copy it again.".to_owned(),
+                "The virtual key is mistyped: its checksum does not match. Copy it again."
+                    .to_owned(),
             ),
             Credential::Duplicate { header } => (
                 RefusalCode::DuplicateCredential,
@@ -188,14 +227,14 @@ impl Exchange {
         self.refuse(code, message)
     }
 
-    fn without_key(&mut self, presented: Box<Presented>, credential: &Credential) -> Flow {
+    fn without_key(&mut self, presented: Presented, credential: &Credential) -> Flow {
         let Some(mesh) = self.usable_mesh() else {
             return Flow::Hold;
         };
         match mesh.inference_auth {
             InferenceAuth::Observe => {
                 self.facts.unkeyed = true;
-                self.admit(*presented, None, mesh)
+                self.admit(presented, None, mesh)
             }
             InferenceAuth::Required if *credential == Credential::Foreign => self.refuse(
                 RefusalCode::MissingCredential,
@@ -221,7 +260,8 @@ impl Exchange {
         if self.seed.mesh_is_stale {
             self.refuse_later(
                 RefusalCode::PolicyStale,
-                "This proxy's policy is older than it may be because the policy service is away.".to_owned(),
+                "This proxy's policy is older than it may be because the policy service is away."
+                    .to_owned(),
                 Some(5),
             );
             return None;
@@ -229,7 +269,12 @@ impl Exchange {
         Some(mesh)
     }
 
-    pub(super) fn awaiting_key(&mut self, now: Timestamp, presented: Box<Presented>, input: &Input<'_>) -> Flow {
+    pub(super) fn awaiting_key(
+        &mut self,
+        now: Timestamp,
+        presented: Box<Presented>,
+        input: &Input<'_>,
+    ) -> Flow {
         match input {
             Input::KeyFound(key) => self.key_found(now, *presented, key.clone()),
             Input::RequestHeaders { .. }
@@ -249,28 +294,43 @@ impl Exchange {
         }
     }
 
-    fn key_found(&mut self, now: Timestamp, presented: Presented, key: Option<Rc<CompiledKey>>) -> Flow {
+    fn key_found(
+        &mut self,
+        now: Timestamp,
+        presented: Presented,
+        key: Option<Rc<CompiledKey>>,
+    ) -> Flow {
         let Some(mesh) = self.usable_mesh() else {
             return Flow::Hold;
         };
         let Some(key) = key else {
             return self.refuse(
                 RefusalCode::UnknownKey,
-                "This mesh does not know the virtual key; ask your administrator for a new one.".to_owned(),
+                "This mesh does not know the virtual key; ask your administrator for a new one."
+                    .to_owned(),
             );
         };
         self.facts.key = Some(Rc::clone(&key));
         match key.state {
             KeyState::Revoked => {
-                return self.refuse(RefusalCode::KeyRevoked, "The virtual key was revoked; ask your administrator for a new one.".to_owned());
+                return self.refuse(
+                    RefusalCode::KeyRevoked,
+                    "The virtual key was revoked; ask your administrator for a new one.".to_owned(),
+                );
             }
             KeyState::Inactive => {
-                return self.refuse(RefusalCode::KeyInactive, "The virtual key is switched off; ask your administrator.".to_owned());
+                return self.refuse(
+                    RefusalCode::KeyInactive,
+                    "The virtual key is switched off; ask your administrator.".to_owned(),
+                );
             }
             KeyState::Active => {}
         }
         if key.expires_at_ms.is_some_and(|expiry| expiry <= now) {
-            return self.refuse(RefusalCode::KeyExpired, "The virtual key has expired; ask your administrator for a new one.".to_owned());
+            return self.refuse(
+                RefusalCode::KeyExpired,
+                "The virtual key has expired; ask your administrator for a new one.".to_owned(),
+            );
         }
         if presented.beside == Beside::OwnLogin {
             if key.subscription == Subscription::Refused {
@@ -284,23 +344,44 @@ impl Exchange {
         self.admit(presented, Some(key), mesh)
     }
 
-    fn admit(&mut self, presented: Presented, key: Option<Rc<CompiledKey>>, mesh: Rc<Mesh>) -> Flow {
+    fn admit(
+        &mut self,
+        presented: Presented,
+        key: Option<Rc<CompiledKey>>,
+        mesh: Rc<Mesh>,
+    ) -> Flow {
         if self.seed.records_are_full {
             return self.refuse_later(
                 RefusalCode::RecordQueueFull,
-                "This proxy cannot record more exchanges because the policy service is away.".to_owned(),
+                "This proxy cannot record more exchanges because the policy service is away."
+                    .to_owned(),
                 Some(5),
             );
         }
         let Some(surface) = self.facts.surface else {
-            return self.refuse(RefusalCode::Internal, "The request has no surface.".to_owned());
+            return self.refuse(
+                RefusalCode::Internal,
+                "The request has no surface.".to_owned(),
+            );
         };
-        let method = presented.headers.text(":method").unwrap_or_default().to_owned();
-        let admitted = Admitted { headers: presented.headers, key, mesh };
+        let method = presented
+            .headers
+            .text(":method")
+            .unwrap_or_default()
+            .to_owned();
+        let admitted = Admitted {
+            headers: presented.headers,
+            key,
+            mesh,
+        };
         match kind(surface) {
-            Kind::Models if matches!(method.as_str(), "GET" | "HEAD") => self.answer_models(&admitted),
+            Kind::Models if matches!(method.as_str(), "GET" | "HEAD") => {
+                self.answer_models(&admitted)
+            }
             Kind::Opaque => self.begin_opaque(admitted, presented.end_of_stream),
-            Kind::Json if method == "POST" => self.begin_json(admitted, surface, presented.end_of_stream),
+            Kind::Json if method == "POST" => {
+                self.begin_json(admitted, surface, presented.end_of_stream)
+            }
             Kind::Models | Kind::Json => self.refuse(
                 RefusalCode::MethodNotAllowed,
                 format!("{method} is not allowed on this path."),
@@ -313,9 +394,16 @@ impl Exchange {
             return refused;
         }
         let Some(reader) = RequestReader::new(surface) else {
-            return self.refuse(RefusalCode::Internal, "The body of this surface cannot be read.".to_owned());
+            return self.refuse(
+                RefusalCode::Internal,
+                "The body of this surface cannot be read.".to_owned(),
+            );
         };
-        let body = BodyRead { admitted, read_bytes: 0, reading: Reading::Json(Box::new(reader)) };
+        let body = BodyRead {
+            admitted,
+            read_bytes: 0,
+            reading: Reading::Json(Box::new(reader)),
+        };
         if end_of_stream {
             return self.body_ended(body, false);
         }
@@ -326,7 +414,12 @@ impl Exchange {
     /// Refuses by headers alone what could not be read: type, encoding, length.
     fn unreadable(&mut self, headers: &Headers, cap_bytes: u64) -> Option<Flow> {
         let json = headers.text("content-type").is_none_or(|value| {
-            let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            let essence = value
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase();
             essence == "application/json" || essence.ends_with("+json")
         });
         if !json {
@@ -338,13 +431,19 @@ impl Exchange {
         if let Some(refused) = self.encoded(headers) {
             return Some(refused);
         }
-        let length = headers.text("content-length").and_then(|value| value.parse::<u64>().ok());
-        length.filter(|length| *length > cap_bytes).map(|_| self.too_large(cap_bytes))
+        let length = headers
+            .text("content-length")
+            .and_then(|value| value.parse::<u64>().ok());
+        length
+            .filter(|length| *length > cap_bytes)
+            .map(|_| self.too_large(cap_bytes))
     }
 
     /// Envoy's decompressors have removed `content-encoding` where they understood it.
     pub(super) fn encoded(&mut self, headers: &Headers) -> Option<Flow> {
-        let encoding = headers.text("content-encoding").filter(|value| !value.eq_ignore_ascii_case("identity"))?;
+        let encoding = headers
+            .text("content-encoding")
+            .filter(|value| !value.eq_ignore_ascii_case("identity"))?;
         let message = format!(
             "The content encoding `{}` is not understood; use gzip, zstd, br or none.",
             bounded(encoding)
@@ -398,21 +497,35 @@ fn models_dialect(headers: &Headers) -> Dialect {
 
 /// The client's own session, whatever it calls it.
 fn session_id(headers: &Headers) -> String {
-    ["x-claude-code-session-id", "session-id", "session_id", "x-session-id", "x-session-affinity", "x-bf-session-id", "thread-id"]
-        .into_iter()
-        .find_map(|name| headers.text(name))
-        .map(bounded)
-        .unwrap_or_default()
+    [
+        "x-claude-code-session-id",
+        "session-id",
+        "session_id",
+        "x-session-id",
+        "x-session-affinity",
+        "x-bf-session-id",
+        "thread-id",
+    ]
+    .into_iter()
+    .find_map(|name| headers.text(name))
+    .map(bounded)
+    .unwrap_or_default()
 }
 
 /// At most 128 characters of `text`: ids from outside are kept, not trusted.
 pub(super) fn bounded(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(128).collect()
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(128)
+        .collect()
 }
 
 fn shortened(raw_path: &str) -> String {
     let path = raw_path.split('?').next().unwrap_or_default();
-    path.chars().filter(|character| !character.is_control()).take(RECORDED_PATH_BYTES).collect()
+    path.chars()
+        .filter(|character| !character.is_control())
+        .take(RECORDED_PATH_BYTES)
+        .collect()
 }
 
 fn without_port(authority: &str) -> &str {
@@ -427,5 +540,10 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0u8, |difference, (a, b)| difference | (a ^ b)) == 0
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .fold(0u8, |difference, (a, b)| difference | (a ^ b))
+            == 0
 }

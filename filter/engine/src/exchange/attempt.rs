@@ -48,21 +48,32 @@ impl Exchange {
             .map(|(name, _)| HeaderEdit::remove(name))
             .collect();
         edits.push(HeaderEdit::set("x-weir-plan", plan.cluster.as_str()));
-        edits.push(HeaderEdit::set("x-envoy-max-retries", plan.targets.len().saturating_sub(1).to_string()));
+        edits.push(HeaderEdit::set(
+            "x-envoy-max-retries",
+            plan.targets.len().saturating_sub(1).to_string(),
+        ));
         let timeout_ms = if self.facts.streamed {
             edits.push(HeaderEdit::set("x-envoy-retry-on", "5xx"));
             first.stream_header_timeout_ms
         } else {
             first.whole_header_timeout_ms
         };
-        edits.push(HeaderEdit::set("x-envoy-upstream-rq-per-try-timeout-ms", timeout_ms.to_string()));
+        edits.push(HeaderEdit::set(
+            "x-envoy-upstream-rq-per-try-timeout-ms",
+            timeout_ms.to_string(),
+        ));
         self.commands.push_back(Command::Forward { edits });
         self.state = State::Forwarded(Box::new(plan));
         Flow::Continue
     }
 
     /// Rebuilds the request for the target that the plan has at this place.
-    pub(super) fn attempt_started(&mut self, now: Timestamp, number: AttemptNumber, host_provider: Option<&str>) -> Flow {
+    pub(super) fn attempt_started(
+        &mut self,
+        now: Timestamp,
+        number: AttemptNumber,
+        host_provider: Option<&str>,
+    ) -> Flow {
         let State::Forwarded(plan) = &self.state else {
             return self.refuse_attempt("The request is not on its way to a provider.");
         };
@@ -70,7 +81,8 @@ impl Exchange {
             return self.refuse_attempt("The plan of this request has no further target.");
         };
         if host_provider.is_some_and(|host| host != provider.name) {
-            return self.refuse_attempt("The host that was chosen is not in the plan of this request.");
+            return self
+                .refuse_attempt("The host that was chosen is not in the plan of this request.");
         }
         let key = target.key.and_then(|index| provider.keys.get(index));
         let record = AttemptRecord {
@@ -116,14 +128,22 @@ impl Exchange {
         end_of_stream: bool,
     ) -> Flow {
         let surface = self.facts.surface;
-        let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.record.number == number.0) else {
+        let Some(attempt) = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.record.number == number.0)
+        else {
             self.stray_inputs = self.stray_inputs.saturating_add(1);
             return Flow::Continue;
         };
         attempt.record.status = status;
         attempt.record.headers_ms = Some(now.millis_since(attempt.record.started));
         attempt.ended = end_of_stream;
-        let in_array = self.facts.address.as_ref().is_some_and(|address| address.streams);
+        let in_array = self
+            .facts
+            .address
+            .as_ref()
+            .is_some_and(|address| address.streams);
         let framing = framing(headers, in_array);
         let is_stream = framing == Some(Framing::Sse);
         if status == 200
@@ -135,7 +155,9 @@ impl Exchange {
             attempt.remover = None;
         }
         if attempt.remover.is_some() && headers.get("content-length").is_some() {
-            self.commands.push_back(Command::EditResponse { edits: vec![HeaderEdit::remove("content-length")] });
+            self.commands.push_back(Command::EditResponse {
+                edits: vec![HeaderEdit::remove("content-length")],
+            });
         }
         Flow::Continue
     }
@@ -145,14 +167,28 @@ impl Exchange {
         self.attempts
             .iter()
             .find(|attempt| attempt.record.number == number.0)
-            .is_some_and(|attempt| attempt.reader.is_some() || attempt.remover.is_some() || self.facts.first_byte.is_none())
+            .is_some_and(|attempt| {
+                attempt.reader.is_some()
+                    || attempt.remover.is_some()
+                    || self.facts.first_byte.is_none()
+            })
     }
 
-    pub(super) fn attempt_body(&mut self, now: Timestamp, number: AttemptNumber, chunk: &[u8], end_of_stream: bool) -> Flow {
+    pub(super) fn attempt_body(
+        &mut self,
+        now: Timestamp,
+        number: AttemptNumber,
+        chunk: &[u8],
+        end_of_stream: bool,
+    ) -> Flow {
         if self.facts.first_byte.is_none() && !chunk.is_empty() {
             self.facts.first_byte = Some(now);
         }
-        let Some(attempt) = self.attempts.iter_mut().find(|attempt| attempt.record.number == number.0) else {
+        let Some(attempt) = self
+            .attempts
+            .iter_mut()
+            .find(|attempt| attempt.record.number == number.0)
+        else {
             self.stray_inputs = self.stray_inputs.saturating_add(1);
             return Flow::Continue;
         };
@@ -190,9 +226,15 @@ impl Attempt {
         let reported = self.reader.as_ref().and_then(|reader| reader.usage());
         let metered = surface.is_some_and(is_metered);
         match (&self.reader, reported) {
-            (Some(reader), Some(usage)) if reader.terminal_seen() || self.ended => record.usage = Some(usage),
+            (Some(reader), Some(usage)) if reader.terminal_seen() || self.ended => {
+                record.usage = Some(usage)
+            }
             (Some(reader), usage) if metered => {
-                record.usage = Some(estimate(usage, request_bytes, reader.visible_output_bytes()));
+                record.usage = Some(estimate(
+                    usage,
+                    request_bytes,
+                    reader.visible_output_bytes(),
+                ));
                 record.estimated = true;
             }
             (Some(_) | None, usage) => record.usage = usage,
@@ -216,7 +258,11 @@ impl Attempt {
 
     /// Whether the provider's response came to its proper end.
     pub(super) fn is_complete(&self) -> bool {
-        self.ended && !self.reader.as_ref().is_some_and(|reader| reader.error_seen())
+        self.ended
+            && !self
+                .reader
+                .as_ref()
+                .is_some_and(|reader| reader.error_seen())
     }
 }
 
@@ -224,7 +270,10 @@ impl Attempt {
 fn estimate(reported: Option<Usage>, request_bytes: u64, visible_output_bytes: u64) -> Usage {
     let visible = TokenCount::new(visible_output_bytes.div_ceil(BYTES_PER_TOKEN));
     match reported {
-        Some(usage) => Usage { output_tokens: usage.output_tokens.max(visible), ..usage },
+        Some(usage) => Usage {
+            output_tokens: usage.output_tokens.max(visible),
+            ..usage
+        },
         None => Usage {
             input_tokens: TokenCount::new(request_bytes.div_ceil(BYTES_PER_TOKEN)),
             output_tokens: visible,
@@ -255,15 +304,25 @@ const fn is_metered(surface: Surface) -> bool {
 
 /// `in_array`: a stream that is not SSE comes as one JSON array (Gemini).
 fn framing(headers: &Headers, in_array: bool) -> Option<Framing> {
-    let encoded = headers.text("content-encoding").is_some_and(|value| !value.eq_ignore_ascii_case("identity"));
+    let encoded = headers
+        .text("content-encoding")
+        .is_some_and(|value| !value.eq_ignore_ascii_case("identity"));
     if encoded {
         return None;
     }
-    let essence = headers.text("content-type").and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    let essence = headers
+        .text("content-type")
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim();
     if essence.eq_ignore_ascii_case("text/event-stream") {
         Some(Framing::Sse)
     } else if essence.eq_ignore_ascii_case("application/json") {
-        Some(if in_array { Framing::JsonArray } else { Framing::Json })
+        Some(if in_array {
+            Framing::JsonArray
+        } else {
+            Framing::Json
+        })
     } else {
         None
     }
@@ -273,10 +332,15 @@ fn is_internal(name: &str, own_login: bool) -> bool {
     if name == NEEDED_FOR_ROUTING {
         return false;
     }
-    if INTERNAL_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+    if INTERNAL_PREFIXES
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+    {
         return true;
     }
-    !own_login && matches!(name, "authorization" | "x-api-key" | "api-key" | "x-goog-api-key" | "proxy-authorization")
+    !own_login
+        && matches!(
+            name,
+            "authorization" | "x-api-key" | "api-key" | "x-goog-api-key" | "proxy-authorization"
+        )
 }
-
-

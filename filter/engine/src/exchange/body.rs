@@ -51,7 +51,10 @@ pub(super) struct Waiting {
 impl Exchange {
     pub(super) fn reading_canary(&mut self, mut read: CanaryRead, input: &Input<'_>) -> Flow {
         match *input {
-            Input::RequestBody { chunk, end_of_stream } => {
+            Input::RequestBody {
+                chunk,
+                end_of_stream,
+            } => {
                 read.body_bytes = read.body_bytes.saturating_add(chunk.len() as u64);
                 if end_of_stream {
                     return self.canary_read(&read);
@@ -74,14 +77,24 @@ impl Exchange {
     }
 
     fn canary_read(&mut self, read: &CanaryRead) -> Flow {
-        self.commands.push_back(Command::AnswerCanary { body_bytes: read.body_bytes });
+        self.commands.push_back(Command::AnswerCanary {
+            body_bytes: read.body_bytes,
+        });
         self.state = State::Closed;
         Flow::Hold
     }
 
-    pub(super) fn reading_body(&mut self, now: Timestamp, mut body: Box<BodyRead>, input: &Input<'_>) -> Flow {
+    pub(super) fn reading_body(
+        &mut self,
+        now: Timestamp,
+        mut body: Box<BodyRead>,
+        input: &Input<'_>,
+    ) -> Flow {
         match *input {
-            Input::RequestBody { chunk, end_of_stream } => {
+            Input::RequestBody {
+                chunk,
+                end_of_stream,
+            } => {
                 body.read_bytes = body.read_bytes.saturating_add(chunk.len() as u64);
                 self.facts.request_bytes = body.read_bytes;
                 let cap_bytes = body.admitted.mesh.body_cap_bytes;
@@ -121,7 +134,9 @@ impl Exchange {
     }
 
     fn body_ended_at(&mut self, now: Timestamp, body: BodyRead, had_trailers: bool) -> Flow {
-        let BodyRead { admitted, reading, .. } = body;
+        let BodyRead {
+            admitted, reading, ..
+        } = body;
         match reading {
             Reading::Json(reader) => match reader.finish() {
                 Ok(facts) => self.judge(now, admitted, facts),
@@ -154,7 +169,9 @@ impl Exchange {
         if let Some(field) = untracked_reference(&facts) {
             return self.refuse(
                 RefusalCode::StatefulIdUnknown,
-                format!("`{field}` names something that was not created through this mesh by your team."),
+                format!(
+                    "`{field}` names something that was not created through this mesh by your team."
+                ),
             );
         }
         let ids: Vec<_> = facts
@@ -167,13 +184,21 @@ impl Exchange {
             return self.route(&admitted, facts);
         }
         let call = CallId(1);
-        let principal = admitted.key.as_ref().map_or_else(Principal::default, |key| key.principal.clone());
+        let principal = admitted
+            .key
+            .as_ref()
+            .map_or_else(Principal::default, |key| key.principal.clone());
         self.commands.push_back(Command::Consult {
             call,
             kind: ConsultKind::StatefulOwner { ids, principal },
         });
         let deadline = Timestamp::from_millis(now.as_millis().saturating_add(CONSULT_DEADLINE_MS));
-        self.state = State::Waiting(Box::new(Waiting { admitted, facts, call, deadline }));
+        self.state = State::Waiting(Box::new(Waiting {
+            admitted,
+            facts,
+            call,
+            deadline,
+        }));
         Flow::Hold
     }
 
@@ -182,15 +207,28 @@ impl Exchange {
         if self.facts.session_id.is_empty() {
             self.facts.session_id = bounded(session(&facts.session));
         }
-        let by_path = self.facts.address.as_ref().and_then(|address| address.model.as_deref());
+        let by_path = self
+            .facts
+            .address
+            .as_ref()
+            .and_then(|address| address.model.as_deref());
         let asked = by_path.or(facts.model.as_ref().map(|model| model.value.as_str()));
         self.facts.model_asked = bounded(asked.unwrap_or_default());
     }
 
-    pub(super) fn waiting(&mut self, now: Timestamp, waiting: Box<Waiting>, input: &Input<'_>) -> Flow {
+    pub(super) fn waiting(
+        &mut self,
+        now: Timestamp,
+        waiting: Box<Waiting>,
+        input: &Input<'_>,
+    ) -> Flow {
         match *input {
-            Input::Consulted { call, answer } if call == waiting.call => self.consulted(*waiting, answer),
-            Input::DeadlinePassed if waiting.deadline <= now => self.consulted(*waiting, ConsultAnswer::Unreachable),
+            Input::Consulted { call, answer } if call == waiting.call => {
+                self.consulted(*waiting, answer)
+            }
+            Input::DeadlinePassed if waiting.deadline <= now => {
+                self.consulted(*waiting, ConsultAnswer::Unreachable)
+            }
             Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::RequestHeaders { .. }
@@ -227,11 +265,20 @@ impl Exchange {
     /// Finds the attempts and lets the request go.
     fn route(&mut self, admitted: &Admitted, facts: RequestFacts) -> Flow {
         let Some(address) = self.facts.address.clone() else {
-            return self.refuse(RefusalCode::Internal, "The request has no address.".to_owned());
+            return self.refuse(
+                RefusalCode::Internal,
+                "The request has no address.".to_owned(),
+            );
         };
-        let asked = address.model.clone().or_else(|| facts.model.as_ref().map(|model| model.value.clone()));
+        let asked = address
+            .model
+            .clone()
+            .or_else(|| facts.model.as_ref().map(|model| model.value.clone()));
         let Some(asked) = asked else {
-            return self.refuse(RefusalCode::ModelMissing, "The request names no model.".to_owned());
+            return self.refuse(
+                RefusalCode::ModelMissing,
+                "The request names no model.".to_owned(),
+            );
         };
         if let Some(refused) = self.judge_other_models(admitted, &address, &asked, &facts) {
             return refused;
@@ -248,7 +295,13 @@ impl Exchange {
     }
 
     /// Models named beside the one that is asked for (Gemini bodies, tools, batches) are judged as well.
-    fn judge_other_models(&mut self, admitted: &Admitted, address: &Address, asked: &str, facts: &RequestFacts) -> Option<Flow> {
+    fn judge_other_models(
+        &mut self,
+        admitted: &Admitted,
+        address: &Address,
+        asked: &str,
+        facts: &RequestFacts,
+    ) -> Option<Flow> {
         let by_body = facts.model.iter().filter(|_| address.model.is_some());
         for other in by_body.chain(&facts.nested_models) {
             let name = plain_model(&other.value);
@@ -270,11 +323,17 @@ impl Exchange {
     }
 
     pub(super) fn begin_opaque(&mut self, admitted: Admitted, end_of_stream: bool) -> Flow {
-        let path = self.facts.address.as_ref().map(|address| address.path.clone()).unwrap_or_default();
-        let allowed = admitted
-            .key
+        let path = self
+            .facts
+            .address
             .as_ref()
-            .is_some_and(|key| key.opaque_paths.iter().any(|pattern| pattern.matches(&path)));
+            .map(|address| address.path.clone())
+            .unwrap_or_default();
+        let allowed = admitted.key.as_ref().is_some_and(|key| {
+            key.opaque_paths
+                .iter()
+                .any(|pattern| pattern.matches(&path))
+        });
         if !allowed {
             return self.refuse(
                 RefusalCode::PathNotAllowed,
@@ -284,7 +343,8 @@ impl Exchange {
         if is_administrative(&path) {
             return self.refuse(
                 RefusalCode::PathNotAllowed,
-                "Organisation and administration paths of a provider are never passed on.".to_owned(),
+                "Organisation and administration paths of a provider are never passed on."
+                    .to_owned(),
             );
         }
         if is_stateful(&path) {
@@ -293,12 +353,19 @@ impl Exchange {
                 "Stored responses, files, batches and containers are not tracked by team yet and therefore not passed on.".to_owned(),
             );
         }
-        let length = admitted.headers.text("content-length").and_then(|value| value.parse::<u64>().ok());
+        let length = admitted
+            .headers
+            .text("content-length")
+            .and_then(|value| value.parse::<u64>().ok());
         let cap_bytes = admitted.mesh.body_cap_bytes;
         if length.is_some_and(|length| length > cap_bytes) {
             return self.too_large(cap_bytes);
         }
-        let body = BodyRead { admitted, read_bytes: 0, reading: Reading::Opaque };
+        let body = BodyRead {
+            admitted,
+            read_bytes: 0,
+            reading: Reading::Opaque,
+        };
         if end_of_stream {
             return self.body_ended(body, false);
         }
@@ -308,7 +375,10 @@ impl Exchange {
 
     fn forward_opaque(&mut self, admitted: Admitted) -> Flow {
         let Some(address) = self.facts.address.clone() else {
-            return self.refuse(RefusalCode::Internal, "The request has no address.".to_owned());
+            return self.refuse(
+                RefusalCode::Internal,
+                "The request has no address.".to_owned(),
+            );
         };
         let planned = if self.facts.subscription {
             Plan::for_own_login(&admitted, &address, "", None)
@@ -339,7 +409,10 @@ impl Exchange {
             Some(id) => {
                 return self.refuse(
                     RefusalCode::ModelUnknown,
-                    format!("The model `{}` is not among those your virtual key may use.", bounded(&id)),
+                    format!(
+                        "The model `{}` is not among those your virtual key may use.",
+                        bounded(&id)
+                    ),
                 );
             }
         };
@@ -355,10 +428,22 @@ impl Exchange {
 
     /// Same session, same target: what the draw between targets is made from.
     fn affinity(&self) -> u64 {
-        let session = if self.facts.session_id.is_empty() { None } else { Some(self.facts.session_id.as_bytes()) };
-        let key = self.facts.key.as_ref().and_then(|key| key.principal.key).map(policy::ids::KeyId::into_bytes);
+        let session = if self.facts.session_id.is_empty() {
+            None
+        } else {
+            Some(self.facts.session_id.as_bytes())
+        };
+        let key = self
+            .facts
+            .key
+            .as_ref()
+            .and_then(|key| key.principal.key)
+            .map(policy::ids::KeyId::into_bytes);
         let mut seed = 0xcbf2_9ce4_8422_2325_u64;
-        let bytes = session.unwrap_or_default().iter().chain(key.iter().flatten());
+        let bytes = session
+            .unwrap_or_default()
+            .iter()
+            .chain(key.iter().flatten());
         for byte in bytes {
             seed = (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
@@ -373,17 +458,25 @@ fn plain_model(name: &str) -> &str {
 
 /// What a model is asked of, as routing sees it.
 pub(super) fn ask<'a>(surface: Surface, model: &'a str, pinned: Option<&'a str>) -> ModelAsk<'a> {
-    ModelAsk { dialect: surface.dialect(), model, pinned_provider: pinned }
+    ModelAsk {
+        dialect: surface.dialect(),
+        model,
+        pinned_provider: pinned,
+    }
 }
 
 /// The client's session by what its body says; empty when it says nothing.
 fn session(hints: &SessionHints) -> &str {
     let claude = hints.anthropic_user_id.as_deref().map(|raw| {
         // JSON with a `session_id`, or in older versions `user_…_account_…_session_…`.
-        let behind = raw.split_once("\"session_id\":\"").or_else(|| raw.split_once("_session_"));
+        let behind = raw
+            .split_once("\"session_id\":\"")
+            .or_else(|| raw.split_once("_session_"));
         behind.map_or(raw, |(_, rest)| rest.split('"').next().unwrap_or_default())
     });
-    claude.or(hints.prompt_cache_key.as_deref()).unwrap_or_default()
+    claude
+        .or(hints.prompt_cache_key.as_deref())
+        .unwrap_or_default()
 }
 
 /// Returns the field of the first id whose owner nobody tracks.
@@ -395,7 +488,8 @@ fn untracked_reference(facts: &RequestFacts) -> Option<&'static str> {
             ReferenceField::PreviousResponse => false,
             // Public addresses belong to nobody here.
             ReferenceField::FileUri => {
-                reference.id.starts_with("files/") || reference.id.contains("generativelanguage.googleapis.com")
+                reference.id.starts_with("files/")
+                    || reference.id.contains("generativelanguage.googleapis.com")
             }
             ReferenceField::Conversation
             | ReferenceField::Item
@@ -415,7 +509,15 @@ fn is_administrative(path: &str) -> bool {
     path.split('/').any(|segment| {
         matches!(
             segment,
-            "organizations" | "organization" | "admin" | "api_keys" | "admin_api_keys" | "users" | "invites" | "projects" | "fine_tuning"
+            "organizations"
+                | "organization"
+                | "admin"
+                | "api_keys"
+                | "admin_api_keys"
+                | "users"
+                | "invites"
+                | "projects"
+                | "fine_tuning"
         )
     })
 }
@@ -425,7 +527,17 @@ fn is_stateful(path: &str) -> bool {
     path.split('/').any(|segment| {
         matches!(
             segment,
-            "responses" | "files" | "uploads" | "batches" | "containers" | "vector_stores" | "assistants" | "threads" | "conversations" | "cachedContents" | "evals"
+            "responses"
+                | "files"
+                | "uploads"
+                | "batches"
+                | "containers"
+                | "vector_stores"
+                | "assistants"
+                | "threads"
+                | "conversations"
+                | "cachedContents"
+                | "evals"
         )
     })
 }

@@ -14,8 +14,15 @@ impl Exchange {
     pub(super) fn response_headers(&mut self, status: u16, end_of_stream: bool) -> Flow {
         self.answered = Some(status);
         self.response_ended = end_of_stream;
-        let from_provider = self.attempts.last().is_some_and(super::Attempt::has_answered);
-        if matches!(self.state, State::Forwarded(_)) && !from_provider && self.facts.refusal.is_none() && status >= 500 {
+        let from_provider = self
+            .attempts
+            .last()
+            .is_some_and(super::Attempt::has_answered);
+        if matches!(self.state, State::Forwarded(_))
+            && !from_provider
+            && self.facts.refusal.is_none()
+            && status >= 500
+        {
             self.rewrite_proxy_error(status);
         }
         Flow::Continue
@@ -26,7 +33,8 @@ impl Exchange {
         let provider = match &self.state {
             State::Forwarded(plan) => {
                 let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
-                plan.target(number.max(1)).map(|(_, provider)| provider.name.clone())
+                plan.target(number.max(1))
+                    .map(|(_, provider)| provider.name.clone())
             }
             State::Start
             | State::AwaitingKey(_)
@@ -38,9 +46,15 @@ impl Exchange {
         }
         .unwrap_or_default();
         let (code, message) = if status == 504 {
-            (RefusalCode::UpstreamTimeout, format!("The provider `{provider}` did not begin to answer in time."))
+            (
+                RefusalCode::UpstreamTimeout,
+                format!("The provider `{provider}` did not begin to answer in time."),
+            )
         } else {
-            (RefusalCode::UpstreamUnreachable, format!("The provider `{provider}` could not be reached."))
+            (
+                RefusalCode::UpstreamUnreachable,
+                format!("The provider `{provider}` could not be reached."),
+            )
         };
         let reply = self.shape(code, message, Some(5));
         self.facts.refusal = Some(code);
@@ -63,26 +77,48 @@ impl Exchange {
     }
 
     fn ending(&self, peer: ClosedBy) -> Ended {
-        let complete = self.attempts.last().is_some_and(super::Attempt::is_complete);
+        let complete = self
+            .attempts
+            .last()
+            .is_some_and(super::Attempt::is_complete);
         match (&self.state, self.facts.refusal, peer) {
-            (_, Some(RefusalCode::UpstreamTimeout | RefusalCode::UpstreamUnreachable), _) => Ended::UpstreamError,
+            (_, Some(RefusalCode::UpstreamTimeout | RefusalCode::UpstreamUnreachable), _) => {
+                Ended::UpstreamError
+            }
             (_, Some(_), _) => Ended::Refused,
             (State::Replied, None, _) => Ended::Complete,
             (_, None, ClosedBy::Client | ClosedBy::Proxy) if !complete => Ended::ClientGone,
-            (_, None, _) if complete && self.answered.is_some_and(|status| status < 500) => Ended::Complete,
+            (_, None, _) if complete && self.answered.is_some_and(|status| status < 400) => {
+                Ended::Complete
+            }
             (_, None, _) => Ended::UpstreamError,
         }
     }
 
-    pub(super) fn record(&self, now: Timestamp, ended: Ended, response_bytes: u64) -> ExchangeRecord {
+    pub(super) fn record(
+        &self,
+        now: Timestamp,
+        ended: Ended,
+        response_bytes: u64,
+    ) -> ExchangeRecord {
         let facts = &self.facts;
-        let principal = facts.key.as_ref().map_or_else(Principal::default, |key| key.principal.clone());
-        let attempts = self.attempts.iter().map(|attempt| attempt.record(facts.request_bytes, facts.surface)).collect();
+        let principal = facts
+            .key
+            .as_ref()
+            .map_or_else(Principal::default, |key| key.principal.clone());
+        let attempts = self
+            .attempts
+            .iter()
+            .map(|attempt| attempt.record(facts.request_bytes, facts.surface))
+            .collect();
         let created_ids = match facts.surface {
             // The only ids that a later request may name.
-            Some(Surface::OpenaiResponses) => {
-                self.attempts.iter().filter_map(super::Attempt::created_id).map(str::to_owned).collect()
-            }
+            Some(Surface::OpenaiResponses) => self
+                .attempts
+                .iter()
+                .filter_map(super::Attempt::created_id)
+                .map(str::to_owned)
+                .collect(),
             Some(_) | None => Vec::new(),
         };
         ExchangeRecord {
@@ -99,7 +135,9 @@ impl Exchange {
             request_bytes: facts.request_bytes,
             response_bytes,
             latency_ms: now.millis_since(self.seed.now),
-            first_byte_ms: facts.first_byte.map(|first| first.millis_since(self.seed.now)),
+            first_byte_ms: facts
+                .first_byte
+                .map(|first| first.millis_since(self.seed.now)),
             ended,
             refusal_code: facts.refusal.map_or("", RefusalCode::name),
             streamed: facts.streamed,

@@ -65,9 +65,13 @@ impl Plan {
         facts: Option<RequestFacts>,
     ) -> Result<Self, PlanError> {
         let key = admitted.key.as_deref().ok_or(PlanError::NoOfficialHost)?;
-        let order = routing::own_login(&admitted.mesh, key, &ask(address.surface, asked, None)).map_err(|error| match error {
-            NoRoute::UnknownProvider { .. } => PlanError::NoOfficialHost,
-            other => PlanError::Route(other),
+        let ask = ask(address.surface, asked, None);
+        let order = routing::own_login(&admitted.mesh, key, &ask).map_err(|error| {
+            if matches!(error, NoRoute::UnknownProvider { .. }) {
+                PlanError::NoOfficialHost
+            } else {
+                PlanError::Route(error)
+            }
         })?;
         let mut plan = Self::new(admitted, address, order, facts);
         plan.own_login = true;
@@ -75,15 +79,30 @@ impl Plan {
     }
 
     /// Opaque paths go to the provider that was named, or to the only one of the dialect that the key may use.
-    pub(super) fn for_path(admitted: &Admitted, address: &Address, seed: u64) -> Result<Self, PlanError> {
+    pub(super) fn for_path(
+        admitted: &Admitted,
+        address: &Address,
+        seed: u64,
+    ) -> Result<Self, PlanError> {
         let pinned = address.provider.as_deref();
-        let order = routing::for_path(&admitted.mesh, admitted.key.as_deref(), address.surface.dialect(), pinned, seed)
-            .map_err(PlanError::Route)?
-            .ok_or(PlanError::WhichProvider)?;
+        let order = routing::for_path(
+            &admitted.mesh,
+            admitted.key.as_deref(),
+            address.surface.dialect(),
+            pinned,
+            seed,
+        )
+        .map_err(PlanError::Route)?
+        .ok_or(PlanError::WhichProvider)?;
         Ok(Self::new(admitted, address, order, None))
     }
 
-    fn new(admitted: &Admitted, address: &Address, order: Order, facts: Option<RequestFacts>) -> Self {
+    fn new(
+        admitted: &Admitted,
+        address: &Address,
+        order: Order,
+        facts: Option<RequestFacts>,
+    ) -> Self {
         Self {
             mesh: Rc::clone(&admitted.mesh),
             headers: admitted.headers.clone(),
@@ -97,7 +116,9 @@ impl Plan {
 
     /// Returns the target of attempt `number`, counted from 1.
     pub(super) fn target(&self, number: u32) -> Option<(&AttemptTarget, &CompiledProvider)> {
-        let target = self.targets.get(usize::try_from(number.checked_sub(1)?).ok()?)?;
+        let target = self
+            .targets
+            .get(usize::try_from(number.checked_sub(1)?).ok()?)?;
         Some((target, self.mesh.providers.get(target.provider)?))
     }
 
@@ -106,39 +127,69 @@ impl Plan {
         provider.stream_usage == StreamUsage::Ask
             && self.address.surface == Surface::OpenaiChat
             && !self.own_login
-            && self.facts.as_ref().is_some_and(|facts| facts.stream && include_usage_splice(facts).is_some())
+            && self
+                .facts
+                .as_ref()
+                .is_some_and(|facts| facts.stream && include_usage_splice(facts).is_some())
     }
 
     /// Returns the changes of the body for `target`; `None` when it passes byte for byte.
-    pub(super) fn splice(&self, target: &AttemptTarget, provider: &CompiledProvider) -> Option<PrefixSplice> {
+    pub(super) fn splice(
+        &self,
+        target: &AttemptTarget,
+        provider: &CompiledProvider,
+    ) -> Option<PrefixSplice> {
         let facts = self.facts.as_ref()?;
-        let asked = self.address.model.as_deref().or(facts.model.as_ref().map(|model| model.value.as_str()))?;
-        let mut splices = if asked == target.model { Vec::new() } else { model_splices(facts, &target.model) };
+        let asked = self
+            .address
+            .model
+            .as_deref()
+            .or(facts.model.as_ref().map(|model| model.value.as_str()))?;
+        let mut splices = if asked == target.model {
+            Vec::new()
+        } else {
+            model_splices(facts, &target.model)
+        };
         if self.asks_usage(provider) {
             splices.extend(include_usage_splice(facts));
         }
         if splices.is_empty() {
             return None;
         }
-        Some(PrefixSplice { length: reach(&splices), splices })
+        Some(PrefixSplice {
+            length: reach(&splices),
+            splices,
+        })
     }
 
     /// Returns the header changes that make the shared header map this attempt's own.
-    pub(super) fn attempt_edits(&self, target: &AttemptTarget, provider: &CompiledProvider, splice: Option<&PrefixSplice>) -> Vec<HeaderEdit> {
+    pub(super) fn attempt_edits(
+        &self,
+        target: &AttemptTarget,
+        provider: &CompiledProvider,
+        splice: Option<&PrefixSplice>,
+    ) -> Vec<HeaderEdit> {
         let mut edits = vec![
             HeaderEdit::set(":path", self.upstream_path(target, provider)),
             HeaderEdit::set(":authority", authority(provider)),
             HeaderEdit::set("accept-encoding", "identity"),
         ];
         if !self.own_login {
-            edits.extend(["authorization", "x-api-key", "api-key", "x-goog-api-key"].map(HeaderEdit::remove));
+            edits.extend(
+                ["authorization", "x-api-key", "api-key", "x-goog-api-key"].map(HeaderEdit::remove),
+            );
             let key = target.key.and_then(|index| provider.keys.get(index));
             edits.extend(key.and_then(|key| credential(provider.auth, key)));
         }
-        let length = self.headers.text("content-length").and_then(|value| value.parse::<u64>().ok());
+        let length = self
+            .headers
+            .text("content-length")
+            .and_then(|value| value.parse::<u64>().ok());
         if let (Some(length), Some(splice)) = (length, splice) {
             let changed = splice.splices.iter().fold(length, |length, change| {
-                length.saturating_sub(change.end.saturating_sub(change.start)).saturating_add(change.with.len() as u64)
+                length
+                    .saturating_sub(change.end.saturating_sub(change.start))
+                    .saturating_add(change.with.len() as u64)
             });
             edits.push(HeaderEdit::set("content-length", changed.to_string()));
         } else if let Some(length) = length {
@@ -161,14 +212,22 @@ impl Plan {
                 format!("{base}/deployments/{}{native}", target.model)
             }
         };
-        if query.is_empty() { path } else { format!("{path}?{query}") }
+        if query.is_empty() {
+            path
+        } else {
+            format!("{path}?{query}")
+        }
     }
 
     /// The surface's path as the provider's base URL expects it.
     fn native_path(&self, target: &AttemptTarget, provider: &CompiledProvider) -> String {
         let path = self.address.path.as_str();
         match provider.dialect {
-            Dialect::Openai => path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path).to_owned(),
+            Dialect::Openai => path
+                .strip_prefix("/v1")
+                .filter(|rest| rest.starts_with('/'))
+                .unwrap_or(path)
+                .to_owned(),
             Dialect::Anthropic if path.starts_with("/v1/") => path.to_owned(),
             Dialect::Anthropic => format!("/v1{path}"),
             Dialect::Gemini => match &self.address.model {
@@ -187,10 +246,16 @@ impl PlanError {
     pub(super) fn code(&self) -> (RefusalCode, Option<u32>) {
         match self {
             Self::Route(NoRoute::ModelNotAllowed { .. }) => (RefusalCode::ModelNotAllowed, None),
-            Self::Route(NoRoute::ProviderNotAllowed { .. } | NoRoute::UnknownProvider { .. } | NoRoute::OtherDialect { .. })
+            Self::Route(
+                NoRoute::ProviderNotAllowed { .. }
+                | NoRoute::UnknownProvider { .. }
+                | NoRoute::OtherDialect { .. },
+            )
             | Self::WhichProvider => (RefusalCode::ProviderNotAllowed, None),
             Self::Route(NoRoute::UnknownModel { .. }) => (RefusalCode::ModelUnknown, None),
-            Self::Route(NoRoute::NoUsableProviderKey { .. }) => (RefusalCode::NoUsableProviderKey, Some(30)),
+            Self::Route(NoRoute::NoUsableProviderKey { .. }) => {
+                (RefusalCode::NoUsableProviderKey, Some(30))
+            }
             Self::Route(NoRoute::NoPrice { .. }) => (RefusalCode::PriceUnknown, None),
             Self::NoOfficialHost => (RefusalCode::SubscriptionNotAllowed, None),
         }
@@ -226,10 +291,16 @@ impl PlanError {
 
 fn authority(provider: &CompiledProvider) -> String {
     let base = &provider.base_url;
-    let host = if base.host.contains(':') { format!("[{}]", base.host) } else { base.host.clone() };
+    let host = if base.host.contains(':') {
+        format!("[{}]", base.host)
+    } else {
+        base.host.clone()
+    };
     match (base.tls, base.port) {
         (policy::documents::Tls::Verified, 443) | (policy::documents::Tls::Plain, 80) => host,
-        (policy::documents::Tls::Verified | policy::documents::Tls::Plain, port) => format!("{host}:{port}"),
+        (policy::documents::Tls::Verified | policy::documents::Tls::Plain, port) => {
+            format!("{host}:{port}")
+        }
     }
 }
 

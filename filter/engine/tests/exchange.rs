@@ -1,0 +1,394 @@
+//! Whole exchanges, driven the way an adapter drives them.
+
+mod support;
+
+use dialects::refusal::Reply;
+use engine::messages::{ClosedBy, ConsultAnswer};
+use engine::{Command, Ended, HeaderEdit, Input};
+use policy::documents::{KeyState, Subscription};
+use proptest::prelude::*;
+use support::{Driven, World, code_of, edit, key_text};
+
+const ANTHROPIC: &str = r#"{"model":"claude-a","max_tokens":8,"messages":[]}"#;
+const SMART: &str =
+    r#"{"model":"smart","max_tokens":8,"messages":[{"role":"user","content":"hi"}]}"#;
+const CHAT_STREAM: &str = r#"{"model":"gpt-a","stream":true,"messages":[]}"#;
+
+/// Sends `body` to `path` with the world's key and expects to be refused with `code`.
+#[track_caller]
+fn refused(world: &World, path: &str, body: &str, code: &str) -> Reply {
+    let mut driven = Driven::post(world, path, &[], body);
+    let reply = driven.reply();
+    assert_eq!(
+        code_of(&reply),
+        code,
+        "{}",
+        String::from_utf8_lossy(&reply.body)
+    );
+    let record = driven.close(ClosedBy::Nobody);
+    assert_eq!((record.ended, record.refusal_code), (Ended::Refused, code));
+    assert!(record.attempts.is_empty());
+    reply
+}
+
+#[test]
+fn a_clean_request_passes_untouched_to_its_provider() {
+    let world = World::default();
+    let mut driven = Driven::post(
+        &world,
+        "/v1/messages?beta=true",
+        &[("anthropic-beta", "x")],
+        ANTHROPIC,
+    );
+    let edits = driven.forwarded();
+    assert_eq!(edit(&edits, "x-weir-plan"), Some("provider/anthropic-a"));
+    assert_eq!(edit(&edits, "x-envoy-max-retries"), Some("0"));
+    assert!(
+        edits.contains(&HeaderEdit::remove("x-api-key")),
+        "the virtual key stays here"
+    );
+
+    let attempt = driven.attempt(1, Some("anthropic-a"));
+    assert_eq!(edit(&attempt, ":path"), Some("/v1/messages?beta=true"));
+    assert_eq!(edit(&attempt, ":authority"), Some("anthropic-a.test"));
+    assert_eq!(edit(&attempt, "x-api-key"), Some("secret-of-anthropic-a"));
+    assert!(driven.commands().is_empty(), "nothing is spliced");
+}
+
+#[test]
+fn usage_and_end_are_in_the_record() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    driven.forwarded();
+    driven.attempt(1, Some("anthropic-a"));
+    driven.answer(
+        1,
+        200,
+        "application/json",
+        &[br#"{"id":"msg","usage":{"input_tokens":7,"output_tokens":3}}"#],
+    );
+    let record = driven.close(ClosedBy::Nobody);
+    assert_eq!(record.ended, Ended::Complete);
+    assert_eq!(record.status, 200);
+    let usage = record.attempts[0].usage.unwrap();
+    assert_eq!(
+        (usage.input_tokens.get(), usage.output_tokens.get()),
+        (7, 3)
+    );
+    assert!(!record.attempts[0].estimated);
+}
+
+#[test]
+fn an_alias_renames_the_model_for_each_target() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], SMART);
+    let edits = driven.forwarded();
+    assert_eq!(
+        edit(&edits, "x-weir-plan"),
+        Some("plan/anthropic-a,anthropic-b")
+    );
+    assert_eq!(edit(&edits, "x-envoy-max-retries"), Some("1"));
+    driven.attempt(1, Some("anthropic-a"));
+    assert_eq!(driven.spliced(SMART), SMART.replace("smart", "claude-a"));
+    let headers = driven.attempt(2, Some("anthropic-b"));
+    assert_eq!(edit(&headers, "x-api-key"), Some("secret-of-anthropic-b"));
+    assert_eq!(driven.spliced(SMART), SMART.replace("smart", "claude-b"));
+    let length = SMART.replace("smart", "claude-b").len().to_string();
+    assert_eq!(edit(&headers, "content-length"), Some(length.as_str()));
+}
+
+#[test]
+fn a_host_outside_the_plan_is_never_reached() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    driven.forwarded();
+    let reply = driven.refused_attempt(1, Some("openai-a"));
+    assert_eq!(code_of(&reply), "plan_unavailable");
+    let mut driven = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    driven.forwarded();
+    assert_eq!(
+        code_of(&driven.refused_attempt(2, Some("anthropic-a"))),
+        "plan_unavailable"
+    );
+}
+
+#[test]
+fn usage_is_asked_for_and_its_event_taken_out_again() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/chat/completions", &[], CHAT_STREAM);
+    driven.forwarded();
+    driven.attempt(1, Some("openai-a"));
+    assert!(
+        driven
+            .spliced(CHAT_STREAM)
+            .contains(r#""stream_options":{"include_usage":true}"#)
+    );
+    let events: [&[u8]; 3] = [
+        b"data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}],\"usage\":null}\n\n",
+        b"data: {\"choices\":[],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":2}}\n\n",
+        b"data: [DONE]\n\n",
+    ];
+    let seen = driven.answer(1, 200, "text/event-stream", &events);
+    assert_eq!(seen, [events[0], events[2]].concat());
+    let usage = driven.close(ClosedBy::Nobody).attempts[0].usage.unwrap();
+    assert_eq!(
+        (usage.input_tokens.get(), usage.output_tokens.get()),
+        (4, 2)
+    );
+}
+
+#[test]
+fn a_client_that_leaves_is_charged_an_estimate() {
+    let world = World::default();
+    let mut driven = Driven::post(
+        &world,
+        "/v1/messages",
+        &[],
+        &ANTHROPIC.replace("8,", "8,\"stream\":true,"),
+    );
+    driven.forwarded();
+    driven.attempt(1, Some("anthropic-a"));
+    let event = br#"event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"twelve bytes"}}
+
+"#;
+    driven.begin_answer(1, 200, "text/event-stream", &[event]);
+    let record = driven.close(ClosedBy::Client);
+    assert_eq!(record.ended, Ended::ClientGone);
+    assert!(record.attempts[0].estimated);
+    let usage = record.attempts[0].usage.unwrap();
+    assert_eq!(usage.output_tokens.get(), 3);
+    assert!(usage.input_tokens.get() > 0);
+}
+
+#[test]
+fn errors_that_envoy_made_come_in_the_dialect() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    driven.forwarded();
+    driven.attempt(1, Some("anthropic-a"));
+    let reply = driven.proxy_error(503);
+    assert_eq!(code_of(&reply), "upstream_unreachable");
+    assert_eq!(driven.close(ClosedBy::Nobody).ended, Ended::UpstreamError);
+}
+
+#[test]
+fn errors_of_the_provider_pass_as_they_are() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    driven.forwarded();
+    driven.attempt(1, Some("anthropic-a"));
+    let body: &[u8] = br#"{"type":"error","error":{"type":"overloaded_error","message":"no"}}"#;
+    assert_eq!(driven.answer(1, 529, "application/json", &[body]), body);
+    let record = driven.close(ClosedBy::Nobody);
+    assert_eq!((record.ended, record.status), (Ended::UpstreamError, 529));
+    assert_eq!(record.attempts[0].usage, None);
+}
+
+#[test]
+fn keys_are_refused_by_their_state() {
+    for (state, code) in [
+        (KeyState::Revoked, "key_revoked"),
+        (KeyState::Inactive, "key_inactive"),
+    ] {
+        let mut world = World::default();
+        world.key_mut().state = state;
+        refused(&world, "/v1/messages", ANTHROPIC, code);
+    }
+    let mut world = World::default();
+    world.key_mut().expires_at_ms = Some(support::T0);
+    refused(&world, "/v1/messages", ANTHROPIC, "key_expired");
+}
+
+#[test]
+fn what_a_key_may_not_use_is_refused_before_the_provider() {
+    let world = World::default();
+    refused(
+        &world,
+        "/v1/messages",
+        r#"{"model":"claude-secret","messages":[]}"#,
+        "model_not_allowed",
+    );
+    refused(
+        &world,
+        "/v1/messages",
+        r#"{"model":"nobody-serves-this","messages":[]}"#,
+        "model_unknown",
+    );
+    refused(
+        &world,
+        "/v1/messages",
+        r#"{"messages":[]}"#,
+        "model_missing",
+    );
+    refused(&world, "/openai/v1/audio/speech", "{}", "path_not_allowed");
+}
+
+#[test]
+fn bodies_that_two_parsers_could_read_differently_are_refused() {
+    let world = World::default();
+    for (body, code) in [
+        (
+            r#"{"model":"claude-a","model":"claude-b"}"#,
+            "duplicate_field",
+        ),
+        (r#"{"mod\u0065l":"claude-a"}"#, "disguised_field"),
+        (
+            r#"{"Model":"claude-a","model":"claude-a"}"#,
+            "disguised_field",
+        ),
+        ("\u{feff}{\"model\":\"claude-a\"}", "bad_json"),
+        (r#"{"model":"claude-a""#, "bad_json"),
+        ("", "bad_json"),
+    ] {
+        refused(&world, "/v1/messages", body, code);
+    }
+}
+
+#[test]
+fn bodies_over_the_cap_are_refused_by_counting() {
+    let mut world = World::default();
+    world.mesh_mut().body_cap_bytes = 16;
+    refused(&world, "/v1/messages", ANTHROPIC, "body_too_large");
+}
+
+#[test]
+fn without_a_snapshot_nothing_passes() {
+    let world = World::default();
+    let mut driven = Driven::without_mesh(&world, "/v1/messages", ANTHROPIC);
+    let reply = driven.reply();
+    assert_eq!(
+        (reply.status, code_of(&reply).as_str()),
+        (503, "no_snapshot")
+    );
+}
+
+#[test]
+fn a_stored_response_is_named_only_by_its_owner() {
+    let world = World::default();
+    let body = r#"{"model":"gpt-a","input":"x","previous_response_id":"resp_1"}"#;
+    let answered = |answer| {
+        let mut driven = Driven::post(&world, "/v1/responses", &[], body);
+        let call = driven.consulted();
+        driven.push(Input::Consulted { call, answer });
+        driven
+    };
+    assert!(!answered(ConsultAnswer::Owned).forwarded().is_empty());
+    assert_eq!(
+        code_of(&answered(ConsultAnswer::NotOwned).reply()),
+        "stateful_id_unknown"
+    );
+    assert_eq!(
+        code_of(&answered(ConsultAnswer::Unreachable).reply()),
+        "service_unreachable"
+    );
+}
+
+#[test]
+fn an_answer_that_never_comes_is_a_refusal_at_the_deadline() {
+    let world = World::default();
+    let body = r#"{"model":"gpt-a","input":"x","previous_response_id":"resp_1"}"#;
+    let mut driven = Driven::post(&world, "/v1/responses", &[], body);
+    driven.consulted();
+    driven.pass_deadline();
+    assert_eq!(code_of(&driven.reply()), "service_unreachable");
+}
+
+#[test]
+fn an_own_login_travels_only_when_the_key_says_so() {
+    let own = [
+        ("x-weir-key", key_text()),
+        ("authorization", "Bearer sk-ant-oat01-own".to_owned()),
+    ];
+    let headers: Vec<_> = own
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let world = World::default();
+    let mut driven = Driven::post_as(&world, "/v1/messages", &headers, ANTHROPIC);
+    assert_eq!(code_of(&driven.reply()), "subscription_not_allowed");
+
+    let mut world = World::default();
+    world.key_mut().subscription = Subscription::Allowed;
+    let mut driven = Driven::post_as(&world, "/v1/messages", &headers, ANTHROPIC);
+    let edits = driven.forwarded();
+    assert!(!edits.contains(&HeaderEdit::remove("authorization")));
+    assert!(edits.contains(&HeaderEdit::remove("x-weir-key")));
+    let attempt = driven.attempt(1, Some("anthropic-a"));
+    assert_eq!(edit(&attempt, "x-api-key"), None);
+    assert!(driven.close(ClosedBy::Nobody).subscription);
+}
+
+#[test]
+fn every_attempt_is_recorded() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], SMART);
+    driven.forwarded();
+    driven.attempt(1, Some("anthropic-a"));
+    driven.spliced(SMART);
+    driven.begin_answer(1, 429, "application/json", &[]);
+    driven.attempt(2, Some("anthropic-b"));
+    driven.spliced(SMART);
+    driven.answer(
+        2,
+        200,
+        "application/json",
+        &[br#"{"usage":{"input_tokens":1,"output_tokens":1}}"#],
+    );
+    let record = driven.close(ClosedBy::Nobody);
+    let tried: Vec<_> = record
+        .attempts
+        .iter()
+        .map(|attempt| (attempt.provider.as_str(), attempt.status))
+        .collect();
+    assert_eq!(tried, [("anthropic-a", 429), ("anthropic-b", 200)]);
+    assert_eq!(record.attempts[0].usage, None);
+}
+
+#[test]
+fn inputs_out_of_place_are_counted_and_change_nothing() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    driven.forwarded();
+    driven.push(Input::RequestTrailers);
+    driven.push(Input::KeyFound(None));
+    assert_eq!(driven.exchange.stray_inputs(), 2);
+    assert!(driven.commands().is_empty());
+    driven.attempt(1, Some("anthropic-a"));
+}
+
+#[test]
+fn model_lists_hold_only_what_the_key_may_use() {
+    let world = World::default();
+    let reply = Driven::get(&world, "/v1/models").reply();
+    let body = String::from_utf8(reply.body).unwrap();
+    assert!(body.contains("gpt-a") && !body.contains("claude"), "{body}");
+    let reply = Driven::get(&world, "/anthropic/v1/models").reply();
+    let body = String::from_utf8(reply.body).unwrap();
+    assert!(
+        body.contains("claude-a") && body.contains("smart") && !body.contains("claude-secret"),
+        "{body}"
+    );
+}
+
+proptest! {
+    #[test]
+    fn chunking_never_changes_what_happens(cuts: Vec<prop::sample::Index>, which in 0..4_usize) {
+        let world = World::default();
+        let bodies = [ANTHROPIC, SMART, r#"{"model":"claude-secret"}"#, r#"{"model":1}"#];
+        let whole = Driven::chunked(&world, "/v1/messages", bodies[which], &[]).commands();
+        let pieces = Driven::chunked(&world, "/v1/messages", bodies[which], &cuts).commands();
+        prop_assert_eq!(whole, pieces);
+    }
+}
+
+#[test]
+fn a_refusal_is_the_only_command() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], "{");
+    let commands = driven.commands();
+    assert!(
+        matches!(commands.as_slice(), [Command::Reply(_)]),
+        "{commands:?}"
+    );
+}
