@@ -114,7 +114,7 @@ CREATE UNIQUE INDEX provider_keys_by_name ON provider_keys (provider_id, LOWER(n
 
 CREATE TABLE routes (
     id BLOB PRIMARY KEY NOT NULL,
-    -- `global`, or `team:<id>` and so on; makes (scope, alias) unique where the columns below are empty.
+    -- `global`, or `team:<id>` and so on.
     scope TEXT NOT NULL,
     customer_id BLOB REFERENCES customers (id),
     team_id BLOB REFERENCES teams (id),
@@ -124,7 +124,7 @@ CREATE TABLE routes (
     targets TEXT NOT NULL,
     created_ms BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX routes_by_alias ON routes (scope, LOWER(alias));
+CREATE INDEX routes_by_scope ON routes (scope, alias);
 
 CREATE TABLE price_overrides (
     price_table TEXT NOT NULL,

@@ -4,5 +4,6 @@
 
 pub mod clock;
 pub mod render;
+pub mod operations;
 pub mod store;
 pub mod xds;

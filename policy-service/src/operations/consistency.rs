@@ -1,0 +1,96 @@
+//! Keeps the documents as a whole meaningful: a change after which they would not compile is not made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::check::{self, Node, Problem};
+use policy::documents::{Documents, Scope};
+
+use super::{ObjectKind, OperationError};
+use crate::store::{self, Change, StoreError};
+
+/// Stands for the object itself in the places of problems; no name can hold it.
+const HERE: &str = "\u{0}";
+
+/// How much of the policy a change can affect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Virtual keys, which can be many, neither name what changes nor are looked at.
+    AllButKeys,
+    All,
+}
+
+/// The documents that a change can affect, to be changed like the stored ones and then checked.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    pub(super) documents: Documents,
+    /// What was wrong before; no reason to refuse a change elsewhere.
+    known: BTreeSet<Problem>,
+}
+
+impl Surroundings {
+    pub(super) async fn read(change: &mut Change, reach: Reach) -> Result<Self, StoreError> {
+        let master_key = change.master_key().clone();
+        let mut documents = store::documents_but_keys(change.connection(), &master_key).await?;
+        match reach {
+            Reach::AllButKeys => {
+                documents.routes.retain(|_, route| !matches!(route.scope, Scope::Key(_)));
+            }
+            Reach::All => {
+                let keys = store::keys::list(change.connection()).await?;
+                documents.keys = keys.into_iter().map(|key| (key.id, key)).collect();
+            }
+        }
+        let known = check::check(&documents).into_iter().collect();
+        Ok(Self { documents, known })
+    }
+
+    /// Checks that the documents mean something with `node` added or changed. Its places are named as in a
+    /// request body.
+    pub(super) fn check(&self, node: Node, kind: ObjectKind, name: &str) -> Result<(), OperationError> {
+        let place = |of: Node| (of == node).then(|| HERE.to_owned());
+        let problems = check::check_at(&self.documents, &place).into_iter();
+        let (own, others): (Vec<_>, Vec<_>) =
+            problems.partition(|problem| problem.path.starts_with(HERE));
+        if own.is_empty() {
+            return self.check_others(others, kind, name);
+        }
+        let problems = own.into_iter().map(|problem| {
+            let path = problem.path.trim_start_matches(HERE).trim_start_matches('.');
+            Problem::new(path, problem.message.replace(HERE, ""))
+        });
+        Err(OperationError::Invalid { problems: problems.collect() })
+    }
+
+    /// Checks that the documents mean something after an object was taken away.
+    pub(super) fn check_without(&self, kind: ObjectKind, name: &str) -> Result<(), OperationError> {
+        self.check_others(check::check(&self.documents), kind, name)
+    }
+
+    fn check_others(
+        &self,
+        mut problems: Vec<Problem>,
+        kind: ObjectKind,
+        name: &str,
+    ) -> Result<(), OperationError> {
+        problems.retain(|problem| !self.known.contains(problem));
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(OperationError::Referenced { kind, name: name.to_owned(), problems })
+    }
+}
+
+/// Refuses a name that another object has, in any case.
+pub(super) fn free_name<'n, K: PartialEq + 'n, T: 'n>(
+    objects: &'n BTreeMap<K, T>,
+    name_of: impl Fn(&'n T) -> &'n str,
+    id: &K,
+    kind: ObjectKind,
+    name: &str,
+) -> Result<(), OperationError> {
+    let is_same = |other: &str| other.to_lowercase() == name.to_lowercase();
+    if objects.iter().any(|(other, object)| other != id && is_same(name_of(object))) {
+        return Err(OperationError::NameTaken { kind, name: name.to_owned() });
+    }
+    Ok(())
+}

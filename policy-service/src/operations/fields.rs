@@ -1,0 +1,229 @@
+//! What an administrator writes: the fields of an object to be made, or those of one that are to change.
+//!
+//! Everything is optional here, because both uses share the shape; what a new object needs is asked for by the
+//! operation, which can then name all that is missing. A field of a nullable value is left alone when absent
+//! and emptied by `null`.
+
+use policy::check::Problem;
+use policy::documents::{
+    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, Owner, PathStyle,
+    ProviderKeyState, RouteTarget, Scope, StreamUsage, Subscription,
+};
+use policy::ids::{CustomerId, TeamId};
+use policy::pattern::{ModelPattern, PathPattern};
+use policy::secret::Secret;
+use policy::surface::Dialect;
+use policy::units::Timestamp;
+use serde::{Deserialize, Deserializer};
+use utoipa::ToSchema;
+
+use super::{OperationError, schema};
+
+/// Fields of a customer.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerFields {
+    /// Unique. Needed for a new one.
+    pub name: Option<String>,
+    /// Restriction for everything below; none restricts nothing.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<schema::Access>)]
+    pub access: Option<Option<Access>>,
+}
+
+/// Fields of a team.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TeamFields {
+    /// Unique. Needed for a new one.
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub customer: Option<Option<CustomerId>>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<schema::Access>)]
+    pub access: Option<Option<Access>>,
+}
+
+/// Fields of a user.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserFields {
+    /// Unique. Needed for a new one.
+    pub name: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub team: Option<Option<TeamId>>,
+    /// Only without a team; with one, the team's customer counts.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub customer: Option<Option<CustomerId>>,
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<schema::Access>)]
+    pub access: Option<Option<Access>>,
+}
+
+/// Fields of a virtual key.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFields {
+    /// Unique. Needed for a new one.
+    pub name: Option<String>,
+    /// Needed for a new one.
+    #[schema(value_type = Option<schema::Owner>)]
+    pub owner: Option<Owner>,
+    /// Free label: `dev`, `ci`, `prod`…
+    pub environment: Option<String>,
+    /// `revoked` is for good.
+    #[schema(value_type = Option<schema::KeyState>)]
+    pub state: Option<KeyState>,
+    /// Must lie in the future.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>)]
+    pub expires_at_ms: Option<Option<Timestamp>>,
+    /// What the key may use. Nothing listed means nothing allowed.
+    #[schema(value_type = Option<schema::Access>)]
+    pub access: Option<Access>,
+    #[schema(value_type = Option<schema::Subscription>)]
+    pub subscription: Option<Subscription>,
+    /// Paths outside the known surfaces that the key may call; `*` stays within a segment, `**` does not.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub opaque_paths: Option<Vec<PathPattern>>,
+}
+
+/// Fields of a provider.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderFields {
+    /// For a new one: a well-known provider (`anthropic`, `openai`, `google`…) that gives what is left out.
+    pub preset: Option<String>,
+    /// Unique; lower-case letters, digits and inner `-`, at most 40. Needed for a new one without a preset.
+    pub name: Option<String>,
+    /// Needed for a new one without a preset.
+    #[schema(value_type = Option<schema::Dialect>)]
+    pub dialect: Option<Dialect>,
+    /// As the provider's own SDK has it: `https://api.openai.com/v1`, `https://api.anthropic.com`. Needed for a
+    /// new one without a preset.
+    pub base_url: Option<String>,
+    /// Default: what the dialect usually has.
+    #[schema(value_type = Option<schema::AuthStyle>)]
+    pub auth: Option<AuthStyle>,
+    #[schema(value_type = Option<schema::PathStyle>)]
+    pub path_style: Option<PathStyle>,
+    /// Host names by which intercepted traffic addresses this provider.
+    pub hosts: Option<Vec<String>>,
+    /// Models it serves when no route names it; names, globs or `regex:` patterns, `*` for all.
+    #[schema(value_type = Option<Vec<String>>)]
+    pub models: Option<Vec<ModelPattern>>,
+    /// Names to show in `models` answers.
+    pub listed_models: Option<Vec<String>>,
+    /// For a new one; later they have an address of their own.
+    #[schema(value_type = Option<Vec<ProviderKeyFields>>)]
+    pub keys: Option<Vec<ProviderKeyFields>>,
+    #[schema(value_type = Option<schema::StreamUsage>)]
+    pub stream_usage: Option<StreamUsage>,
+    /// Table of the price book. Default: that of the base URL's host, `free` on this machine.
+    pub price_table: Option<String>,
+    /// Time to response headers of a stream. Default 60 s.
+    pub stream_header_timeout_ms: Option<u64>,
+    /// Time to response headers of a whole answer. Default 10 min.
+    pub whole_header_timeout_ms: Option<u64>,
+}
+
+/// Fields of a provider's own key.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderKeyFields {
+    /// Unique within the provider. Needed for a new one.
+    pub name: Option<String>,
+    /// The credential; never shown again. Needed for a new one.
+    #[schema(value_type = Option<String>, write_only)]
+    pub secret: Option<Secret>,
+    /// Share in the draw among the provider's keys. Zero means fallback only. Default 1.
+    pub weight: Option<u32>,
+    /// `active` or `disabled`; a `bad` key is put back into use with `active`.
+    #[schema(value_type = Option<schema::ProviderKeyState>)]
+    pub state: Option<ProviderKeyState>,
+}
+
+/// Fields of a route.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteFields {
+    /// The model name clients ask for: exact, or a glob. Needed for a new one.
+    #[schema(value_type = Option<String>)]
+    pub alias: Option<ModelPattern>,
+    /// Default `global`.
+    #[schema(value_type = Option<schema::Scope>)]
+    pub scope: Option<Scope>,
+    /// At least one; all of one dialect. Needed for a new one.
+    #[schema(value_type = Option<Vec<schema::RouteTarget>>)]
+    pub targets: Option<Vec<RouteTarget>>,
+}
+
+/// Settings that are to change.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsFields {
+    #[schema(value_type = Option<schema::InferenceAuth>)]
+    pub inference_auth: Option<InferenceAuth>,
+    #[schema(value_type = Option<schema::OnUnknownPrice>)]
+    pub on_unknown_price: Option<OnUnknownPrice>,
+    #[schema(value_type = Option<schema::OnRecordOverflow>)]
+    pub on_record_overflow: Option<OnRecordOverflow>,
+    /// Largest request body that is read.
+    pub body_cap_bytes: Option<u64>,
+    /// How long a filter keeps enforcing its last policy while the service is away.
+    pub snapshot_max_age_ms: Option<u64>,
+    /// Host names of the mesh itself; `*` admits any name that no provider claims.
+    pub hosts: Option<Vec<String>>,
+    /// Upper bound of attempts for one request.
+    pub max_attempts: Option<u8>,
+}
+
+/// Fields of an admin token.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTokenFields {
+    /// Unique. Needed.
+    pub name: Option<String>,
+}
+
+/// Tells `null` from nothing.
+fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// Collects what is wrong with fields.
+#[derive(Debug, Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub(super) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem::new(path, message));
+    }
+
+    /// Returns the value, or states that it is missing.
+    pub(super) fn need<T>(&mut self, path: &str, value: Option<T>) -> Option<T> {
+        if value.is_none() {
+            self.add(path, "is missing");
+        }
+        value
+    }
+
+    pub(super) fn refuse_any(self) -> Result<(), OperationError> {
+        if self.0.is_empty() { Ok(()) } else { Err(OperationError::Invalid { problems: self.0 }) }
+    }
+
+    /// What a value is that only counts as missing when a problem was stated.
+    pub(super) fn complete<T>(self, value: Option<T>) -> Result<T, OperationError> {
+        match value {
+            Some(value) if self.0.is_empty() => Ok(value),
+            Some(_) | None => Err(OperationError::Invalid { problems: self.0 }),
+        }
+    }
+}
