@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
-pub mod render;
+pub mod mesh;
 pub mod operations;
+pub mod readiness;
+pub mod render;
 pub mod store;
 pub mod xds;

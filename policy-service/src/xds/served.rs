@@ -330,3 +330,144 @@ fn is_new_name(before: &BTreeMap<String, Cluster>, cluster: &Cluster) -> bool {
     };
     discovery(base_url) == Discovery::Name && before.get(&cluster.name) != Some(cluster)
 }
+
+#[cfg(test)]
+mod tests {
+    use policy::documents::{BaseUrl, Tls};
+
+    use super::*;
+
+    fn provider(name: &str, host: &str) -> Cluster {
+        Cluster {
+            name: format!("provider/{name}"),
+            buffer_limit_bytes: 1,
+            kind: Kind::Provider {
+                provider: name.to_owned(),
+                base_url: BaseUrl {
+                    tls: Tls::Plain,
+                    host: host.to_owned(),
+                    port: 80,
+                    path: String::new(),
+                },
+            },
+        }
+    }
+
+    fn set() -> Clusters {
+        Clusters::new("boot", TrustAnchors::default())
+    }
+
+    fn served(clusters: &Clusters) -> Vec<String> {
+        let state = clusters.state();
+        let leaving = state.leaving.keys();
+        state.needed.keys().chain(leaving).cloned().collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_is_ready_once_all_its_streams_acknowledged() {
+        let clusters = set();
+        let version = clusters.require(1, vec![provider("a", "127.0.0.1")]);
+        let (first, second) = (clusters.open("node"), clusters.open("node"));
+        clusters.open("other node");
+        clusters.acknowledge(first, version);
+        assert!(matches!(
+            clusters.readiness("node", version),
+            Readiness::Wait(_)
+        ));
+        clusters.acknowledge(second, version);
+        assert_eq!(clusters.readiness("node", version), Readiness::Ready);
+        assert!(matches!(
+            clusters.readiness("other node", version),
+            Readiness::Wait(_)
+        ));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_for_an_acknowledgement_is_bounded() {
+        let clusters = set();
+        let first = clusters.require(1, vec![provider("a", "127.0.0.1")]);
+        clusters.open("silent");
+        for node in ["silent", "absent"] {
+            assert!(matches!(
+                clusters.readiness(node, first),
+                Readiness::Wait(_)
+            ));
+        }
+        tokio::time::advance(ACKNOWLEDGE_BOUND).await;
+        for node in ["silent", "absent"] {
+            assert_eq!(clusters.readiness(node, first), Readiness::Ready);
+        }
+        let second = clusters.require(2, vec![provider("b", "127.0.0.1")]);
+        assert_eq!(
+            clusters.readiness("silent", first),
+            Readiness::Ready,
+            "the older wait is over"
+        );
+        assert!(matches!(
+            clusters.readiness("silent", second),
+            Readiness::Wait(_)
+        ));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_version_is_visible_and_not_waited_for() {
+        let clusters = set();
+        let version = clusters.require(1, vec![provider("a", "127.0.0.1")]);
+        let stream = clusters.open("node");
+        clusters.refuse(stream, version, "no such file");
+        assert_eq!(clusters.readiness("node", version), Readiness::Ready);
+        assert_eq!(
+            clusters.streams()[0].refused,
+            Some((version, String::from("no such file")))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_new_name_is_given_time_to_resolve() {
+        let clusters = set();
+        let version = clusters.require(1, vec![provider("a", "localhost")]);
+        let stream = clusters.open("node");
+        clusters.acknowledge(stream, version);
+        assert!(matches!(
+            clusters.readiness("node", version),
+            Readiness::Wait(_)
+        ));
+        tokio::time::advance(RESOLVE_GRACE).await;
+        assert_eq!(clusters.readiness("node", version), Readiness::Ready);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_clusters_are_the_same_version() {
+        let clusters = set();
+        let first = clusters.require(1, vec![provider("a", "127.0.0.1")]);
+        assert_eq!(clusters.require(2, vec![provider("a", "127.0.0.1")]), first);
+        assert!(clusters.require(3, vec![provider("a", "127.0.0.2")]) > first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_goes_only_when_it_is_released() {
+        let clusters = set();
+        clusters.require(
+            1,
+            vec![provider("a", "127.0.0.1"), provider("b", "127.0.0.1")],
+        );
+        clusters.require(2, vec![provider("a", "127.0.0.1")]);
+        assert_eq!(served(&clusters), ["provider/a", "provider/b"]);
+        assert_eq!(clusters.leaving(), [2]);
+        clusters.release(1);
+        assert_eq!(served(&clusters), ["provider/a", "provider/b"]);
+        clusters.release(2);
+        assert_eq!(served(&clusters), ["provider/a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_that_comes_back_stays() {
+        let clusters = set();
+        clusters.require(1, vec![provider("a", "127.0.0.1")]);
+        clusters.require(2, Vec::new());
+        clusters.require(3, vec![provider("a", "127.0.0.1")]);
+        clusters.release(3);
+        assert_eq!(served(&clusters), ["provider/a"]);
+        assert!(clusters.leaving().is_empty());
+    }
+}

@@ -2,7 +2,14 @@
 //!
 //! Messages only by default, so that the filter stays small; the `service` feature adds the gRPC stubs.
 
-#![allow(missing_debug_implementations, unreachable_pub, clippy::all, reason = "generated code")]
+#![allow(
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated code"
+)]
 
 /// `weir.mesh.v1`: snapshots to the filters, records from them.
 pub mod mesh {

@@ -1,0 +1,225 @@
+//! The control plane of the mesh: compiled policy to the filters, clusters to their Envoys, records from both.
+//!
+//! ```text
+//! store ──changes──▶ Publisher ──compiled──▶ Snapshot ─────Follow─────▶ one VM of each Envoy process
+//!                        └──clusters──▶ xds::Clusters ──ADS──▶ Envoy ──acknowledgement──┐
+//!                                                  a snapshot waits for it ◀────────────┘
+//! store ◀──records── Report ◀── every VM          Fleet: who reports, what each applies
+//! ```
+//!
+//! In: a [`Store`]. Out: [`Control`], which [`serve`] puts on a listener. It makes no decision about a request.
+
+mod fleet;
+mod publisher;
+mod service;
+mod snapshot;
+mod sweeper;
+mod token;
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use policy::secret::Secret;
+use rand::RngCore;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use wire::mesh::mesh_server::MeshServer;
+
+pub use fleet::{Counters, Fleet, Process, RefusedSnapshot, Vm, VmName};
+pub use publisher::{PublishError, Published, Publisher, Version, compile_once};
+pub use snapshot::Generation;
+
+use crate::mesh::service::MeshService;
+use crate::mesh::token::FilterToken;
+use crate::store::Store;
+use crate::xds::ads::Ads;
+use crate::xds::{Clusters, Stream, TrustAnchors};
+
+/// Largest report that is taken; a filter sends far smaller ones.
+const REPORT_CEILING_BYTES: usize = 16 * 1024 * 1024;
+/// Wide windows, so that what a dying Envoy still writes arrives whole.
+const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
+/// An Envoy whose machine is gone is noticed by a ping, not by the next write.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How the control plane is run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What providers' certificates are verified against, on Envoy's machine.
+    pub trust_anchors: TrustAnchors,
+}
+
+/// Why the control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the first version of the policy cannot be published")]
+    Publish(#[source] PublishError),
+}
+
+/// Why the gRPC server stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("the gRPC server for filters failed")]
+    Transport(#[source] tonic::transport::Error),
+}
+
+/// The running control plane. Cheap to clone; its tasks end when the last clone and the server are gone.
+#[derive(Clone, Debug)]
+pub struct Control {
+    parts: Arc<Parts>,
+}
+
+#[derive(Debug)]
+struct Parts {
+    store: Store,
+    publisher: Publisher,
+    clusters: Clusters,
+    fleet: Fleet,
+    /// Ends the tasks when the control plane is dropped.
+    stop: watch::Sender<bool>,
+}
+
+/// Everything an administrator should know about the control plane; no secrets.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    pub generation: String,
+    pub policy: Published,
+    pub clusters_version: u64,
+    pub cluster_streams: Vec<Stream>,
+    pub vms: Vec<Vm>,
+    pub refused_snapshots: Vec<RefusedSnapshot>,
+}
+
+impl Control {
+    /// Publishes the first version and starts to follow the store.
+    ///
+    /// # Errors
+    /// [`StartError`] when the documents cannot be read or compiled.
+    pub async fn start(store: Store, options: Options) -> Result<Self, StartError> {
+        let generation: Generation = rand::random();
+        let clusters = Clusters::new(
+            hex::encode(generation.get(..4).unwrap_or_default()),
+            options.trust_anchors,
+        );
+        let publisher =
+            Publisher::new(store.clone(), clusters.clone(), generation, random_secret());
+        publisher.publish().await.map_err(StartError::Publish)?;
+        let stop = watch::Sender::new(false);
+        tokio::spawn(publisher.clone().run(stop.subscribe()));
+        let fleet = Fleet::default();
+        let sweeper =
+            sweeper::Sweeper::new(store.clone(), fleet.clone(), clusters.clone(), generation);
+        tokio::spawn(sweeper.run(stop.subscribe()));
+        Ok(Self {
+            parts: Arc::new(Parts {
+                store,
+                publisher,
+                clusters,
+                fleet,
+                stop,
+            }),
+        })
+    }
+
+    /// Returns the current version.
+    pub fn version(&self) -> Version {
+        self.parts.publisher.version()
+    }
+
+    /// Returns what proves to a filter that an exchange is a canary of this service.
+    pub fn canary_secret(&self) -> Secret {
+        self.parts.publisher.canary_secret().clone()
+    }
+
+    /// Returns what an administrator should know.
+    pub fn status(&self) -> Status {
+        Status {
+            generation: hex::encode(self.version().generation),
+            policy: self.parts.publisher.status(),
+            clusters_version: self.parts.clusters.version(),
+            cluster_streams: self.parts.clusters.streams(),
+            vms: self.parts.fleet.vms(),
+            refused_snapshots: self.parts.fleet.refused_snapshots(),
+        }
+    }
+
+    /// Returns the publisher.
+    pub fn publisher(&self) -> &Publisher {
+        &self.parts.publisher
+    }
+
+    /// Returns the VMs that report.
+    pub fn fleet(&self) -> &Fleet {
+        &self.parts.fleet
+    }
+
+    pub(crate) fn clusters(&self) -> &Clusters {
+        &self.parts.clusters
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.parts.store
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}
+
+/// Serves filters and Envoys on `listener` until `shutdown` resolves; calls that wait are then answered at once.
+///
+/// # Errors
+/// [`ServeError`] when the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    control: Control,
+    filter_token: Secret,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let token = FilterToken::new(&filter_token);
+    let (stopping, stop) = watch::channel(false);
+    let mesh = MeshServer::new(MeshService::new(control.clone(), stop.clone()))
+        .max_decoding_message_size(REPORT_CEILING_BYTES);
+    let ads = Ads::server(control.clusters().clone(), stop);
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .tcp_nodelay(true)
+        .add_service(InterceptedService::new(mesh, token.clone()))
+        .add_service(InterceptedService::new(ads, token))
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+            shutdown.await;
+            stopping.send_replace(true);
+        })
+        .await
+        .map_err(ServeError::Transport)
+}
+
+fn random_secret() -> Secret {
+    let mut bytes = [0; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    Secret::new(hex::encode(bytes))
+}
+
+/// Returns an error with everything that led to it, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        text = format!("{text}: {source}");
+        next = source.source();
+    }
+    text
+}

@@ -1,0 +1,311 @@
+//! The filter VMs that report to this service: what each applies, and when it was last heard of.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+use tracing::{info, warn};
+use wire::mesh::{ReportRequest, VmCounters};
+
+use crate::mesh::publisher::Version;
+
+/// A VM that is silent for longer is taken for gone. VMs report every two seconds when idle.
+pub(crate) const SILENCE: Duration = Duration::from_secs(5);
+/// All VMs of a process have reported once in this time after the first.
+const GROWING: Duration = Duration::from_millis(2_500);
+/// Refused snapshots that are remembered.
+const REFUSALS: usize = 64;
+
+/// One VM of one Envoy process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct VmName {
+    #[serde(serialize_with = "as_hex")]
+    pub process: Vec<u8>,
+    #[serde(serialize_with = "as_hex")]
+    pub vm: Vec<u8>,
+}
+
+/// One Envoy process that reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    pub id: Vec<u8>,
+    pub node_id: String,
+    pub vms: usize,
+    /// A VM appeared so lately that others may follow.
+    pub is_growing: bool,
+}
+
+/// What a VM said last.
+#[derive(Clone, Debug, Serialize)]
+pub struct Vm {
+    pub name: VmName,
+    pub node_id: String,
+    #[serde(serialize_with = "as_hex")]
+    pub generation: Vec<u8>,
+    pub version: u64,
+    pub running: usize,
+    pub silent_ms: u64,
+    pub counters: Counters,
+}
+
+/// Counters of a VM since its start.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Counters {
+    pub exchanges: u64,
+    pub refusals: u64,
+    pub records_dropped: u64,
+    pub resumed_by_watchdog: u64,
+    pub stray_inputs: u64,
+    pub memory_bytes: u64,
+}
+
+/// A snapshot that a filter would not apply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedSnapshot {
+    pub node_id: String,
+    #[serde(serialize_with = "as_hex")]
+    pub process: Vec<u8>,
+    pub version: u64,
+    pub because: String,
+}
+
+/// All VMs that report here. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    vms: BTreeMap<VmName, Seen>,
+    refused: VecDeque<RefusedSnapshot>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    node_id: String,
+    generation: Vec<u8>,
+    version: u64,
+    running: usize,
+    appeared_at: Instant,
+    at: Instant,
+    counters: Counters,
+}
+
+impl Fleet {
+    /// Takes in what a VM says about itself.
+    pub(crate) fn heard(&self, report: &ReportRequest) {
+        let name = VmName {
+            process: report.process_id.clone(),
+            vm: report.vm_id.clone(),
+        };
+        let now = Instant::now();
+        let mut state = self.state();
+        let appeared_at = state
+            .vms
+            .get(&name)
+            .map_or(now, |before| before.appeared_at);
+        let seen = Seen {
+            node_id: report.node_id.clone(),
+            generation: report.generation.clone(),
+            version: report.version,
+            running: report.running.len(),
+            appeared_at,
+            at: now,
+            counters: report
+                .counters
+                .as_ref()
+                .map(Counters::from)
+                .unwrap_or_default(),
+        };
+        state.vms.insert(name, seen);
+    }
+
+    /// Remembers a snapshot that a filter refused; says it once in the log.
+    pub(crate) fn refused(&self, refused: RefusedSnapshot) {
+        let mut state = self.state();
+        if state.refused.contains(&refused) {
+            return;
+        }
+        warn!(
+            node_id = %refused.node_id,
+            version = refused.version,
+            because = %refused.because,
+            "a filter refused a snapshot and goes on with the one before"
+        );
+        if state.refused.len() == REFUSALS {
+            state.refused.pop_front();
+        }
+        state.refused.push_back(refused);
+    }
+
+    /// Forgets the VMs that have been silent for too long and returns them.
+    pub(crate) fn take_silent(&self) -> Vec<VmName> {
+        let now = Instant::now();
+        let mut silent = Vec::new();
+        self.state().vms.retain(|name, seen| {
+            let is_silent = now.duration_since(seen.at) > SILENCE;
+            if is_silent {
+                info!(node_id = %seen.node_id, running = seen.running, "a filter VM is gone");
+                silent.push(name.clone());
+            }
+            !is_silent
+        });
+        silent
+    }
+
+    /// Whether a VM of that name reports.
+    pub(crate) fn knows(&self, name: &VmName) -> bool {
+        self.state().vms.contains_key(name)
+    }
+
+    /// Whether every VM applies `wanted` or newer, and each of `nodes` has a VM that says so.
+    pub(crate) fn all_apply(&self, wanted: Version, nodes: &BTreeSet<String>) -> bool {
+        let state = self.state();
+        let applies =
+            |seen: &Seen| seen.generation == wanted.generation && seen.version >= wanted.version;
+        let present: BTreeSet<&str> = state
+            .vms
+            .values()
+            .map(|seen| seen.node_id.as_str())
+            .collect();
+        state.vms.values().all(applies) && nodes.iter().all(|node| present.contains(node.as_str()))
+    }
+
+    /// Returns the VMs that report.
+    pub fn vms(&self) -> Vec<Vm> {
+        let now = Instant::now();
+        let view = |(name, seen): (&VmName, &Seen)| Vm {
+            name: name.clone(),
+            node_id: seen.node_id.clone(),
+            generation: seen.generation.clone(),
+            version: seen.version,
+            running: seen.running,
+            silent_ms: u64::try_from(now.duration_since(seen.at).as_millis()).unwrap_or(u64::MAX),
+            counters: seen.counters,
+        };
+        self.state().vms.iter().map(view).collect()
+    }
+
+    /// Returns the snapshots that filters refused, oldest first.
+    pub fn refused_snapshots(&self) -> Vec<RefusedSnapshot> {
+        self.state().refused.iter().cloned().collect()
+    }
+
+    /// Returns the Envoy processes that report.
+    pub fn processes(&self) -> Vec<Process> {
+        let now = Instant::now();
+        let mut processes: BTreeMap<Vec<u8>, Process> = BTreeMap::new();
+        for (name, seen) in &self.state().vms {
+            let process = processes
+                .entry(name.process.clone())
+                .or_insert_with(|| Process {
+                    id: name.process.clone(),
+                    node_id: seen.node_id.clone(),
+                    vms: 0,
+                    is_growing: false,
+                });
+            process.vms += 1;
+            process.is_growing |= now.duration_since(seen.appeared_at) < GROWING;
+        }
+        processes.into_values().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // The maps are whole between any two of their operations, so a poisoned lock still guards good ones.
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<&VmCounters> for Counters {
+    fn from(counters: &VmCounters) -> Self {
+        Self {
+            exchanges: counters.exchanges,
+            refusals: counters.refusals,
+            records_dropped: counters.records_dropped,
+            resumed_by_watchdog: counters.resumed_by_watchdog,
+            stray_inputs: counters.stray_inputs,
+            memory_bytes: counters.memory_bytes,
+        }
+    }
+}
+
+fn as_hex<S: serde::Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(vm: u8, version: u64) -> ReportRequest {
+        ReportRequest {
+            node_id: String::from("node"),
+            process_id: vec![1],
+            vm_id: vec![vm],
+            generation: vec![9; 16],
+            version,
+            ..ReportRequest::default()
+        }
+    }
+
+    fn wanted(version: u64) -> Version {
+        Version {
+            generation: [9; 16],
+            version,
+        }
+    }
+
+    #[test]
+    fn a_version_is_applied_when_every_vm_says_so() {
+        let fleet = Fleet::default();
+        fleet.heard(&report(1, 4));
+        fleet.heard(&report(2, 3));
+        assert!(fleet.all_apply(wanted(3), &BTreeSet::new()));
+        assert!(!fleet.all_apply(wanted(4), &BTreeSet::new()));
+        assert!(!fleet.all_apply(wanted(3), &BTreeSet::from([String::from("silent node")])));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_vm_is_forgotten_once() {
+        let fleet = Fleet::default();
+        fleet.heard(&report(1, 1));
+        tokio::time::advance(SILENCE / 2).await;
+        fleet.heard(&report(2, 1));
+        assert!(fleet.take_silent().is_empty());
+        tokio::time::advance(SILENCE / 2 + Duration::from_millis(1)).await;
+        assert_eq!(
+            fleet.take_silent(),
+            [VmName {
+                process: vec![1],
+                vm: vec![1]
+            }]
+        );
+        assert!(fleet.take_silent().is_empty());
+        assert_eq!(fleet.vms().len(), 1);
+    }
+
+    #[test]
+    fn a_refusal_is_kept_once() {
+        let fleet = Fleet::default();
+        let refused = RefusedSnapshot {
+            node_id: String::from("node"),
+            process: vec![1],
+            version: 3,
+            because: String::from("unknown field"),
+        };
+        fleet.refused(refused.clone());
+        fleet.refused(refused.clone());
+        assert_eq!(fleet.refused_snapshots(), [refused]);
+    }
+}

@@ -1,0 +1,272 @@
+//! Compiles policy whenever it changes and keeps the versions that filters are taking.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use policy::compiled::{KeyTable, Mesh};
+use policy::documents::{Documents, InferenceAuth};
+use policy::secret::Secret;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, info};
+
+use crate::clock;
+use crate::mesh::snapshot::{Generation, Snapshot};
+use crate::store::{Store, StoreError};
+use crate::xds::{Clusters, cluster};
+
+/// Versions that are kept for filters that are in the middle of their pages.
+const KEPT: usize = 16;
+/// How soon a failed read of the database is tried again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+/// Why there is no new version.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The database could not be read; tried again by itself.
+    #[error("cannot read the policy documents")]
+    Read(#[source] StoreError),
+    /// The documents contradict each other; the last good version stays in force until they are changed.
+    #[error("cannot compile the policy documents: {0}")]
+    Compile(String),
+}
+
+impl PublishError {
+    const fn is_transient(&self) -> bool {
+        match self {
+            Self::Read(_) => true,
+            Self::Compile(_) => false,
+        }
+    }
+}
+
+struct Compiled {
+    bytes: Vec<u8>,
+    shards: Vec<Vec<u8>>,
+    mesh: Mesh,
+}
+
+impl Compiled {
+    fn new(documents: &Documents, canary_secret: Secret) -> Result<Self, String> {
+        let compiled = policy::compile::compile(documents, canary_secret).map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            lines.join("; ")
+        })?;
+        let mut by_first_byte = KeyTable::encode_shards(&compiled.keys);
+        let shards = (0..=u8::MAX)
+            .map(|shard| by_first_byte.remove(&shard).unwrap_or_default())
+            .collect();
+        Ok(Self {
+            bytes: compiled.mesh.encode(),
+            shards,
+            mesh: compiled.mesh,
+        })
+    }
+}
+
+/// Compiles what `store` holds, for whoever wants to look at it rather than publish it.
+///
+/// # Errors
+/// [`PublishError`] when the documents cannot be read or compiled.
+pub async fn compile_once(store: &Store) -> Result<Mesh, PublishError> {
+    let documents = store.documents().await.map_err(PublishError::Read)?;
+    let compiled =
+        Compiled::new(&documents, Secret::new(String::new())).map_err(PublishError::Compile)?;
+    Ok(compiled.mesh)
+}
+
+/// Which version is current.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub generation: Generation,
+    /// 0 before the first.
+    pub version: u64,
+}
+
+/// What an administrator should know about publishing.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Published {
+    pub version: u64,
+    /// When the version was compiled; 0 before the first.
+    pub compiled_at_ms: u64,
+    /// How long compiling took.
+    pub compile_ms: u64,
+    /// Why later changes are not in force; `None` when they are.
+    pub failed_because: Option<String>,
+    /// Whether unkeyed requests are refused in this version.
+    #[serde(skip)]
+    pub(crate) inference_auth: InferenceAuth,
+}
+
+/// The publisher of one service. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    clusters: Clusters,
+    generation: Generation,
+    canary_secret: Secret,
+    /// Newest last.
+    kept: Mutex<VecDeque<Arc<Snapshot>>>,
+    published: watch::Sender<Published>,
+}
+
+impl Publisher {
+    pub(crate) fn new(
+        store: Store,
+        clusters: Clusters,
+        generation: Generation,
+        canary_secret: Secret,
+    ) -> Self {
+        let shared = Shared {
+            store,
+            clusters,
+            generation,
+            canary_secret,
+            kept: Mutex::new(VecDeque::new()),
+            published: watch::Sender::new(Published::default()),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Publishes each change, until `stop` is true.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.shared.store.changes();
+        changes.mark_changed();
+        loop {
+            tokio::select! {
+                changed = changes.changed() => if changed.is_err() { break },
+                _ = stop.wait_for(|stop| *stop) => break,
+            }
+            let mut outcome = self.publish().await;
+            while outcome.as_ref().is_err_and(PublishError::is_transient) {
+                tokio::select! {
+                    () = tokio::time::sleep(READ_AGAIN) => {}
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+                outcome = self.publish().await;
+            }
+        }
+    }
+
+    /// Compiles the documents as they are and makes them the current version, if they differ from it.
+    ///
+    /// # Errors
+    /// [`PublishError`]; the last good version stays current, and the failure stays visible in
+    /// [`status`](Self::status).
+    pub(crate) async fn publish(&self) -> Result<(), PublishError> {
+        let outcome = self.compile_and_keep().await;
+        match &outcome {
+            Ok(()) => self
+                .shared
+                .published
+                .send_modify(|published| published.failed_because = None),
+            Err(failure) => {
+                let because = crate::mesh::chain(failure);
+                error!(%because, "policy was not published, the last good version stays in force");
+                self.shared
+                    .published
+                    .send_modify(|published| published.failed_because = Some(because));
+            }
+        }
+        outcome
+    }
+
+    async fn compile_and_keep(&self) -> Result<(), PublishError> {
+        let started = Instant::now();
+        let documents = self
+            .shared
+            .store
+            .documents()
+            .await
+            .map_err(PublishError::Read)?;
+        let canary_secret = self.shared.canary_secret.clone();
+        let compiling =
+            tokio::task::spawn_blocking(move || Compiled::new(&documents, canary_secret));
+        let compiled = compiling
+            .await
+            .unwrap_or_else(|ended| Err(ended.to_string()));
+        let Compiled {
+            bytes,
+            shards,
+            mesh,
+        } = compiled.map_err(PublishError::Compile)?;
+        let mut kept = self.kept();
+        let before = kept.back().map(Arc::as_ref);
+        let Some(mut snapshot) = Snapshot::succeed(before, self.shared.generation, bytes, shards)
+        else {
+            return Ok(());
+        };
+        snapshot.clusters = self
+            .shared
+            .clusters
+            .require(snapshot.version, cluster::clusters(&mesh));
+        let version = snapshot.version;
+        kept.push_back(Arc::new(snapshot));
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+        drop(kept);
+        let compile_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        info!(version, compile_ms, "policy published");
+        self.shared.published.send_replace(Published {
+            version,
+            compiled_at_ms: clock::now().as_millis(),
+            compile_ms,
+            failed_because: None,
+            inference_auth: mesh.inference_auth,
+        });
+        Ok(())
+    }
+
+    /// Returns the current version.
+    pub fn version(&self) -> Version {
+        Version {
+            generation: self.shared.generation,
+            version: self.shared.published.borrow().version,
+        }
+    }
+
+    /// Returns what an administrator should know.
+    pub fn status(&self) -> Published {
+        self.shared.published.borrow().clone()
+    }
+
+    /// Tells when a version is published or fails.
+    pub fn published(&self) -> watch::Receiver<Published> {
+        self.shared.published.subscribe()
+    }
+
+    pub(crate) fn canary_secret(&self) -> &Secret {
+        &self.shared.canary_secret
+    }
+
+    /// Returns the versions that are kept, newest first.
+    pub(crate) fn newest_first(&self) -> Vec<Arc<Snapshot>> {
+        self.kept().iter().rev().cloned().collect()
+    }
+
+    /// Returns the version `version`, if it is still kept.
+    pub(crate) fn kept_version(&self, version: u64) -> Option<Arc<Snapshot>> {
+        self.kept()
+            .iter()
+            .find(|snapshot| snapshot.version == version)
+            .cloned()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Arc<Snapshot>>> {
+        // The queue is whole between any two of its operations, so a poisoned lock still guards a good one.
+        self.shared
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,314 @@
+//! Readiness, proven rather than guessed: canary exchanges through the mesh until every worker of every Envoy
+//! has answered one under the current policy, with its body read.
+//!
+//! An Envoy's worker is a filter VM. All VMs report to the service; one of each process belongs to the main
+//! thread, which never serves a request. So a process with N reporting VMs owes answers from N − 1.
+
+mod canary;
+mod proof;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use policy::documents::InferenceAuth;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::mesh::Control;
+use crate::readiness::canary::Canary;
+use crate::readiness::proof::{Proof, Shortfall};
+
+/// A worker that was proven is asked again after this time; that also revives one whose VM trapped while idle.
+const CHECK_AGAIN: Duration = Duration::from_secs(15);
+/// A mesh that was ready stays ready this long while a new version is being proven.
+const GRACE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+const WAIT: Duration = Duration::from_millis(200);
+const PAUSE_CEILING: Duration = Duration::from_secs(1);
+
+/// What is to be proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Base URLs (`http://host:port`) that together reach every Envoy of the mesh.
+    pub mesh_urls: Vec<String>,
+    /// Workers of each Envoy, if known. Otherwise VMs are counted once no new one has appeared for a while.
+    pub workers: Option<usize>,
+}
+
+/// How far the proof is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct State {
+    pub ready: bool,
+    /// The version that every worker was last proven to enforce; 0 for none.
+    pub proven_version: u64,
+    /// Workers that answered under the version being proven, and workers that owe an answer.
+    pub workers_proven: usize,
+    pub workers_expected: usize,
+    /// What is missing; `None` when nothing is.
+    pub missing: Option<String>,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.missing, self.ready) {
+            (None, true) => {
+                let (workers, version) = (self.workers_proven, self.proven_version);
+                write!(f, "ready: all {workers} workers enforce policy version {version}")
+            }
+            (None, false) => f.write_str("waiting: the proof has not begun"),
+            (Some(missing), true) => write!(f, "ready, and checking again: {missing}"),
+            (Some(missing), false) => write!(f, "waiting: {missing}"),
+        }
+    }
+}
+
+/// The mesh was not ready in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the mesh is not ready after {waited_secs} s: {missing}")]
+pub struct NotReady {
+    pub waited_secs: u64,
+    pub missing: String,
+}
+
+/// A running proof. Cheap to clone; it ends with the last clone.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    control: Control,
+    state: watch::Receiver<State>,
+    _ends_with_the_last_clone: Arc<watch::Sender<()>>,
+}
+
+impl Readiness {
+    /// Starts to send canaries.
+    pub fn start(control: Control, options: Options) -> Self {
+        let (sender, state) = watch::channel(State::default());
+        let (alive, ended) = watch::channel(());
+        let prover = Prover {
+            canary: Canary::new(control.canary_secret()),
+            control: control.clone(),
+            options,
+            state: sender,
+            ready_until: None,
+            keyless_proven: None,
+        };
+        tokio::spawn(prover.run(ended));
+        Self {
+            control,
+            state,
+            _ends_with_the_last_clone: Arc::new(alive),
+        }
+    }
+
+    /// Returns how far the proof is.
+    pub fn state(&self) -> State {
+        self.state.borrow().clone()
+    }
+
+    /// Tells when that changes.
+    pub fn changes(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Waits until every worker enforces the version that is current at the time of the call.
+    ///
+    /// # Errors
+    /// [`NotReady`] after `timeout`, with what is missing.
+    pub async fn wait_ready(&self, timeout: Duration) -> Result<(), NotReady> {
+        let version = self.control.version().version;
+        let mut state = self.state.clone();
+        let ready = state.wait_for(|state| state.ready && state.proven_version >= version);
+        let outcome = tokio::time::timeout(timeout, ready)
+            .await
+            .map(|ready| ready.is_ok());
+        if outcome.unwrap_or(false) {
+            return Ok(());
+        }
+        let missing = self.state().missing;
+        Err(NotReady {
+            waited_secs: timeout.as_secs(),
+            missing: missing.unwrap_or_else(|| String::from("the proof has not begun")),
+        })
+    }
+}
+
+/// Answers `GET /readyz`: 200 when ready, else 503, both with [`State`] as JSON.
+pub fn router(readiness: Readiness) -> Router {
+    Router::new()
+        .route("/readyz", get(readyz))
+        .with_state(readiness)
+}
+
+async fn readyz(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<State>) {
+    let state = readiness.state();
+    let status = if state.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(state))
+}
+
+enum Progress {
+    Proven,
+    /// Which worker takes a connection is chance: more of the same.
+    Counting,
+    /// Filters come to it by themselves.
+    Waiting,
+    /// Something must change first.
+    Blocked,
+}
+
+struct Prover {
+    control: Control,
+    options: Options,
+    canary: Canary,
+    state: watch::Sender<State>,
+    /// Until when the last success counts.
+    ready_until: Option<Instant>,
+    /// Under which setting it was proven what happens to a request without a key.
+    keyless_proven: Option<InferenceAuth>,
+}
+
+impl Prover {
+    async fn run(mut self, mut ended: watch::Receiver<()>) {
+        let mut published = self.control.publisher().published();
+        let mut proof = self.proof();
+        let mut pause = PAUSE;
+        loop {
+            published.mark_unchanged();
+            if proof.version() != self.control.version() {
+                proof = self.proof();
+            }
+            let wait = match self.advance(&mut proof).await {
+                Progress::Proven => {
+                    (proof, pause) = (self.proof(), PAUSE);
+                    CHECK_AGAIN
+                }
+                Progress::Counting => PAUSE,
+                Progress::Waiting => WAIT,
+                Progress::Blocked => {
+                    pause = (pause * 2).min(PAUSE_CEILING);
+                    pause
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = published.changed() => {}
+                _ = ended.changed() => return,
+            }
+        }
+    }
+
+    fn proof(&self) -> Proof {
+        Proof::new(self.control.version(), self.options.workers)
+    }
+
+    /// Sends some canaries and says how far that leads.
+    async fn advance(&mut self, proof: &mut Proof) -> Progress {
+        let failure = self.round(proof).await;
+        let processes = self.control.fleet().processes();
+        let counts = (proof.answered(), proof.expected(&processes));
+        let outcome = match (proof.shortfall(&processes), failure) {
+            (None, _) => self
+                .prove_keyless()
+                .await
+                .map_err(|missing| (missing, Progress::Blocked)),
+            (Some(_), Some(failure)) => Err((failure, Progress::Blocked)),
+            (Some(shortfall), None) => {
+                let progress = match shortfall {
+                    Shortfall::Workers { .. } => Progress::Counting,
+                    Shortfall::StillAppearing { .. }
+                    | Shortfall::NobodyReports
+                    | Shortfall::NobodyAnswers
+                    | Shortfall::Behind { .. } => Progress::Waiting,
+                };
+                Err((shortfall.to_string(), progress))
+            }
+        };
+        match outcome {
+            Ok(()) => {
+                self.succeeded(proof.version().version, counts);
+                Progress::Proven
+            }
+            Err((missing, progress)) => {
+                self.failed(missing, counts);
+                progress
+            }
+        }
+    }
+
+    /// Sends some canaries to every URL; returns why the last one that failed did so.
+    async fn round(&self, proof: &mut Proof) -> Option<String> {
+        let mut failure = None;
+        for url in &self.options.mesh_urls {
+            for outcome in self.canary.send_several(url).await {
+                match outcome {
+                    Ok(answer) => proof.take(&answer),
+                    Err(problem) => failure = Some(problem.to_string()),
+                }
+            }
+        }
+        failure
+    }
+
+    /// Proves once per setting that a request without a key is refused.
+    async fn prove_keyless(&mut self) -> Result<(), String> {
+        let setting = self.control.publisher().status().inference_auth;
+        if self.keyless_proven == Some(setting) {
+            return Ok(());
+        }
+        match setting {
+            InferenceAuth::Required => {
+                for url in &self.options.mesh_urls {
+                    self.canary
+                        .keyless(url)
+                        .await
+                        .map_err(|problem| problem.to_string())?;
+                }
+            }
+            InferenceAuth::Observe => {}
+        }
+        self.keyless_proven = Some(setting);
+        Ok(())
+    }
+
+    fn succeeded(&mut self, version: u64, (workers_proven, workers_expected): (usize, usize)) {
+        if self.state.borrow().proven_version != version {
+            info!(
+                version,
+                workers = workers_proven,
+                "every worker enforces this version"
+            );
+        }
+        self.ready_until = Some(Instant::now() + CHECK_AGAIN + GRACE);
+        self.state.send_replace(State {
+            ready: true,
+            proven_version: version,
+            workers_proven,
+            workers_expected,
+            missing: None,
+        });
+    }
+
+    fn failed(&mut self, missing: String, (workers_proven, workers_expected): (usize, usize)) {
+        let ready = self.ready_until.is_some_and(|until| Instant::now() < until);
+        let before = self.state.borrow().clone();
+        if before.ready && !ready {
+            warn!(%missing, "the mesh is not ready any more");
+        }
+        self.state.send_replace(State {
+            ready,
+            proven_version: before.proven_version,
+            workers_proven,
+            workers_expected,
+            missing: Some(missing),
+        });
+    }
+}
