@@ -14,15 +14,23 @@ pub struct Preset {
     /// The provider's own host: intercepted traffic is addressed to it.
     pub host: &'static str,
     pub price_table: &'static str,
+    /// Patterns of the models it serves, so that several presets side by side do not claim each other's.
+    served: &'static [&'static str],
 }
 
-const fn openai_like(name: &'static str, base_url: &'static str, host: &'static str) -> Preset {
+const fn openai_like(
+    name: &'static str,
+    base_url: &'static str,
+    host: &'static str,
+    served: &'static [&'static str],
+) -> Preset {
     Preset {
         name,
         dialect: Dialect::Openai,
         base_url,
         host,
         price_table: name,
+        served,
     }
 }
 
@@ -35,16 +43,19 @@ impl Preset {
             base_url: "https://api.anthropic.com",
             host: "api.anthropic.com",
             price_table: "anthropic",
+            served: &["claude-*"],
         },
         openai_like(
             "deepseek",
             "https://api.deepseek.com/v1",
             "api.deepseek.com",
+            &["deepseek-*"],
         ),
         openai_like(
             "fireworks",
             "https://api.fireworks.ai/inference/v1",
             "api.fireworks.ai",
+            &["accounts/*"],
         ),
         Self {
             name: "google",
@@ -52,21 +63,67 @@ impl Preset {
             base_url: "https://generativelanguage.googleapis.com",
             host: "generativelanguage.googleapis.com",
             price_table: "google",
+            served: &["*"],
         },
-        openai_like("groq", "https://api.groq.com/openai/v1", "api.groq.com"),
-        openai_like("mistral", "https://api.mistral.ai/v1", "api.mistral.ai"),
-        openai_like("openai", "https://api.openai.com/v1", "api.openai.com"),
+        openai_like(
+            "groq",
+            "https://api.groq.com/openai/v1",
+            "api.groq.com",
+            &[
+                "llama-*",
+                "openai/*",
+                "meta-llama/*",
+                "qwen/*",
+                "moonshotai/*",
+                "groq/*",
+                "whisper-*",
+            ],
+        ),
+        openai_like(
+            "mistral",
+            "https://api.mistral.ai/v1",
+            "api.mistral.ai",
+            &[
+                "mistral-*",
+                "ministral-*",
+                "magistral-*",
+                "codestral-*",
+                "devstral-*",
+                "pixtral-*",
+                "voxtral-*",
+                "open-mi*",
+            ],
+        ),
+        openai_like(
+            "openai",
+            "https://api.openai.com/v1",
+            "api.openai.com",
+            &[
+                "gpt-*",
+                "chat-latest",
+                "chatgpt-*",
+                "codex-*",
+                "computer-use-*",
+                "ft:*",
+                "o?",
+                "o?-*",
+                "omni-*",
+                "text-embedding-*",
+            ],
+        ),
         openai_like(
             "openrouter",
             "https://openrouter.ai/api/v1",
             "openrouter.ai",
+            &["*/*"],
         ),
         openai_like(
             "together",
             "https://api.together.xyz/v1",
             "api.together.xyz",
+            &["*/*"],
         ),
-        openai_like("xai", "https://api.x.ai/v1", "api.x.ai"),
+        openai_like("xai", "https://api.x.ai/v1", "api.x.ai", &["grok-*"]),
     ];
 
     /// Returns the preset called `name`.
@@ -80,9 +137,10 @@ impl Preset {
         vec![self.host.to_owned()]
     }
 
-    /// Returns the patterns of the models it serves: all.
+    /// Returns the patterns of the models it serves.
     pub fn models(&self) -> Vec<ModelPattern> {
-        ModelPattern::parse("*").into_iter().collect()
+        let patterns = self.served.iter().map(|text| ModelPattern::parse(text));
+        patterns.filter_map(Result::ok).collect()
     }
 
     /// Returns the models to show: those of its price table that are worth offering.
@@ -125,7 +183,15 @@ mod tests {
             assert_eq!(url.host, preset.host);
             assert_eq!(default_price_table(&url), Some(preset.price_table));
             assert!(PriceBook::embedded().has_table(preset.price_table, &[]));
+            assert_eq!(preset.models().len(), preset.served.len());
             assert!(!preset.listed_models().is_empty(), "{}", preset.name);
+            for model in preset.listed_models() {
+                let is_served = preset
+                    .models()
+                    .iter()
+                    .any(|pattern| pattern.matches(&model));
+                assert!(is_served, "{} lists {model}", preset.name);
+            }
             assert_eq!(Preset::named(preset.name), Some(&preset));
         }
     }

@@ -2,13 +2,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::compile::Compiled;
-use crate::documents::{Documents, InferenceAuth, Owner, ProviderKeyState};
+use crate::documents::{
+    Access, AuthStyle, Documents, InferenceAuth, Owner, ProviderKeyState, Scope,
+};
 use crate::fixture::{
     MODELS, access, add_route, allow, any_access, any_documents, compiled, documents, everything,
     patterns, provider, route, target, user,
 };
 use crate::ids::KeyId;
 use crate::key::KeyHash;
+use crate::pattern::ModelPattern;
 use uuid::Uuid;
 
 const OPENAI: Dialect = Dialect::Openai;
