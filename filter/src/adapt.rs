@@ -16,7 +16,7 @@ use crate::host::{self, READ_BYTES, Side};
 use crate::vm::{self, Running};
 
 /// Response headers that decide how the body is read.
-const READ_HEADERS: [&str; 3] = ["content-type", "content-encoding", "content-length"];
+const READ_HEADERS: [&str; 2] = ["content-type", "content-encoding"];
 
 /// One attempt.
 #[derive(Debug, Default)]
@@ -87,6 +87,19 @@ impl Adapt {
     }
 }
 
+/// The provider that the chosen host belongs to; empty when the host does not say.
+fn chosen_provider() -> String {
+    let name = host::property(&[
+        "xds",
+        "upstream_host_metadata",
+        "filter_metadata",
+        "weir",
+        "provider",
+    ]);
+    name.and_then(|name| String::from_utf8(name).ok())
+        .unwrap_or_default()
+}
+
 /// The answer when this attempt cannot be told what it is: its dialect is not known either.
 fn unfit() -> Reply {
     Reply {
@@ -110,17 +123,22 @@ impl HttpContext for Adapt {
             host::reply(&unfit());
             return Action::Pause;
         }
-        let attempt = host::property_u64(&["upstream", "request_attempt_count"]).unwrap_or(1);
-        let number = AttemptNumber(u32::try_from(attempt).unwrap_or(u32::MAX));
+        // With one target there is one attempt, and its cluster was named by its plan.
+        let (number, provider) = if self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.borrow().exchange.has_one_target())
+        {
+            (AttemptNumber(1), None)
+        } else {
+            let attempt =
+                host::property_u64(&["upstream", "request_attempt_count"]).unwrap_or(u64::MAX);
+            (
+                AttemptNumber(u32::try_from(attempt).unwrap_or(u32::MAX)),
+                Some(chosen_provider()),
+            )
+        };
         self.number = Some(number);
-        let provider = host::property(&[
-            "xds",
-            "upstream_host_metadata",
-            "filter_metadata",
-            "weir",
-            "provider",
-        ]);
-        let provider = provider.and_then(|name| String::from_utf8(name).ok());
         self.push(
             host::now(),
             Input::AttemptStarted {

@@ -39,6 +39,7 @@ pub(crate) struct Govern {
     consulting: Option<(u32, CallId)>,
     /// Stands in for the body of a response that the proxy made.
     replacement: Option<Vec<u8>>,
+    response_bytes: u64,
 }
 
 /// What the carried-out commands mean for the callback that caused them.
@@ -60,6 +61,7 @@ impl Govern {
             is_forwarded: false,
             consulting: None,
             replacement: None,
+            response_bytes: 0,
         }
     }
 
@@ -222,7 +224,7 @@ impl HttpContext for Govern {
         let (serial, running) = vm::with(|vm| vm.begin(self.context, now));
         self.serial = serial;
         self.running = Some(running);
-        let headers = host::headers(Side::Request);
+        let headers = Rc::new(host::headers(Side::Request));
         let (flow, outcome) = self.push(
             now,
             Input::RequestHeaders {
@@ -254,10 +256,15 @@ impl HttpContext for Govern {
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
-        let status = host::header(Side::Response, ":status");
-        let status = status
-            .and_then(|text| String::from_utf8(text).ok())
-            .and_then(|text| text.parse().ok());
+        // What the provider answered was read in the upstream chain; only the proxy's own answers are news.
+        let status = self
+            .running
+            .as_ref()
+            .and_then(|running| running.borrow().exchange.provider_status())
+            .or_else(|| {
+                host::header(Side::Response, ":status")
+                    .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
+            });
         self.push(
             Timestamp::default(),
             Input::ResponseHeaders {
@@ -269,6 +276,7 @@ impl HttpContext for Govern {
     }
 
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        self.response_bytes = self.response_bytes.saturating_add(body_size as u64);
         if let Some(replacement) = &mut self.replacement {
             host::replace_prefix(Side::Response, body_size, replacement);
             replacement.clear();
@@ -285,16 +293,18 @@ impl HttpContext for Govern {
     }
 
     fn on_log(&mut self) {
-        if self.running.is_none() {
-            return;
-        }
-        let flags = host::property_u64(&["response", "flags"]).unwrap_or_default();
-        let response_bytes = host::property_u64(&["response", "size"]).unwrap_or_default();
-        let peer = if flags & FLAG_DOWNSTREAM_TERMINATION == 0 {
-            ClosedBy::Nobody
+        let Some(running) = &self.running else { return };
+        let has_ended = running.borrow().exchange.has_ended();
+        let flags = if has_ended {
+            None
         } else {
-            ClosedBy::Client
+            host::property_u64(&["response", "flags"])
         };
+        let peer = match flags {
+            Some(flags) if flags & FLAG_DOWNSTREAM_TERMINATION != 0 => ClosedBy::Client,
+            Some(_) | None => ClosedBy::Nobody,
+        };
+        let response_bytes = self.response_bytes;
         self.push(
             host::now(),
             Input::Closed {

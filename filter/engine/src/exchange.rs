@@ -172,6 +172,21 @@ impl Exchange {
         self.facts.first_byte.is_none()
     }
 
+    /// Returns the status of the provider's own answer, once it has begun.
+    pub fn provider_status(&self) -> Option<u16> {
+        self.attempts.last().and_then(Attempt::status)
+    }
+
+    /// Returns whether the response has come to its end on the way to the client.
+    pub fn has_ended(&self) -> bool {
+        self.response_ended
+    }
+
+    /// Returns whether there is one attempt at most, so that nobody needs to ask the proxy which one it is.
+    pub fn has_one_target(&self) -> bool {
+        matches!(&self.state, State::Forwarded(plan) if plan.targets.len() == 1)
+    }
+
     /// Returns whether the exchange was handed to a provider or is still being read.
     pub fn is_running(&self) -> bool {
         !matches!(self.state, State::Replied | State::Closed)

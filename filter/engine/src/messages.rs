@@ -22,7 +22,7 @@ pub struct CallId(pub u32);
 pub enum Input<'a> {
     /// The client's request headers.
     RequestHeaders {
-        headers: &'a Headers,
+        headers: &'a Rc<Headers>,
         end_of_stream: bool,
     },
     /// Answer to [`Command::FindKey`]: `None` when no such key exists.

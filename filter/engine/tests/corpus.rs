@@ -14,9 +14,13 @@ mod tests {
     #[test]
     fn every_input_of_the_corpora_keeps_the_laws() {
         for (name, run) in TARGETS {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("fuzz/corpus")
+                .join(name);
             let mut inputs = 0;
-            for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            for entry in fs::read_dir(&folder)
+                .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+            {
                 run(&fs::read(entry.unwrap().path()).unwrap());
                 inputs += 1;
             }
@@ -29,8 +33,14 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
         for (name, _) in TARGETS {
-            assert!(folder.join(format!("fuzz_targets/{name}.rs")).is_file(), "{name}");
-            assert!(manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")), "{name}");
+            assert!(
+                folder.join(format!("fuzz_targets/{name}.rs")).is_file(),
+                "{name}"
+            );
+            assert!(
+                manifest.contains(&format!("path = \"fuzz_targets/{name}.rs\"")),
+                "{name}"
+            );
         }
     }
 }

@@ -46,20 +46,37 @@ fn read(pieces: &[&[u8]]) -> Vec<Event> {
 
 /// Runs one input.
 pub fn run(input: &[u8]) {
-    let Some((cutting, stream)) = chunks::split(input) else { return };
+    let Some((cutting, stream)) = chunks::split(input) else {
+        return;
+    };
     let whole = read(&[stream]);
-    assert_eq!(whole, read(&chunks::cut(cutting, stream)), "events depend on chunks");
+    assert_eq!(
+        whole,
+        read(&chunks::cut(cutting, stream)),
+        "events depend on chunks"
+    );
     let mut at = 0;
     for event in &whole {
         let Some(frame) = event.frame else { continue };
         assert_eq!(frame.start, at, "frames do not lie side by side");
         assert!(frame.end > frame.start, "an empty frame");
-        assert!(frame.has_data || event.data.is_empty(), "data in a frame without");
+        assert!(
+            frame.has_data || event.data.is_empty(),
+            "data in a frame without"
+        );
         at = frame.end;
     }
     assert_eq!(at, stream.len() as u64, "bytes belong to no frame");
-    let told: Vec<&[u8]> = whole.iter().filter(|event| event.frame.is_some_and(|frame| frame.has_data)).map(|event| event.data.as_slice()).collect();
-    assert_eq!(told, reference(stream), "data differs from the specification's");
+    let told: Vec<&[u8]> = whole
+        .iter()
+        .filter(|event| event.frame.is_some_and(|frame| frame.has_data))
+        .map(|event| event.data.as_slice())
+        .collect();
+    assert_eq!(
+        told,
+        reference(stream),
+        "data differs from the specification's"
+    );
 }
 
 /// "Interpreting an event stream", line by line, with what is left at the end dispatched too.
@@ -72,7 +89,10 @@ fn reference(stream: &[u8]) -> Vec<Vec<u8>> {
             events.extend(open.take());
             continue;
         }
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .unwrap_or(line.len());
         let (name, rest) = line.split_at(colon);
         let value = rest.strip_prefix(b":").unwrap_or_default();
         let value = value.strip_prefix(b" ").unwrap_or(value);
@@ -97,7 +117,10 @@ fn lines(stream: &[u8]) -> Vec<&[u8]> {
     while let Some(end) = left.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
         let (line, rest) = left.split_at(end);
         lines.push(line);
-        left = rest.strip_prefix(b"\r\n").or_else(|| rest.get(1..)).unwrap_or_default();
+        left = rest
+            .strip_prefix(b"\r\n")
+            .or_else(|| rest.get(1..))
+            .unwrap_or_default();
     }
     if !left.is_empty() {
         lines.push(left);

@@ -12,10 +12,16 @@ fn read(surface: Surface, framing: Framing, pieces: &[&[u8]]) -> String {
     }
     reader.finish();
     if let Some(usage) = reader.usage() {
-        assert!(usage.reasoning_tokens <= usage.output_tokens, "more reasoning than output");
+        assert!(
+            usage.reasoning_tokens <= usage.output_tokens,
+            "more reasoning than output"
+        );
     }
     let sent: usize = pieces.iter().map(|piece| piece.len()).sum();
-    assert!(reader.visible_output_bytes() <= sent as u64, "more output than bytes");
+    assert!(
+        reader.visible_output_bytes() <= sent as u64,
+        "more output than bytes"
+    );
     format!(
         "{:?} {} {} {} {} {:?} {:?}",
         reader.usage(),
@@ -29,14 +35,22 @@ fn read(surface: Surface, framing: Framing, pieces: &[&[u8]]) -> String {
 }
 
 fn run(surface: Surface, input: &[u8]) {
-    let Some((choice, input)) = chunks::split(input) else { return };
-    let Some((cutting, body)) = chunks::split(input) else { return };
+    let Some((choice, input)) = chunks::split(input) else {
+        return;
+    };
+    let Some((cutting, body)) = chunks::split(input) else {
+        return;
+    };
     let framing = match choice % 3 {
         0 => Framing::Sse,
         1 => Framing::Json,
         _ => Framing::JsonArray,
     };
-    assert_eq!(read(surface, framing, &[body]), read(surface, framing, &chunks::cut(cutting, body)), "usage depends on chunks");
+    assert_eq!(
+        read(surface, framing, &[body]),
+        read(surface, framing, &chunks::cut(cutting, body)),
+        "usage depends on chunks"
+    );
 }
 
 /// Runs one answer of Anthropic's messages: the first byte chooses the framing, the second how to cut.

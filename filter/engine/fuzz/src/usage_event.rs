@@ -18,7 +18,10 @@ fn pass(pieces: &[&[u8]]) -> (Vec<u8>, u64) {
             }
             Passage::Replaced => passed.append(&mut out),
         }
-        assert!(remover.held_bytes() <= HELD_BYTES, "more held than the bound");
+        assert!(
+            remover.held_bytes() <= HELD_BYTES,
+            "more held than the bound"
+        );
     }
     remover.finish(&mut passed);
     assert_eq!(remover.held_bytes(), 0, "bytes held after the end");
@@ -27,16 +30,28 @@ fn pass(pieces: &[&[u8]]) -> (Vec<u8>, u64) {
 
 /// Runs one stream.
 pub fn run(input: &[u8]) {
-    let Some((cutting, stream)) = chunks::split(input) else { return };
+    let Some((cutting, stream)) = chunks::split(input) else {
+        return;
+    };
     let (whole, removed) = pass(&[stream]);
-    assert_eq!((whole.clone(), removed), pass(&chunks::cut(cutting, stream)), "what passes depends on chunks");
+    assert_eq!(
+        (whole.clone(), removed),
+        pass(&chunks::cut(cutting, stream)),
+        "what passes depends on chunks"
+    );
     assert!(whole.len() <= stream.len());
     if removed == 0 {
         assert_eq!(whole, stream, "bytes changed although no event was removed");
     }
     // Data is what clients see: every event stays but those that tell nothing except usage.
-    let kept: Vec<Vec<u8>> = events(stream).into_iter().filter(|data| !tells_usage_alone(data)).collect();
-    let passed: Vec<Vec<u8>> = events(&whole).into_iter().filter(|data| !tells_usage_alone(data)).collect();
+    let kept: Vec<Vec<u8>> = events(stream)
+        .into_iter()
+        .filter(|data| !tells_usage_alone(data))
+        .collect();
+    let passed: Vec<Vec<u8>> = events(&whole)
+        .into_iter()
+        .filter(|data| !tells_usage_alone(data))
+        .collect();
     assert_eq!(kept, passed, "an event was lost");
 }
 
@@ -67,7 +82,16 @@ fn events(stream: &[u8]) -> Vec<Vec<u8>> {
 fn tells_usage_alone(data: &[u8]) -> bool {
     // Duplicate keys and numbers out of range are read in more than one way; such events may go or stay.
     serde_json::from_slice::<Value>(data).map_or_else(
-        |_| std::str::from_utf8(data).is_ok_and(|text| text.contains("usage") || text.contains('\\')),
-        |event| event.get("choices").and_then(Value::as_array).is_some_and(Vec::is_empty) && event.get("usage").is_some(),
+        |_| {
+            std::str::from_utf8(data)
+                .is_ok_and(|text| text.contains("usage") || text.contains('\\'))
+        },
+        |event| {
+            event
+                .get("choices")
+                .and_then(Value::as_array)
+                .is_some_and(Vec::is_empty)
+                && event.get("usage").is_some()
+        },
     )
 }

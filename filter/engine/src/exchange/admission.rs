@@ -19,7 +19,7 @@ use crate::path::{PathError, Probe, address, probe};
 /// A request whose key is being looked up.
 #[derive(Debug)]
 pub(super) struct Presented {
-    pub headers: Headers,
+    pub headers: Rc<Headers>,
     pub beside: Beside,
     pub end_of_stream: bool,
 }
@@ -28,7 +28,7 @@ pub(super) struct Presented {
 #[derive(Debug)]
 pub(super) struct Admitted {
     /// As the client sent them: every attempt is rebuilt from here.
-    pub headers: Headers,
+    pub headers: Rc<Headers>,
     pub key: Option<Rc<CompiledKey>>,
     pub mesh: Rc<Mesh>,
 }
@@ -57,7 +57,7 @@ impl Exchange {
         }
     }
 
-    fn request_headers(&mut self, headers: &Headers, end_of_stream: bool) -> Flow {
+    fn request_headers(&mut self, headers: &Rc<Headers>, end_of_stream: bool) -> Flow {
         self.note_client(headers);
         let (Some(method), Some(raw_path)) = (headers.text(":method"), headers.text(":path"))
         else {
@@ -190,14 +190,14 @@ impl Exchange {
         ))
     }
 
-    fn present(&mut self, headers: &Headers, end_of_stream: bool) -> Flow {
+    fn present(&mut self, headers: &Rc<Headers>, end_of_stream: bool) -> Flow {
         let query = headers
             .text(":path")
             .and_then(|path| path.split_once('?'))
             .map(|(_, query)| query);
         let credential = find(headers, query);
         let presented = |beside| Presented {
-            headers: headers.clone(),
+            headers: Rc::clone(headers),
             beside,
             end_of_stream,
         };

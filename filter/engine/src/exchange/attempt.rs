@@ -7,7 +7,7 @@ use policy::surface::Surface;
 use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
 
-use super::target::Plan;
+use super::target::{PROVIDER_CREDENTIALS, Plan};
 use super::{Exchange, State};
 use crate::headers::Headers;
 use crate::messages::{AttemptNumber, Command, Flow, HeaderEdit};
@@ -48,12 +48,14 @@ impl Exchange {
             .map(|(name, _)| HeaderEdit::remove(name))
             .collect();
         edits.push(HeaderEdit::set("x-weir-plan", plan.cluster.as_str()));
-        edits.push(HeaderEdit::set(
-            "x-envoy-max-retries",
-            plan.targets.len().saturating_sub(1).to_string(),
-        ));
+        let retries = plan.targets.len().saturating_sub(1);
+        if retries > 0 {
+            edits.push(HeaderEdit::set("x-envoy-max-retries", retries.to_string()));
+        }
         let timeout_ms = if self.facts.streamed {
-            edits.push(HeaderEdit::set("x-envoy-retry-on", "5xx"));
+            if retries > 0 {
+                edits.push(HeaderEdit::set("x-envoy-retry-on", "5xx"));
+            }
             first.stream_header_timeout_ms
         } else {
             first.whole_header_timeout_ms
@@ -98,7 +100,8 @@ impl Exchange {
             price_table: provider.price_table.clone(),
         };
         let splice = plan.splice(target, provider);
-        let mut edits = plan.attempt_edits(target, provider, splice.as_ref());
+        let mut edits =
+            plan.attempt_edits(target, provider, splice.as_ref(), self.attempts.is_empty());
         edits.extend(["x-weir-plan", NEEDED_FOR_ROUTING].map(HeaderEdit::remove));
         let removes_usage = plan.asks_usage(provider);
         self.commands.push_back(Command::EditAttempt { edits });
@@ -154,7 +157,7 @@ impl Exchange {
         if !(status == 200 && is_stream) {
             attempt.remover = None;
         }
-        if attempt.remover.is_some() && headers.get("content-length").is_some() {
+        if attempt.remover.is_some() {
             self.commands.push_back(Command::EditResponse {
                 edits: vec![HeaderEdit::remove("content-length")],
             });
@@ -251,9 +254,9 @@ impl Attempt {
         self.reader.as_ref().and_then(|reader| reader.response_id())
     }
 
-    /// Whether the provider's own response has begun.
-    pub(super) fn has_answered(&self) -> bool {
-        self.record.status != 0
+    /// The status of the provider's own response, once it has begun.
+    pub(super) fn status(&self) -> Option<u16> {
+        (self.record.status != 0).then_some(self.record.status)
     }
 
     /// Whether the provider's response came to its proper end.
@@ -338,9 +341,5 @@ fn is_internal(name: &str, own_login: bool) -> bool {
     {
         return true;
     }
-    !own_login
-        && matches!(
-            name,
-            "authorization" | "x-api-key" | "api-key" | "x-goog-api-key" | "proxy-authorization"
-        )
+    !own_login && (PROVIDER_CREDENTIALS.contains(&name) || name == "proxy-authorization")
 }

@@ -14,10 +14,7 @@ impl Exchange {
     pub(super) fn response_headers(&mut self, status: u16, end_of_stream: bool) -> Flow {
         self.answered = Some(status);
         self.response_ended = end_of_stream;
-        let from_provider = self
-            .attempts
-            .last()
-            .is_some_and(super::Attempt::has_answered);
+        let from_provider = self.provider_status().is_some();
         if matches!(self.state, State::Forwarded(_))
             && !from_provider
             && self.facts.refusal.is_none()

@@ -16,12 +16,16 @@ use crate::headers::Headers;
 use crate::messages::{HeaderEdit, PrefixSplice};
 use crate::path::Address;
 
+/// Headers that carry a provider's credential in one of the dialects.
+pub(super) const PROVIDER_CREDENTIALS: [&str; 4] =
+    ["authorization", "x-api-key", "api-key", "x-goog-api-key"];
+
 /// The ordered targets of one request.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub mesh: Rc<Mesh>,
     /// As the client sent them; every attempt is rebuilt from here.
-    pub headers: Headers,
+    pub headers: Rc<Headers>,
     pub address: Address,
     pub targets: Vec<AttemptTarget>,
     /// The Envoy cluster that serves the targets in this order.
@@ -105,7 +109,7 @@ impl Plan {
     ) -> Self {
         Self {
             mesh: Rc::clone(&admitted.mesh),
-            headers: admitted.headers.clone(),
+            headers: Rc::clone(&admitted.headers),
             address: address.clone(),
             targets: order.targets,
             cluster: order.cluster,
@@ -163,21 +167,27 @@ impl Plan {
     }
 
     /// Returns the header changes that make the shared header map this attempt's own.
+    ///
+    /// The first attempt finds what the client sent, without credentials; a later one what the one before left.
     pub(super) fn attempt_edits(
         &self,
         target: &AttemptTarget,
         provider: &CompiledProvider,
         splice: Option<&PrefixSplice>,
+        is_first: bool,
     ) -> Vec<HeaderEdit> {
-        let mut edits = vec![
-            HeaderEdit::set(":path", self.upstream_path(target, provider)),
-            HeaderEdit::set(":authority", authority(provider)),
-            HeaderEdit::set("accept-encoding", "identity"),
-        ];
+        let path = self.upstream_path(target, provider);
+        let mut edits = vec![HeaderEdit::set(":authority", authority(provider))];
+        if !is_first || self.headers.text(":path") != Some(path.as_str()) {
+            edits.push(HeaderEdit::set(":path", path));
+        }
+        if self.headers.get("accept-encoding").is_some() {
+            edits.push(HeaderEdit::set("accept-encoding", "identity"));
+        }
         if !self.own_login {
-            edits.extend(
-                ["authorization", "x-api-key", "api-key", "x-goog-api-key"].map(HeaderEdit::remove),
-            );
+            if !is_first {
+                edits.extend(PROVIDER_CREDENTIALS.map(HeaderEdit::remove));
+            }
             let key = target.key.and_then(|index| provider.keys.get(index));
             edits.extend(key.and_then(|key| credential(provider.auth, key)));
         }
@@ -185,15 +195,14 @@ impl Plan {
             .headers
             .text("content-length")
             .and_then(|value| value.parse::<u64>().ok());
-        if let (Some(length), Some(splice)) = (length, splice) {
-            let changed = splice.splices.iter().fold(length, |length, change| {
+        if let Some(length) = length.filter(|_| !is_first || splice.is_some()) {
+            let splices = splice.map_or(&[][..], |splice| splice.splices.as_slice());
+            let changed = splices.iter().fold(length, |length, change| {
                 length
                     .saturating_sub(change.end.saturating_sub(change.start))
                     .saturating_add(change.with.len() as u64)
             });
             edits.push(HeaderEdit::set("content-length", changed.to_string()));
-        } else if let Some(length) = length {
-            edits.push(HeaderEdit::set("content-length", length.to_string()));
         }
         edits
     }

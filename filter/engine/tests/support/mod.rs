@@ -288,7 +288,7 @@ impl Driven {
             ]);
         }
         pairs.extend(more);
-        let headers: Headers = pairs.into_iter().collect();
+        let headers = Rc::new(pairs.into_iter().collect::<Headers>());
         driven.push(Input::RequestHeaders {
             headers: &headers,
             end_of_stream: method == "GET",
@@ -424,6 +424,7 @@ impl Driven {
             status,
             end_of_stream: false,
         });
+        self.commands();
         let mut seen = Vec::new();
         for chunk in chunks {
             self.push(Input::AttemptBody {

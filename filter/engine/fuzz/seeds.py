@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz corpora: small bodies and answers of the shapes that providers document.
+
+Run it in this folder; what fuzzing finds is added beside the seeds and stays when they are written again.
+The first byte of an input says how it is cut; where there is a choice of surface or framing, it goes before.
+"""
+
+import json
+import pathlib
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def seed(target, name, data):
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def dump(value):
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def sse(*events, names=False, end=b"\n\n", done=False):
+    text = b""
+    for event in events:
+        if names:
+            text += b"event: " + event["type"].encode() + end[: len(end) // 2]
+        text += b"data: " + dump(event) + end
+    return text + (b"data: [DONE]" + end if done else b"")
+
+
+# --- JSON walk -------------------------------------------------------------------------------------------------
+WALKS = {
+    "shapes": b'{"a":{"captured":"x\\u00e9","pieces":"abc\\n"},"items":[1,-2.5e3,true,null,{"alias":"y"}],"judged":{"model":"m"}}',
+    "surrogates": b'{"captured":"\\ud83d\\ude00 \\ud800 \\uDC00\\u0000","pieces":"\\ud83d"}',
+    "numbers": b"[0,-0,1e5,1E+5,-1.25e-7,123456789012345678901234567890,1.0]",
+    "bad-number": b"[01]",
+    "bom": b"\xef\xbb\xbf{}",
+    "utf8": '{"captured":"naïve 说明 😀"}'.encode(),
+    "bad-utf8": b'{"captured":"\xc3("}',
+    "duplicate": b'{"judged":{"model":"a","model":"b"}}',
+    "disguised": b'{"judged":{"mod\\u0065l":"a"}}',
+    "case": b'{"judged":{"Model":"a"}}',
+    "deep": b"[" * 127 + b"1" + b"]" * 127,
+    "too-deep": b"[" * 130 + b"]" * 130,
+    "truncated": b'{"a":[1,2',
+    "trailing": b"{} x",
+    "control": b'{"captured":"\x01"}',
+    "literals": b"[true,false,null,nul]",
+    "space": b" \t\r\n{ \"a\" : [ ] } \n",
+}
+for name, text in WALKS.items():
+    seed("json_walk", name, b"\x00" + text)
+seed("json_walk", "long-capture", b"\x03" + b'{"captured":"' + b"ab\\n" * 1500 + b'"}')
+
+# --- request bodies --------------------------------------------------------------------------------------------
+ANTHROPIC, COUNT, CHAT, RESPONSES, EMBEDDINGS, GEMINI, GEMINI_COUNT, GEMINI_EMBED = 0, 1, 3, 4, 5, 7, 8, 9
+TOOLS = [{"name": "read", "description": "Reads a file", "input_schema": {"type": "object", "properties": {"path": {"type": "string"}}}}]
+BODIES = {
+    "anthropic": (ANTHROPIC, {"model": "claude-sonnet-4-5", "max_tokens": 32000, "stream": True, "metadata": {"user_id": "user_1_account__session_2"},
+                  "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}], "tools": TOOLS,
+                  "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "read", "input": {"path": "a.rs"}}]},
+                               {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "fn main() {\n\t\"x\"\n}"}]}]}]}),
+    "anthropic-files": (ANTHROPIC, {"messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "file_1"}}]}], "container": "cont_1", "max_tokens": 5, "model": "claude-opus-4-1"}),
+    "count": (COUNT, {"model": "claude-haiku-4-5", "messages": [{"role": "user", "content": "Hi"}]}),
+    "chat": (CHAT, {"model": "gpt-5", "stream": True, "n": 2, "max_completion_tokens": 100, "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}),
+    "chat-asked": (CHAT, {"messages": [], "stream": True, "stream_options": {"include_usage": True}, "model": "gpt-5"}),
+    "chat-declined": (CHAT, {"model": "gpt-5", "stream": True, "stream_options": {"include_usage": False, "x": 1}, "messages": []}),
+    "chat-null": (CHAT, {"model": "gpt-5", "stream": True, "stream_options": None, "messages": []}),
+    "chat-empty": (CHAT, {"model": "gpt-5", "stream_options": {}, "stream": True, "messages": []}),
+    "chat-tool": (CHAT, {"model": "gpt-5", "messages": [{"role": "assistant", "content": None, "audio": {"id": "audio_1"}, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"a\":1}"}}]}, {"role": "tool", "tool_call_id": "c", "content": "ok"}]}),
+    "responses": (RESPONSES, {"model": "gpt-5-codex", "stream": True, "store": False, "prompt_cache_key": "k", "instructions": "i", "previous_response_id": "resp_1",
+                  "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}, {"type": "item_reference", "id": "msg_1"}, {"type": "reasoning", "id": "rs_1", "encrypted_content": "AAAA", "summary": []}],
+                  "tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}, {"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["file_1"]}}]}),
+    "responses-text": (RESPONSES, {"input": "Hi", "model": "gpt-5", "background": True, "conversation": {"id": "conv_1"}, "prompt": {"id": "pmpt_1", "version": "2"}}),
+    "embeddings": (EMBEDDINGS, {"input": ["a", "b"], "model": "text-embedding-3-small", "user": "u"}),
+    "gemini": (GEMINI, {"contents": [{"role": "user", "parts": [{"text": "Hi"}, {"fileData": {"fileUri": "https://example.com/files/1", "mimeType": "text/plain"}}]}], "generationConfig": {"maxOutputTokens": "99", "candidateCount": 2}, "cachedContent": "cachedContents/1"}),
+    "gemini-snake": (GEMINI, {"contents": {"parts": {"text": "Hi"}}, "generation_config": {"max_output_tokens": 5}}),
+    "gemini-count": (GEMINI_COUNT, {"generateContentRequest": {"model": "models/gemini-2.5-pro", "contents": [{"parts": [{"text": "Hi"}]}]}}),
+    "gemini-embed": (GEMINI_EMBED, {"requests": [{"model": "models/text-embedding-004", "content": {"parts": [{"text": "Hi"}]}}]}),
+}
+for name, (surface, body) in BODIES.items():
+    seed("request_body", name, bytes([surface, 0]) + dump(body))
+    seed("request_body", name + "-spaced", bytes([surface, 5]) + json.dumps(body, indent=1).encode())
+for name, text in {
+    "duplicate": b'{"model":"a","messages":[],"model":"b"}',
+    "escaped": b'{"mod\\u0065l":"a","messages":[]}',
+    "case": b'{"model":"a","MODEL":"b","messages":[]}',
+    "no-model": b'{"messages":[]}',
+    "number-model": b'{"model":5,"messages":[]}',
+    "nul": b'{"model":"a\\u0000b","messages":[]}',
+    "raw-nul": b'{"model":"a\x00b","messages":[]}',
+    "cut": b'{"model":"a","messages":[{"role":"us',
+    "array": b'[{"model":"a"}]',
+    "empty": b"",
+}.items():
+    seed("request_body", name, bytes([CHAT, 1]) + text)
+
+# --- event streams ---------------------------------------------------------------------------------------------
+STREAMS = {
+    "plain": b"event: ping\ndata: {}\n\ndata: [DONE]\n\n",
+    "crlf": b"data: a\r\ndata: b\r\n\r\ndata: c\r\n\r\n",
+    "cr": b"data: a\r\rdata: b\r\r",
+    "mixed": b"data: a\n\r\ndata:b\r\n\n\n\r: comment\nretry: 5\nid: 1\n\ndata\ndata:\n\n",
+    "bom": b"\xef\xbb\xbfdata: a\n\n",
+    "half-bom": b"\xef\xbbdata: a\n\n",
+    "names": b"dat: x\ndatax: y\neventdata: z\nevent\ndata:  two spaces\n\n",
+    "open": b"data: a\n\ndata: left over",
+    "open-name": b"data: a\n\ndata",
+}
+for name, text in STREAMS.items():
+    seed("sse_stream", name, b"\x00" + text)
+
+# --- usage -----------------------------------------------------------------------------------------------------
+SSE, JSON, ARRAY = 0, 1, 2
+usage = {"input_tokens": 12, "cache_creation_input_tokens": 7, "cache_read_input_tokens": 4096, "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 4}, "output_tokens": 1, "server_tool_use": {"web_search_requests": 2}}
+anthropic = [
+    {"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": [], "usage": usage}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Hm\u2026"}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Hi \U0001f600"}},
+    {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": "{\"a\":"}},
+    {"type": "ping"},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 42}},
+    {"type": "message_stop"},
+]
+seed("usage_anthropic", "stream", bytes([SSE, 0]) + sse(*anthropic, names=True))
+seed("usage_anthropic", "stream-crlf", bytes([SSE, 7]) + sse(*anthropic, names=True, end=b"\r\n\r\n"))
+seed("usage_anthropic", "error", bytes([SSE, 1]) + sse(anthropic[0], {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}, names=True))
+seed("usage_anthropic", "whole", bytes([JSON, 0]) + dump({"id": "msg_1", "type": "message", "model": "claude-sonnet-4-5", "content": [{"type": "text", "text": "Hi"}, {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}], "stop_reason": "end_turn", "usage": usage}))
+seed("usage_anthropic", "iterations", bytes([JSON, 0]) + dump({"type": "message", "model": "m", "content": [], "usage": {**usage, "iterations": [{"type": "message", "input_tokens": 5, "output_tokens": 6}, {"type": "compaction", "input_tokens": 7, "output_tokens": 8}]}}))
+
+chat_usage = {"prompt_tokens": 19, "completion_tokens": 10, "total_tokens": 29, "prompt_tokens_details": {"cached_tokens": 4, "audio_tokens": 0}, "completion_tokens_details": {"reasoning_tokens": 8}}
+
+
+def chunk(choices, **more):
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-5", "choices": choices, **more}
+
+
+chat = [
+    chunk([{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}], usage=None),
+    chunk([{"index": 0, "delta": {"content": "Hi"}, "finish_reason": None}], usage=None),
+    chunk([{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{\"a\""}}]}, "finish_reason": None}]),
+    chunk([{"index": 0, "delta": {}, "finish_reason": "stop"}]),
+    chunk([], usage=chat_usage),
+]
+seed("usage_openai_chat", "stream", bytes([SSE, 0]) + sse(*chat, done=True))
+seed("usage_openai_chat", "whole", bytes([JSON, 0]) + dump({"id": "chatcmpl-1", "object": "chat.completion", "model": "gpt-5", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi", "reasoning_content": "Hm", "refusal": None}, "finish_reason": "stop"}], "usage": chat_usage}))
+seed("usage_openai_chat", "error", bytes([SSE, 2]) + sse({"error": {"message": "boom", "type": "server_error"}}, done=True))
+seed("usage_openai_chat", "broken-event", bytes([SSE, 3]) + b"data: {\"choices\":[{]}\n\n" + sse(chat[-1], done=True))
+seed("usage_openai_chat", "deepseek", bytes([JSON, 0]) + dump({"model": "deepseek-chat", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 5}}))
+
+response_usage = {"input_tokens": 75, "input_tokens_details": {"cached_tokens": 32}, "output_tokens": 1186, "output_tokens_details": {"reasoning_tokens": 1024}, "total_tokens": 1261}
+response = {"id": "resp_1", "object": "response", "status": "completed", "model": "gpt-5-codex", "output": [{"type": "reasoning", "id": "rs_1", "summary": []}, {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "q"}}, {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}], "usage": response_usage}
+responses = [
+    {"type": "response.created", "response": {**response, "status": "in_progress", "output": [], "usage": None}},
+    {"type": "response.output_item.added", "output_index": 0, "item": {"type": "message", "content": []}},
+    {"type": "response.output_text.delta", "item_id": "msg_1", "delta": "Hi"},
+    {"type": "response.function_call_arguments.delta", "item_id": "fc_1", "delta": "{\"a\":1}"},
+    {"type": "response.output_item.done", "output_index": 1, "item": {"type": "web_search_call", "id": "ws_1", "action": {"type": "open_page"}}},
+    {"type": "response.completed", "response": response},
+]
+seed("usage_openai_responses", "stream", bytes([SSE, 0]) + sse(*responses, names=True))
+seed("usage_openai_responses", "failed", bytes([SSE, 4]) + sse(responses[0], {"type": "response.failed", "response": {**response, "status": "failed", "error": {"code": "server_error", "message": "x"}}}, names=True))
+seed("usage_openai_responses", "incomplete", bytes([SSE, 4]) + sse({"type": "response.incomplete", "response": {**response, "status": "incomplete"}}, names=True))
+seed("usage_openai_responses", "whole", bytes([JSON, 0]) + dump(response))
+
+gemini_usage = {"promptTokenCount": 12, "cachedContentTokenCount": 5, "candidatesTokenCount": 40, "thoughtsTokenCount": 30, "toolUsePromptTokenCount": 2, "totalTokenCount": 84}
+gemini = [
+    {"candidates": [{"content": {"parts": [{"text": "Hm", "thought": True}], "role": "model"}, "index": 0}], "usageMetadata": {"promptTokenCount": 12, "totalTokenCount": 12}, "modelVersion": "gemini-2.5-pro", "responseId": "r1"},
+    {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {"a": 1}}}]}, "finishReason": "STOP"}], "usageMetadata": gemini_usage},
+]
+seed("usage_gemini", "stream", bytes([SSE, 0]) + sse(*gemini, end=b"\r\n\r\n"))
+seed("usage_gemini", "array", bytes([ARRAY, 0]) + json.dumps(gemini, indent=1).encode())
+seed("usage_gemini", "whole", bytes([JSON, 0]) + dump(gemini[1]))
+seed("usage_gemini", "error", bytes([ARRAY, 0]) + dump([{"error": {"code": 503, "message": "x", "status": "UNAVAILABLE"}}]))
+seed("usage_gemini", "embed", bytes([JSON, 0]) + dump({"embedding": {"values": [0.1, -2e-3]}}))
+
+# --- the usage event -------------------------------------------------------------------------------------------
+seed("usage_event", "stream", b"\x00" + sse(*chat, done=True))
+seed("usage_event", "crlf", b"\x05" + sse(*chat, end=b"\r\n\r\n", done=True))
+seed("usage_event", "cr", b"\x00" + sse(*chat, end=b"\r\r", done=True))
+seed("usage_event", "comment", b"\x01: x\n\n" + sse(chat[-1]) + b"data: {\"usage\":{},\"choices\":[]}")
+seed("usage_event", "azure", b"\x00" + sse(chunk([], prompt_filter_results=[]), chat[1], chunk([], usage=None), chat[-1], done=True))
+seed("usage_event", "lines", b"\x00data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":1}}\n\n")
