@@ -7,6 +7,7 @@
 //! the test process, however that ends (see [`process`]).
 
 pub mod agents;
+pub mod client;
 pub mod http1;
 pub mod parts;
 pub mod process;
