@@ -104,7 +104,7 @@ impl Sweeper {
         }
     }
 
-    fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         let now = Instant::now();
         let nodes: BTreeSet<String> = self
             .clusters
