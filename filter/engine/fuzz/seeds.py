@@ -184,3 +184,74 @@ seed("usage_event", "cr", b"\x00" + sse(*chat, end=b"\r\r", done=True))
 seed("usage_event", "comment", b"\x01: x\n\n" + sse(chat[-1]) + b"data: {\"usage\":{},\"choices\":[]}")
 seed("usage_event", "azure", b"\x00" + sse(chunk([], prompt_filter_results=[]), chat[1], chunk([], usage=None), chat[-1], done=True))
 seed("usage_event", "lines", b"\x00data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":1}}\n\n")
+
+# --- whole exchanges (layout: see Script::read) ----------------------------------------------------------------
+
+
+def exchange(path, body, answers=(), answer=b"", method=0, host=0, key=0, consult=0, cutting=1, flags=0, headers=(0,)):
+    text = bytes([method, path, host, key, consult, cutting, flags, len(headers), *headers, len(answers)])
+    for status, kind in answers:
+        text += bytes([status, kind])
+    return text + len(body).to_bytes(2, "little") + body + answer
+
+
+claude = dump({"model": "claude-a", "max_tokens": 8, "messages": [{"role": "user", "content": "Hi"}]})
+smart = dump({"model": "smart", "max_tokens": 8, "stream": True, "messages": []})
+chat_body = dump({"model": "gpt-a", "stream": True, "messages": []})
+EXCHANGES = {
+    "anthropic": exchange(0, claude, [(0, 0)], dump({"id": "msg_1", "type": "message", "usage": usage})),
+    "fallback": exchange(0, smart, [(2, 0), (0, 1)], sse(*anthropic, names=True), headers=(0, 12, 13, 15)),
+    "three-attempts": exchange(0, smart, [(3, 0), (2, 0), (0, 1)], sse(*anthropic, names=True)),
+    "client-gone": exchange(1, smart, [(0, 1)], sse(*anthropic[:3], names=True), flags=2),
+    "chat-usage": exchange(2, chat_body, [(0, 1)], sse(*chat, done=True), headers=(1,)),
+    "chat-alias": exchange(13, dump({"model": "fast", "messages": []}), [(0, 0)], b"{}", headers=(1, 14)),
+    "responses": exchange(3, dump({"model": "gpt-a", "input": "x", "previous_response_id": "resp_1"}), [(0, 0)], dump(response), headers=(1,)),
+    "responses-late": exchange(3, dump({"model": "gpt-a", "input": "x", "previous_response_id": "resp_1"}), consult=3, headers=(1,)),
+    "gemini-key-in-path": exchange(9, dump({"contents": []}), [(0, 1)], sse(*gemini, end=b"\r\n\r\n"), headers=()),
+    "gemini-array": exchange(10, dump({"contents": []}), [(0, 0)], dump(gemini), headers=(6,)),
+    "own-login": exchange(0, claude, [(0, 0)], b"{}", headers=(2, 3)),
+    "pinned": exchange(15, dump({"model": "claude-b", "messages": []}), [(4, 0)], b"{}"),
+    "misled": exchange(0, claude, [(0, 0)], b"{}", flags=0x40),
+    "key-in-header": exchange(0, claude, [(0, 0)], b"{}", headers=(0, 8, 21)),
+    "two-credentials": exchange(0, claude, headers=(0, 0)),
+    "no-credential": exchange(0, claude, headers=()),
+    "inactive": exchange(0, claude, key=2),
+    "nobody's": exchange(0, claude, key=9),
+    "no-access": exchange(0, claude, key=1),
+    "denied": exchange(0, dump({"model": "claude-secret", "messages": []})),
+    "models": exchange(6, b"", method=1),
+    "canary": exchange(20, b"{}", headers=(18,)),
+    "alive": exchange(19, b"", method=2, headers=()),
+    "opaque": exchange(17, b"", [(0, 0)], b"{}", method=1),
+    "duplicate": exchange(0, b'{"model":"claude-a","model":"claude-b"}'),
+    "truncated": exchange(0, claude[:-5], flags=1),
+    "too-long": exchange(0, claude, headers=(0, 20)),
+    "encoded": exchange(0, claude, headers=(0, 11)),
+    "upgrade": exchange(3, b"", method=1, headers=(1, 19)),
+    "bad-path": exchange(21, claude),
+    "elsewhere": exchange(0, claude, host=3),
+}
+for name, text in EXCHANGES.items():
+    seed("engine_exchange", name.replace("'", ""), text)
+
+# --- inputs in any order (layout: see Transition::read) --------------------------------------------------------
+
+
+def request(path=1, more=b"", count=4):
+    return bytes([0, count, 0, 0, 1, path, 2, 3, 5, 4]) + more + b"\x00"
+
+
+def chunk_of(text, ends=1):
+    return bytes([2, len(text)]) + text + bytes([ends])
+
+
+def attempt(number=1, host=1, status=200, kind=5, text=b""):
+    return bytes([6, number, host, 7, number]) + status.to_bytes(2, "little") + bytes([1, 5, kind, 0]) + bytes([8, number, len(text)]) + text + b"\x01"
+
+
+seed("engine_inputs", "exchange", b"\x00" + request() + chunk_of(claude) + attempt(text=sse(anthropic[-2], names=True)) + b"\x09\xc8\x00\x00\x0a\x0b\x00")
+seed("engine_inputs", "chat", b"\x00" + request(2) + chunk_of(chat_body) + attempt(host=2, text=sse(chat[1])) + b"\x0b\x01")
+seed("engine_inputs", "strays", b"\x00" + b"\x03" + chunk_of(b"{}") + b"\x04\x01\x00" + b"\x05\x10\x00" + attempt() + request() + b"\x01\x00" + b"\x0a" + b"\x0b\x02" + request())
+seed("engine_inputs", "no-mesh", b"\x01" + request() + chunk_of(claude))
+seed("engine_inputs", "full", b"\x18" + request() + chunk_of(claude))
+seed("engine_inputs", "late-answer", b"\x00" + request(2) + chunk_of(claude, 0) + b"\x03\x05\xff\x7f\x04\x01\x00\x0b\x00")

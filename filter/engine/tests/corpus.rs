@@ -2,6 +2,11 @@
 
 #[cfg(test)]
 #[path = "../fuzz/src/lib.rs"]
+#[allow(
+    unreachable_pub,
+    missing_debug_implementations,
+    reason = "public in the crate that is fuzzed"
+)]
 mod targets;
 
 #[cfg(test)]

@@ -4,11 +4,14 @@
 //! and where there is another reader of the same format, both agree.
 
 mod chunks;
+pub mod engine_exchange;
+pub mod engine_inputs;
 pub mod json_walk;
 pub mod request_body;
 pub mod sse_stream;
 pub mod usage;
 pub mod usage_event;
+pub mod world;
 
 /// All targets by the name of their corpus folder.
 pub const TARGETS: &[(&str, fn(&[u8]))] = &[
@@ -20,4 +23,6 @@ pub const TARGETS: &[(&str, fn(&[u8]))] = &[
     ("usage_openai_responses", usage::openai_responses),
     ("usage_gemini", usage::gemini),
     ("usage_event", usage_event::run),
+    ("engine_exchange", engine_exchange::run),
+    ("engine_inputs", engine_inputs::run),
 ];

@@ -1,0 +1,19 @@
+//! What Weir costs, measured.
+//!
+//! The parts of the harness: request bodies of a coding agent ([`bodies`]), what a provider answers ([`answers`])
+//! and a provider that answers so at little cost ([`provider`]), load ([`load`]), the clocks of processes
+//! ([`process_clock`]), and the systems to compare ([`sides`]). The measurements themselves are [`overhead`],
+//! [`plateau`] and [`soak`].
+//!
+//! Every measurement checks the answers it times: a fast wrong gateway fails.
+
+pub mod answers;
+pub mod bodies;
+mod http1;
+pub mod load;
+pub mod overhead;
+pub mod process_clock;
+pub mod provider;
+pub mod report;
+pub mod scenario;
+pub mod sides;
