@@ -123,24 +123,24 @@ impl HttpContext for Adapt {
             host::reply(&unfit());
             return Action::Pause;
         }
-        // With one target there is one attempt, and its cluster was named by its plan.
-        let (number, provider) = if self
+        let has_one_target = self
             .running
             .as_ref()
-            .is_some_and(|running| running.borrow().exchange.has_one_target())
-        {
-            (AttemptNumber(1), None)
+            .is_some_and(|running| running.borrow().exchange.has_one_target());
+        // With one target there is one attempt, at the moment the request was let go, and its cluster is its plan.
+        let (number, provider, now) = if has_one_target {
+            (1, None, Timestamp::default())
         } else {
-            let attempt =
-                host::property_u64(&["upstream", "request_attempt_count"]).unwrap_or(u64::MAX);
-            (
-                AttemptNumber(u32::try_from(attempt).unwrap_or(u32::MAX)),
-                Some(chosen_provider()),
-            )
+            let attempt = host::property_u64(&["upstream", "request_attempt_count"]);
+            let number = attempt
+                .and_then(|attempt| u32::try_from(attempt).ok())
+                .unwrap_or(u32::MAX);
+            (number, Some(chosen_provider()), host::now())
         };
+        let number = AttemptNumber(number);
         self.number = Some(number);
         self.push(
-            host::now(),
+            now,
             Input::AttemptStarted {
                 number,
                 host_provider: provider.as_deref(),

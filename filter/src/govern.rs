@@ -239,7 +239,12 @@ impl HttpContext for Govern {
         if self.is_forwarded {
             return Action::Continue;
         }
-        self.read_body(host::now(), body_size, end_of_stream)
+        let now = if end_of_stream {
+            host::now()
+        } else {
+            Timestamp::default()
+        };
+        self.read_body(now, body_size, end_of_stream)
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {

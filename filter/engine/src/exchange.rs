@@ -54,6 +54,8 @@ pub struct Exchange {
     /// Set once the response headers have passed towards the client.
     answered: Option<u16>,
     response_ended: bool,
+    /// The latest time that an input came with.
+    latest: Timestamp,
     stray_inputs: u32,
 }
 
@@ -96,6 +98,7 @@ impl Exchange {
     /// Starts an exchange.
     pub fn new(seed: ExchangeSeed) -> Self {
         Self {
+            latest: seed.now,
             seed,
             state: State::Start,
             commands: VecDeque::new(),
@@ -109,8 +112,11 @@ impl Exchange {
 
     /// Advances the exchange by one input; drain [`poll_command`](Self::poll_command) before the next.
     ///
-    /// `now` may lag for body chunks: only headers, the first chunk and the end are timed.
+    /// `now` may be zero where the adapter has not looked at its clock since the last input: the latest time known
+    /// counts then. Only headers, the first chunk and the end are timed.
     pub fn handle(&mut self, now: Timestamp, input: Input<'_>) -> Flow {
+        let now = now.max(self.latest);
+        self.latest = now;
         match input {
             Input::AttemptStarted {
                 number,
