@@ -2,7 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
+pub mod cli;
 pub mod clock;
+pub mod demo;
 pub mod mesh;
 pub mod operations;
 pub mod readiness;
