@@ -9,6 +9,7 @@
 pub mod agents;
 pub mod client;
 pub mod http1;
+pub mod mesh;
 pub mod parts;
 pub mod process;
 pub mod provider;

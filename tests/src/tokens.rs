@@ -34,7 +34,7 @@ impl Tokens {
     }
 }
 
-/// A price list in billionths of a dollar a token.
+/// A price list in micro-dollars for a million tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Price {
     pub input: u64,
@@ -42,16 +42,30 @@ pub struct Price {
     pub cache_write_5m: u64,
     pub cache_write_1h: u64,
     pub output: u64,
+    /// Micro-dollars for one search.
+    pub web_search: u64,
 }
 
 impl Price {
     /// Returns the cost in millionths of a dollar, rounded up once, after adding.
     pub fn micro_usd(&self, tokens: Tokens) -> u64 {
-        let nanos = tokens.input * self.input
+        let picos = tokens.input * self.input
             + tokens.cache_read * self.cache_read
             + tokens.cache_write_5m * self.cache_write_5m
             + tokens.cache_write_1h * self.cache_write_1h
             + tokens.output * self.output;
-        nanos.div_ceil(1000)
+        picos.div_ceil(1_000_000) + tokens.web_searches * self.web_search
+    }
+
+    /// Returns the list under the names the admin API uses.
+    pub fn as_rates(&self) -> Value {
+        json!({
+            "input_micro_usd_per_mtok": self.input,
+            "cache_read_micro_usd_per_mtok": self.cache_read,
+            "cache_write_5m_micro_usd_per_mtok": self.cache_write_5m,
+            "cache_write_1h_micro_usd_per_mtok": self.cache_write_1h,
+            "output_micro_usd_per_mtok": self.output,
+            "web_search_micro_usd_per_request": self.web_search,
+        })
     }
 }

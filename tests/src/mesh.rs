@@ -1,0 +1,335 @@
+//! A whole mesh of real parts: `weir serve`, Envoy with the compiled filter, providers of our own.
+
+pub mod admin;
+pub mod records;
+pub mod tenant;
+
+use std::fs::{File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::client::{Answered, Protocol, Request};
+use crate::parts;
+use crate::process::{Group, Part};
+use crate::wait;
+use admin::Admin;
+
+/// How long a mesh may take to get ready on a loaded machine.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a mesh is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Envoy's worker threads.
+    pub workers: u16,
+    /// Settings that differ from the defaults.
+    pub settings: Value,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { workers: 2, settings: json!({}) }
+    }
+}
+
+/// A running mesh. Dropping it ends every part and removes its folder.
+#[derive(Debug)]
+pub struct Mesh {
+    folder: PathBuf,
+    group: Group,
+    workers: u16,
+    listen: SocketAddr,
+    admin_listen: SocketAddr,
+    grpc_listen: SocketAddr,
+    service: Mutex<Option<Part>>,
+    envoy: Mutex<Option<Part>>,
+    admin: Admin,
+    /// Held while policy changes, so that each change can wait for its own version.
+    changing: Mutex<()>,
+}
+
+impl Mesh {
+    /// Starts a mesh and waits until every worker enforces policy.
+    #[track_caller]
+    pub fn start(options: &Options) -> Self {
+        let folder = folder();
+        let group = Group::new(&folder);
+        let (admin_listen, grpc_listen, listen) = (free_port(), free_port(), free_port());
+        let mut mesh = Self {
+            folder,
+            group,
+            workers: options.workers,
+            listen,
+            admin_listen,
+            grpc_listen,
+            service: Mutex::new(None),
+            envoy: Mutex::new(None),
+            admin: Admin::new(admin_listen, String::new()),
+            changing: Mutex::new(()),
+        };
+        mesh.start_service();
+        let token = wait::until_for("the admin token", START_PATIENCE, || {
+            let text = std::fs::read_to_string(mesh.folder.join("service.out")).ok()?;
+            let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with("admin token"))?;
+            line.split_whitespace().next_back().map(str::to_owned)
+        });
+        mesh.admin = Admin::new(admin_listen, token);
+        if options.settings != json!({}) {
+            mesh.admin.patch("/settings", &options.settings);
+        }
+        mesh.render();
+        mesh.start_envoy();
+        mesh.wait_ready();
+        mesh
+    }
+
+    /// Returns where clients reach the mesh.
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Returns the base URL of the mesh.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
+    /// Returns the admin API.
+    pub fn admin(&self) -> &Admin {
+        &self.admin
+    }
+
+    /// Returns the number of Envoy's workers.
+    pub fn workers(&self) -> u16 {
+        self.workers
+    }
+
+    /// Returns the folder of the policy service's data.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Sends `request` to the mesh over HTTP/1.1.
+    #[track_caller]
+    pub fn send(&self, request: &Request) -> Answered {
+        self.send_over(request, Protocol::Http1)
+    }
+
+    /// Sends `request` to the mesh.
+    #[track_caller]
+    pub fn send_over(&self, request: &Request, protocol: Protocol) -> Answered {
+        request.send(self.listen, protocol).unwrap_or_else(|error| {
+            panic!("no answer to {} {} over {protocol:?}: {error}\n{}", request.method, request.target, self.logs())
+        })
+    }
+
+    /// Changes policy by `change` and waits until every worker enforces the outcome.
+    #[track_caller]
+    pub fn change<T>(&self, change: impl FnOnce(&Admin) -> T) -> T {
+        let _turn = self.turn();
+        let before = self.readiness()["proven_version"].as_u64().unwrap_or_default();
+        let outcome = change(&self.admin);
+        wait::until("every worker to enforce the change", || {
+            let state = self.readiness();
+            let proven = state["proven_version"].as_u64().unwrap_or_default();
+            (state["ready"] == json!(true) && proven > before).then_some(())
+        });
+        outcome
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        // A test that failed while it held its turn harms nobody else's.
+        self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Returns what the service says about readiness; `null` when it does not answer.
+    pub fn readiness(&self) -> Value {
+        let asked = Request::get("/readyz").send(self.admin_listen, Protocol::Http1);
+        asked.map(|answered| answered.json()).unwrap_or_default()
+    }
+
+    /// Waits until every worker enforces the newest policy.
+    #[track_caller]
+    pub fn wait_ready(&self) {
+        let started = wait::now();
+        loop {
+            let state = self.readiness();
+            if state["ready"] == json!(true) {
+                return;
+            }
+            for part in [&self.service, &self.envoy] {
+                if let Some(part) = part.lock().unwrap().as_mut() {
+                    assert!(part.ended().is_none(), "a part ended before the mesh was ready\n{}", self.logs());
+                }
+            }
+            assert!(started.elapsed() < START_PATIENCE, "the mesh does not get ready: {state}\n{}", self.logs());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts the policy service and waits until it answers.
+    #[track_caller]
+    pub fn start_service(&self) {
+        let mut command = Command::new(parts::weir());
+        command
+            .arg("serve")
+            .arg("--data")
+            .arg(self.data())
+            .args(["--admin-listen", &self.admin_listen.to_string()])
+            .args(["--grpc-listen", &self.grpc_listen.to_string()])
+            .args(["--mesh-url", &self.url()])
+            .args(["--workers", &self.workers.to_string()])
+            .stdout(self.log("service.out"))
+            .stderr(self.log("service.err"));
+        *self.service.lock().unwrap() = Some(self.group.spawn(command));
+        wait::until_for("the policy service", START_PATIENCE, || {
+            self.assert_alive(&self.service, "the policy service");
+            let asked = Request::get("/healthz").send(self.admin_listen, Protocol::Http1);
+            asked.is_ok_and(|answered| answered.status == 200).then_some(())
+        });
+    }
+
+    /// Ends the policy service by `signal`.
+    #[track_caller]
+    pub fn end_service(&self, signal: Signal) -> ExitStatus {
+        self.service.lock().unwrap().take().expect("a running service").end(signal)
+    }
+
+    /// Starts Envoy; workers may not be ready yet.
+    #[track_caller]
+    pub fn start_envoy(&self) {
+        // A socket of an Envoy that was killed stays behind.
+        std::fs::remove_file(self.admin_socket()).unwrap_or_default();
+        let mut command = Command::new(parts::envoy());
+        command
+            .arg("--config-path")
+            .arg(self.bootstrap())
+            .args(["--concurrency", &self.workers.to_string()])
+            .args(["--log-level", "warning", "--disable-hot-restart", "--drain-strategy", "immediate"])
+            .stdout(self.log("envoy.out"))
+            .stderr(self.log("envoy.err"));
+        *self.envoy.lock().unwrap() = Some(self.group.spawn(command));
+        wait::until_for("Envoy", START_PATIENCE, || {
+            self.assert_alive(&self.envoy, "Envoy");
+            std::net::TcpStream::connect(self.listen).ok()
+        });
+    }
+
+    /// Ends Envoy by `signal`.
+    #[track_caller]
+    pub fn end_envoy(&self, signal: Signal) -> ExitStatus {
+        self.envoy.lock().unwrap().take().expect("a running Envoy").end(signal)
+    }
+
+    /// Returns Envoy's process id.
+    pub fn envoy_pid(&self) -> u32 {
+        self.envoy.lock().unwrap().as_ref().expect("a running Envoy").pid()
+    }
+
+    /// Returns the policy service's process id.
+    pub fn service_pid(&self) -> u32 {
+        self.service.lock().unwrap().as_ref().expect("a running service").pid()
+    }
+
+    /// Returns the Unix socket of Envoy's admin interface.
+    pub fn admin_socket(&self) -> PathBuf {
+        self.folder.join("envoy-admin.sock")
+    }
+
+    /// Returns the bootstrap Envoy is started with.
+    pub fn bootstrap(&self) -> PathBuf {
+        self.folder.join("envoy.yaml")
+    }
+
+    #[track_caller]
+    fn render(&self) {
+        let out = Command::new(parts::weir())
+            .args(["render", "envoy", "--data"])
+            .arg(self.data())
+            .args(["--listen", &self.listen.to_string()])
+            .args(["--policy", &self.grpc_listen.to_string()])
+            .arg("--filter")
+            .arg(parts::filter())
+            .arg("--admin-socket")
+            .arg(self.admin_socket())
+            .args(["--node-id", "tests"])
+            .stdin(Stdio::null())
+            .output()
+            .expect("`weir render envoy`");
+        assert!(out.status.success(), "weir render envoy: {}", String::from_utf8_lossy(&out.stderr));
+        std::fs::write(self.bootstrap(), &out.stdout).expect("the bootstrap's file");
+    }
+
+    #[track_caller]
+    fn assert_alive(&self, part: &Mutex<Option<Part>>, what: &str) {
+        let ended = part.lock().unwrap().as_mut().and_then(Part::ended);
+        assert!(ended.is_none(), "{what} ended: {ended:?}\n{}", self.logs());
+    }
+
+    fn log(&self, name: &str) -> File {
+        let path = self.folder.join(name);
+        OpenOptions::new().create(true).append(true).open(path).expect("a log file")
+    }
+
+    /// Returns the text of one of the parts' outputs.
+    pub fn output(&self, name: &str) -> String {
+        let bytes = std::fs::read(self.folder.join(name)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Returns the last lines of every part's output.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for name in ["service.out", "service.err", "envoy.err"] {
+            let output = self.output(name);
+            let lines: Vec<&str> = output.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(30)..];
+            text.push_str(&format!("--- {name}\n{}\n", tail.join("\n")));
+        }
+        text
+    }
+}
+
+/// Makes the folder of a mesh; the warden removes it unless `WEIR_TEST_KEEP` is set.
+fn folder() -> PathBuf {
+    let folder = tempfile::Builder::new().prefix("weir-test-").tempdir().expect("a temporary folder").keep();
+    std::fs::create_dir(folder.join("data")).expect("the data folder");
+    folder
+}
+
+/// Finds a loopback port nobody listens on, below those the system gives to outgoing connections.
+fn free_port() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test processes that run side by side begin at different places.
+    let offset = u16::try_from(std::process::id() % 1000).unwrap_or_default() * 20;
+    loop {
+        let port = 12_000 + (offset + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// Whether `needle` stands in any file below `folder`.
+pub fn any_file_mentions(folder: &Path, needle: &str) -> Option<PathBuf> {
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let path = entry.path();
+        let found = if path.is_dir() {
+            any_file_mentions(&path, needle)
+        } else {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            crate::http1::contains(&bytes, needle.as_bytes()).then_some(path)
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
