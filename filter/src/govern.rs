@@ -40,6 +40,8 @@ pub(crate) struct Govern {
     /// Stands in for the body of a response that the proxy made.
     replacement: Option<Vec<u8>>,
     response_bytes: u64,
+    /// Body bytes counted as held.
+    held_bytes: usize,
 }
 
 /// What the carried-out commands mean for the callback that caused them.
@@ -62,6 +64,7 @@ impl Govern {
             consulting: None,
             replacement: None,
             response_bytes: 0,
+            held_bytes: 0,
         }
     }
 
@@ -74,15 +77,13 @@ impl Govern {
         let mut flow = guard.exchange.handle(now, input);
         let mut outcome = Outcome::Undecided;
         while let Some(command) = guard.exchange.poll_command() {
-            match command {
-                Command::FindKey(hash) => {
-                    let key = vm::with(|vm| vm.key(&hash));
-                    flow = guard.exchange.handle(now, Input::KeyFound(key));
-                }
-                Command::Consult { call, kind } => {
-                    flow = self.consult(now, &mut guard.exchange, call, kind)
-                }
-                other => outcome = self.carry_out(other, outcome),
+            if let Command::FindKey(hash) = command {
+                let key = vm::with(|vm| vm.key(&hash));
+                flow = guard.exchange.handle(now, Input::KeyFound(key));
+            } else if let Command::Consult { call, kind } = command {
+                flow = self.consult(now, &mut guard.exchange, call, kind);
+            } else {
+                outcome = self.carry_out(command, outcome);
             }
         }
         (flow, outcome)
@@ -166,6 +167,11 @@ impl Govern {
             if chunk.is_empty() {
                 break;
             }
+            if !vm::with(|vm| vm.hold_body(chunk.len())) {
+                last = self.push(now, Input::NoRoom);
+                return self.action(last.0, last.1);
+            }
+            self.held_bytes = self.held_bytes.saturating_add(chunk.len());
             self.consumed = self.consumed.saturating_add(chunk.len());
             let ends = end_of_stream && self.consumed >= size;
             last = self.push(
@@ -213,6 +219,7 @@ impl Context for Govern {
     }
 
     fn on_done(&mut self) -> bool {
+        self.release_body();
         vm::with(|vm| vm.end(self.serial));
         true
     }
@@ -261,6 +268,7 @@ impl HttpContext for Govern {
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        self.release_body();
         // What the provider answered was read in the upstream chain; only the proxy's own answers are news.
         let status = self
             .running
@@ -321,6 +329,14 @@ impl HttpContext for Govern {
 }
 
 impl Govern {
+    /// The proxy lets go of the body when an answer begins: from then on nothing is tried again.
+    fn release_body(&mut self) {
+        let held = std::mem::take(&mut self.held_bytes);
+        if held > 0 {
+            vm::with(|vm| vm.release_body(held));
+        }
+    }
+
     fn response_ended(&mut self) {
         self.push(Timestamp::default(), Input::ResponseEnded);
     }

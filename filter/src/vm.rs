@@ -14,6 +14,9 @@ use crate::host;
 use crate::reporter::Outbox;
 use crate::shared::{self, Head};
 
+/// Request bodies held in the proxy at once, for all exchanges of this VM; they are not copied into the VM.
+const HELD_BODY_BYTES: usize = 512 * 1024 * 1024;
+
 /// Keys kept decoded; more are looked up again.
 const CACHED_KEYS: usize = 4_096;
 
@@ -38,6 +41,7 @@ pub(crate) struct Vm {
     pub mesh: Option<Rc<Mesh>>,
     pub outbox: Outbox,
     pub counters: Counters,
+    held_body_bytes: usize,
     keys: HashMap<KeyHash, Option<Rc<CompiledKey>>>,
     running: HashMap<u64, Rc<RefCell<Running>>>,
     serial: u64,
@@ -69,6 +73,7 @@ impl Vm {
             mesh: None,
             outbox: Outbox::default(),
             counters: Counters::default(),
+            held_body_bytes: 0,
             keys: HashMap::new(),
             running: HashMap::new(),
             serial: 0,
@@ -157,6 +162,21 @@ impl Vm {
     /// Forgets an exchange.
     pub(crate) fn end(&mut self, serial: u64) {
         self.running.remove(&serial);
+    }
+
+    /// Counts body bytes as held; `false` when there is no room for them.
+    pub(crate) fn hold_body(&mut self, bytes: usize) -> bool {
+        let held = self.held_body_bytes.saturating_add(bytes);
+        let has_room = held <= HELD_BODY_BYTES;
+        if has_room {
+            self.held_body_bytes = held;
+        }
+        has_room
+    }
+
+    /// Gives back what was counted for an exchange.
+    pub(crate) fn release_body(&mut self, bytes: usize) {
+        self.held_body_bytes = self.held_body_bytes.saturating_sub(bytes);
     }
 
     /// Returns every running exchange.

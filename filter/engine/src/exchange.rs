@@ -148,6 +148,7 @@ impl Exchange {
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::RequestBody { .. }
+            | Input::NoRoom
             | Input::RequestTrailers
             | Input::Consulted { .. }
             | Input::DeadlinePassed => self.advance_request(now, &input),

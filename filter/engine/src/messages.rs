@@ -32,6 +32,8 @@ pub enum Input<'a> {
         chunk: &'a [u8],
         end_of_stream: bool,
     },
+    /// The proxy holds as many request bodies as it may; this one cannot be held on.
+    NoRoom,
     /// The request ended with trailers.
     RequestTrailers,
     /// Answer to [`Command::Consult`].

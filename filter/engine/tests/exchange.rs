@@ -42,7 +42,11 @@ fn a_clean_request_passes_untouched_to_its_provider() {
     );
     let edits = driven.forwarded();
     assert_eq!(edit(&edits, "x-weir-plan"), Some("provider/anthropic-a"));
-    assert_eq!(edit(&edits, "x-envoy-max-retries"), None, "the route's own number is none");
+    assert_eq!(
+        edit(&edits, "x-envoy-max-retries"),
+        None,
+        "the route's own number is none"
+    );
     assert!(
         edits.contains(&HeaderEdit::remove("x-api-key")),
         "the virtual key stays here"
@@ -250,6 +254,15 @@ fn bodies_over_the_cap_are_refused_by_counting() {
     let mut world = World::default();
     world.mesh_mut().body_cap_bytes = 16;
     refused(&world, "/v1/messages", ANTHROPIC, "body_too_large");
+}
+
+#[test]
+fn a_proxy_that_holds_too_much_asks_to_come_back() {
+    let world = World::default();
+    let mut driven = Driven::begin_post(&world, "/v1/messages");
+    driven.push(Input::NoRoom);
+    let reply = driven.reply();
+    assert_eq!((reply.status, code_of(&reply).as_str()), (503, "busy"));
 }
 
 #[test]

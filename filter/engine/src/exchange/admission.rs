@@ -45,6 +45,7 @@ impl Exchange {
             } => self.request_headers(headers, end_of_stream),
             Input::KeyFound(_)
             | Input::RequestBody { .. }
+            | Input::NoRoom
             | Input::RequestTrailers
             | Input::Consulted { .. }
             | Input::DeadlinePassed
@@ -279,6 +280,7 @@ impl Exchange {
             Input::KeyFound(key) => self.key_found(now, *presented, key.clone()),
             Input::RequestHeaders { .. }
             | Input::RequestBody { .. }
+            | Input::NoRoom
             | Input::RequestTrailers
             | Input::Consulted { .. }
             | Input::DeadlinePassed

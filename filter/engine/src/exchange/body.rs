@@ -63,7 +63,8 @@ impl Exchange {
                 Flow::Hold
             }
             Input::RequestTrailers => self.canary_read(&read),
-            Input::RequestHeaders { .. }
+            Input::NoRoom
+            | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::Consulted { .. }
             | Input::DeadlinePassed
@@ -112,6 +113,12 @@ impl Exchange {
                 self.state = State::ReadingBody(body);
                 Flow::Hold
             }
+            Input::NoRoom => self.refuse_later(
+                RefusalCode::Busy,
+                "This proxy holds as many request bodies as it may; try again in a moment."
+                    .to_owned(),
+                Some(1),
+            ),
             Input::RequestTrailers => self.body_ended_at(now, *body, true),
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
@@ -234,6 +241,7 @@ impl Exchange {
             | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::RequestBody { .. }
+            | Input::NoRoom
             | Input::RequestTrailers
             | Input::AttemptStarted { .. }
             | Input::AttemptHeaders { .. }

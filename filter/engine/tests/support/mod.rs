@@ -195,6 +195,11 @@ impl Driven {
         driven
     }
 
+    pub(crate) fn begin_post(world: &World, path: &str) -> Self {
+        let mesh = Some(Rc::clone(&world.mesh));
+        Self::begin(mesh, world, "POST", path, &[("x-api-key", &key_text())], 64)
+    }
+
     pub(crate) fn get(world: &World, path: &str) -> Self {
         let key = key_text();
         let mesh = Some(Rc::clone(&world.mesh));
