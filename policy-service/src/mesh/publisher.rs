@@ -10,7 +10,7 @@ use policy::secret::Secret;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::clock;
 use crate::mesh::snapshot::{Generation, Snapshot};
@@ -46,6 +46,7 @@ struct Compiled {
     bytes: Vec<u8>,
     shards: Vec<Vec<u8>>,
     mesh: Mesh,
+    plans_are_incomplete: bool,
 }
 
 impl Compiled {
@@ -62,6 +63,7 @@ impl Compiled {
             bytes: compiled.mesh.encode(),
             shards,
             mesh: compiled.mesh,
+            plans_are_incomplete: compiled.plans_are_incomplete,
         })
     }
 }
@@ -95,6 +97,9 @@ pub struct Published {
     pub compile_ms: u64,
     /// Why later changes are not in force; `None` when they are.
     pub failed_because: Option<String>,
+    /// Policy asks for more composite clusters than there may be: some requests have fewer targets than their
+    /// route names.
+    pub plans_are_incomplete: bool,
     /// Whether unkeyed requests are refused in this version.
     #[serde(skip)]
     pub(crate) inference_auth: InferenceAuth,
@@ -198,6 +203,7 @@ impl Publisher {
             bytes,
             shards,
             mesh,
+            plans_are_incomplete,
         } = compiled.map_err(PublishError::Compile)?;
         let mut kept = self.kept();
         let before = kept.back().map(Arc::as_ref);
@@ -217,11 +223,18 @@ impl Publisher {
         drop(kept);
         let compile_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         info!(version, compile_ms, "policy published");
+        if plans_are_incomplete {
+            warn!(
+                version,
+                "more fallback orders than there may be clusters: some requests have fewer targets"
+            );
+        }
         self.shared.published.send_replace(Published {
             version,
             compiled_at_ms: clock::now().as_millis(),
             compile_ms,
             failed_because: None,
+            plans_are_incomplete,
             inference_auth: mesh.inference_auth,
         });
         Ok(())
