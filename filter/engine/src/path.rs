@@ -1,5 +1,6 @@
 //! Where a request goes: surface, pinned provider, upstream path; decided from host and path alone.
 
+use policy::key::holds_virtual_key;
 use policy::surface::{Dialect, Surface};
 
 /// Why a path is not even looked at.
@@ -218,6 +219,7 @@ fn without_keys(query: &str) -> String {
     for pair in query
         .split('&')
         .filter(|pair| !pair.is_empty() && *pair != "key" && !pair.starts_with("key="))
+        .filter(|pair| !holds_virtual_key(pair.as_bytes()))
     {
         if !kept.is_empty() {
             kept.push('&');

@@ -3,6 +3,7 @@
 use dialects::refusal::RefusalCode;
 use dialects::response::{Framing, UsageReader};
 use dialects::usage_event::{Passage, UsageEventRemover};
+use policy::key::holds_virtual_key;
 use policy::surface::Surface;
 use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
@@ -44,7 +45,7 @@ impl Exchange {
         let mut edits: Vec<_> = plan
             .headers
             .iter()
-            .filter(|(name, _)| is_internal(name, plan.own_login))
+            .filter(|(name, value)| is_internal(name, plan.own_login) || holds_virtual_key(value))
             .map(|(name, _)| HeaderEdit::remove(name))
             .collect();
         edits.push(HeaderEdit::set("x-weir-plan", plan.cluster.as_str()));
