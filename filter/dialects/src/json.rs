@@ -37,6 +37,7 @@
 mod number;
 mod scan;
 mod shape;
+mod skip;
 mod text;
 mod visit;
 
@@ -113,6 +114,8 @@ pub struct Walker<T: 'static> {
     depth: usize,
     /// Bit n is set if container n is an object.
     objects: u128,
+    /// Whether the innermost container is an object: what `objects` says of it, at hand.
+    in_object: bool,
     /// The open containers that have a shape, outermost first; they are the first `path.len()` of `depth`.
     path: Vec<Level<T>>,
     /// The shape of the value that comes next or is being read.
@@ -188,6 +191,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             state: State::Start,
             depth: 0,
             objects: 0,
+            in_object: false,
             path: Vec::with_capacity(8),
             next: Some(root),
             text: Text::default(),
@@ -202,6 +206,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         self.state = State::Start;
         self.depth = 0;
         self.objects = 0;
+        self.in_object = false;
         self.path.clear();
         self.next = Some(self.root);
         self.failed = None;
@@ -226,6 +231,9 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         }
         let mut read = 0;
         while read < chunk.len() {
+            if self.path.len() < self.depth {
+                read = self.skip(chunk, read);
+            }
             read = match self.step(chunk, read, visitor) {
                 Ok(next) => next,
                 Err(error) => {
@@ -273,60 +281,73 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let Some(&byte) = chunk.get(i) else {
             return Ok(i);
         };
-        match self.state {
-            State::InText | State::InKey => return self.read_text(chunk, i, visitor),
-            State::InNumber => return self.read_number(chunk, i, visitor),
-            State::InLiteral(literal, matched) => {
-                return self.read_literal(literal, matched, byte, i, visitor);
-            }
-            State::Start if byte == 0xEF => {
-                self.state = State::Bom(1);
-                return Ok(i + 1);
-            }
-            State::Bom(matched) => return self.read_bom(matched, byte, i),
-            State::Start
-            | State::Value
-            | State::ItemOrEnd
-            | State::KeyOrEnd
-            | State::Key
-            | State::Colon
-            | State::CommaOrEnd
-            | State::Done => {}
-        }
-        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-            return Ok(i + 1);
-        }
         match (self.state, byte) {
-            (State::Start | State::Value | State::ItemOrEnd, b'"') => {
-                self.begin_text(State::InText, chunk, i, visitor)
+            (State::InText | State::InKey, _) => self.read_text(chunk, i, visitor),
+            (State::InNumber, _) => self.read_number(chunk, i, visitor),
+            (State::InLiteral(literal, matched), _) => {
+                self.read_literal(literal, matched, byte, i, visitor)
             }
+            (State::Bom(matched), _) => self.read_bom(matched, byte, i),
+            (_, b' ' | b'\t' | b'\n' | b'\r') => Ok(i + 1),
             (State::KeyOrEnd | State::Key, b'"') => {
-                self.begin_text(State::InKey, chunk, i, visitor)
+                let read = self.begin_text(State::InKey, chunk, i, visitor)?;
+                Ok(self.pass_colon(chunk, read))
             }
-            (State::Start | State::Value | State::ItemOrEnd, b'{') => {
-                self.open(Container::Object, i, visitor)
+            (State::Start | State::Value | State::ItemOrEnd, _) => {
+                let read = self.begin_value(byte, chunk, i, visitor)?;
+                Ok(self.pass_comma(chunk, read))
             }
-            (State::Start | State::Value | State::ItemOrEnd, b'[') => {
-                self.open(Container::Array, i, visitor)
-            }
-            (State::ItemOrEnd, b']') => Ok(self.close(i, visitor)),
             (State::KeyOrEnd, b'}') => Ok(self.close(i, visitor)),
-            (State::CommaOrEnd, b']') if !self.in_object() => Ok(self.close(i, visitor)),
-            (State::CommaOrEnd, b'}') if self.in_object() => Ok(self.close(i, visitor)),
-            (State::CommaOrEnd, b',') => {
-                self.state = if self.in_object() {
-                    State::Key
-                } else {
-                    State::Value
-                };
-                Ok(i + 1)
+            (State::CommaOrEnd, b']') if !self.in_object => Ok(self.close(i, visitor)),
+            (State::CommaOrEnd, b'}') if self.in_object => {
+                let read = self.close(i, visitor);
+                Ok(self.pass_comma(chunk, read))
             }
-            (State::Colon, b':') => {
-                self.state = State::Value;
-                Ok(i + 1)
-            }
-            (State::Start | State::Value | State::ItemOrEnd, _) => self.begin_bare(byte, i),
+            (State::CommaOrEnd, b',') => Ok(self.pass_comma(chunk, i)),
+            (State::Colon, b':') => Ok(self.pass_colon(chunk, i)),
             _ => Err(JsonError::Invalid { at: self.offset(i) }),
+        }
+    }
+
+    /// Passes over the colon after a key, if it is at hand.
+    fn pass_colon(&mut self, chunk: &[u8], i: usize) -> usize {
+        if self.state == State::Colon && chunk.get(i) == Some(&b':') {
+            self.state = State::Value;
+            return i + 1;
+        }
+        i
+    }
+
+    /// Passes over the comma after a value, if it is at hand.
+    fn pass_comma(&mut self, chunk: &[u8], i: usize) -> usize {
+        if self.state == State::CommaOrEnd && chunk.get(i) == Some(&b',') {
+            self.state = if self.in_object {
+                State::Key
+            } else {
+                State::Value
+            };
+            return i + 1;
+        }
+        i
+    }
+
+    fn begin_value<V: Visitor<Tag = T>>(
+        &mut self,
+        byte: u8,
+        chunk: &[u8],
+        i: usize,
+        visitor: &mut V,
+    ) -> Result<usize, JsonError> {
+        match byte {
+            b'"' => self.begin_text(State::InText, chunk, i, visitor),
+            b'{' => self.open(Container::Object, i, visitor),
+            b'[' => self.open(Container::Array, i, visitor),
+            b']' if self.state == State::ItemOrEnd => Ok(self.close(i, visitor)),
+            0xEF if self.state == State::Start && i == 0 && self.at == 0 => {
+                self.state = State::Bom(1);
+                Ok(i + 1)
+            }
+            _ => self.begin_bare(byte, i),
         }
     }
 
@@ -420,8 +441,24 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         self.value_ended();
     }
 
-    fn in_object(&self) -> bool {
-        self.objects >> (self.depth.saturating_sub(1)) & 1 == 1
+    /// Remembers that a container of this kind was opened inside the others; returns what may come next.
+    fn enter(&mut self, container: Container) -> State {
+        let bit = 1u128 << self.depth;
+        self.depth += 1;
+        self.in_object = container == Container::Object;
+        if self.in_object {
+            self.objects |= bit;
+            State::KeyOrEnd
+        } else {
+            self.objects &= !bit;
+            State::ItemOrEnd
+        }
+    }
+
+    /// Remembers that the innermost container was closed.
+    fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.in_object = self.objects >> self.depth.saturating_sub(1) & 1 == 1;
     }
 
     /// Whether the innermost container has a shape.
@@ -449,24 +486,14 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             });
             items = shape.items;
         }
-        let bit = 1u128 << self.depth;
-        self.depth += 1;
-        (self.state, self.next) = match container {
-            Container::Object => {
-                self.objects |= bit;
-                (State::KeyOrEnd, None)
-            }
-            Container::Array => {
-                self.objects &= !bit;
-                (State::ItemOrEnd, items)
-            }
-        };
+        self.state = self.enter(container);
+        self.next = if self.in_object { None } else { items };
         Ok(i + 1)
     }
 
     /// Closes the innermost container; the caller has checked the bracket.
     fn close<V: Visitor<Tag = T>>(&mut self, i: usize, visitor: &mut V) -> usize {
-        let container = if self.in_object() {
+        let container = if self.in_object {
             Container::Object
         } else {
             Container::Array
@@ -488,7 +515,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                 },
             );
         }
-        self.depth = self.depth.saturating_sub(1);
+        self.leave();
         self.value_ended();
         i + 1
     }
@@ -500,7 +527,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             return;
         }
         self.state = State::CommaOrEnd;
-        let level = if self.on_path() && !self.in_object() {
+        let level = if self.on_path() && !self.in_object {
             self.path.last()
         } else {
             None

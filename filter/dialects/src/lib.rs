@@ -28,6 +28,8 @@
 #![forbid(unsafe_code)]
 
 pub mod json;
+#[cfg(any(test, feature = "laws"))]
+pub mod laws;
 pub mod models;
 pub mod refusal;
 pub mod request;

@@ -31,12 +31,10 @@ enum Part {
 impl Number {
     /// Begins with the number's first byte; false if no number begins so.
     pub(super) fn begin(&mut self, byte: u8, at: u64, wanted: bool) -> bool {
-        self.part = match byte {
-            b'-' => Part::Minus,
-            b'0' => Part::Zero,
-            b'1'..=b'9' => Part::Integer,
-            _ => return false,
+        let Some(part) = Part::begin(byte) else {
+            return false;
         };
+        self.part = part;
         self.start = at;
         self.wanted = wanted;
         self.written.clear();
@@ -46,40 +44,19 @@ impl Number {
 
     /// Reads as many bytes as belong to the number and returns how many those are.
     pub(super) fn read(&mut self, bytes: &[u8]) -> usize {
-        let mut part = self.part;
-        let mut length = 0;
-        for byte in bytes {
-            part = match (part, byte) {
-                (Part::Minus, b'0') => Part::Zero,
-                (Part::Minus | Part::Integer, b'0'..=b'9') => Part::Integer,
-                (Part::Zero | Part::Integer, b'.') => Part::Point,
-                (Part::Point | Part::Fraction, b'0'..=b'9') => Part::Fraction,
-                (Part::Zero | Part::Integer | Part::Fraction, b'e' | b'E') => Part::E,
-                (Part::E, b'+' | b'-') => Part::Sign,
-                (Part::E | Part::Sign | Part::Exponent, b'0'..=b'9') => Part::Exponent,
-                _ => break,
-            };
-            length += 1;
-        }
+        let (part, length) = self.part.read(bytes);
         self.part = part;
         if self.wanted {
             let room = (KEPT_BYTES + 1).saturating_sub(self.written.len());
-            self.written.extend(
-                bytes
-                    .iter()
-                    .take(length.min(room))
-                    .map(|byte| char::from(*byte)),
-            );
+            let digits = bytes.iter().take(length.min(room));
+            self.written.extend(digits.map(|byte| char::from(*byte)));
         }
         length
     }
 
     /// Whether the number is complete as it stands.
     pub(super) const fn may_end(&self) -> bool {
-        matches!(
-            self.part,
-            Part::Zero | Part::Integer | Part::Fraction | Part::Exponent
-        )
+        self.part.may_end()
     }
 
     /// Returns the offset of the first byte.
@@ -94,5 +71,52 @@ impl Number {
         } else {
             ""
         }
+    }
+}
+
+/// Returns the length of the number at the front of `bytes`; `None` if there is none, or if it may go on
+/// beyond their end.
+pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+    let (first, rest) = bytes.split_first()?;
+    let (part, length) = Part::begin(*first)?.read(rest);
+    (part.may_end() && length < rest.len()).then_some(length + 1)
+}
+
+impl Part {
+    const fn begin(byte: u8) -> Option<Self> {
+        match byte {
+            b'-' => Some(Self::Minus),
+            b'0' => Some(Self::Zero),
+            b'1'..=b'9' => Some(Self::Integer),
+            _ => None,
+        }
+    }
+
+    /// Returns where the number stands after the bytes that belong to it, and how many those are.
+    fn read(mut self, bytes: &[u8]) -> (Self, usize) {
+        let mut length = 0;
+        for byte in bytes {
+            self = match (self, byte) {
+                // Runs of digits first: they are most of a number.
+                (Self::Integer, b'0'..=b'9') => Self::Integer,
+                (Self::Point | Self::Fraction, b'0'..=b'9') => Self::Fraction,
+                (Self::Minus, b'1'..=b'9') => Self::Integer,
+                (Self::Minus, b'0') => Self::Zero,
+                (Self::Zero | Self::Integer, b'.') => Self::Point,
+                (Self::Zero | Self::Integer | Self::Fraction, b'e' | b'E') => Self::E,
+                (Self::E, b'+' | b'-') => Self::Sign,
+                (Self::E | Self::Sign | Self::Exponent, b'0'..=b'9') => Self::Exponent,
+                _ => break,
+            };
+            length += 1;
+        }
+        (self, length)
+    }
+
+    const fn may_end(self) -> bool {
+        matches!(
+            self,
+            Self::Zero | Self::Integer | Self::Fraction | Self::Exponent
+        )
     }
 }

@@ -49,30 +49,41 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
 /// Stops at the closing quote and at whatever needs a closer look: a control character, malformed or cut
 /// UTF-8, a malformed or cut escape.
 pub(super) fn skip_length(bytes: &[u8]) -> usize {
-    let mut length = 0;
+    let mut rest = bytes;
     loop {
-        let rest = bytes.get(length..).unwrap_or_default();
-        let plain = plain_length(rest);
-        length += plain;
-        let rest = rest.get(plain..).unwrap_or_default();
-        length += match rest {
+        // Text with many escapes or accents stops every few bytes: one word first, long runs only after it.
+        if let Some((word, after)) = rest.split_first_chunk::<8>() {
+            let stops = stops(u64::from_le_bytes(*word));
+            if stops == 0 {
+                rest = after.get(plain_length(after)..).unwrap_or_default();
+            } else {
+                rest = rest
+                    .get((stops.trailing_zeros() >> 3) as usize..)
+                    .unwrap_or_default();
+            }
+        } else {
+            rest = rest.get(plain_length(rest)..).unwrap_or_default();
+        }
+        rest = match rest {
             [
                 b'\\',
                 b'n' | b'"' | b'\\' | b't' | b'r' | b'/' | b'b' | b'f',
-                ..,
-            ] => 2,
-            [b'\\', b'u', a, b, c, d, ..]
+                after @ ..,
+            ] => after,
+            [b'\\', b'u', a, b, c, d, after @ ..]
                 if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) =>
             {
-                6
+                after
             }
+            [0xC3, 0x80..=0xBF, after @ ..] => after,
             [0x80..=0xFF, ..] => match sequences_length(rest) {
-                0 => return length,
-                sequences => sequences,
+                0 => break,
+                length => rest.get(length..).unwrap_or_default(),
             },
-            _ => return length,
+            _ => break,
         };
     }
+    bytes.len() - rest.len()
 }
 
 /// Returns how many leading bytes are whole, well-formed non-ASCII UTF-8 sequences.

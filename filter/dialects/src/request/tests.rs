@@ -27,7 +27,11 @@ fn facts(surface: Surface, body: &str) -> RequestFacts {
             usize::try_from(model.span.end).unwrap(),
         );
         let literal = serde_json::to_string(&model.value).unwrap();
-        assert_eq!(body[start..end], literal, "the span is that of the literal");
+        assert_eq!(
+            body.as_bytes()[start..end],
+            *literal.as_bytes(),
+            "the span is that of the literal"
+        );
     }
     facts
 }
@@ -309,105 +313,80 @@ fn a_governed_field_is_written_plainly() {
     }
 }
 
+/// A body whose field `field` has the wrong value `value`, and what it must be.
+fn wrong(surface: Surface, field: &'static str, value: &str, expected: &'static str) {
+    let body = format!(r#"{{"{field}":{value}}}"#);
+    let at = u64::try_from(field.len() + 4).unwrap();
+    check_error(
+        surface,
+        &body,
+        BodyError::WrongType {
+            field,
+            expected,
+            at,
+        },
+    );
+}
+
 #[test]
 fn a_governed_field_has_the_type_that_the_provider_takes() {
-    const NAMED: (&str, &str) = ("model", TEXT);
-    for (surface, body, (field, expected), at) in [
-        (Surface::AnthropicMessages, r#"{"model":5}"#, NAMED, 9),
-        (Surface::AnthropicMessages, r#"{"model":null}"#, NAMED, 9),
-        (Surface::AnthropicMessages, r#"{"model":["a"]}"#, NAMED, 9),
-        (
-            Surface::OpenaiChat,
-            r#"{"stream":"true"}"#,
-            ("stream", BOOL),
-            10,
-        ),
-        (Surface::OpenaiChat, r#"{"stream":1}"#, ("stream", BOOL), 10),
-        (
-            Surface::OpenaiChat,
-            r#"{"stream":{}}"#,
-            ("stream", BOOL),
-            10,
-        ),
-        (
-            Surface::OpenaiChat,
-            r#"{"max_tokens":"10"}"#,
-            ("max_tokens", COUNT),
-            14,
-        ),
-        (
-            Surface::OpenaiChat,
-            r#"{"max_tokens":-1}"#,
-            ("max_tokens", COUNT),
-            14,
-        ),
-        (
-            Surface::OpenaiChat,
-            r#"{"max_tokens":1.5}"#,
-            ("max_tokens", COUNT),
-            14,
-        ),
-        (
-            Surface::OpenaiChat,
-            r#"{"stream_options":true}"#,
-            ("stream_options", OBJECT),
-            18,
-        ),
-        (
-            Surface::OpenaiChat,
-            r#"{"stream_options":[]}"#,
-            ("stream_options", OBJECT),
-            18,
-        ),
-        (
-            Surface::OpenaiChat,
-            r#"{"stream_options":{"include_usage":1}}"#,
-            ("stream_options.include_usage", BOOL),
-            35,
-        ),
-        (
-            Surface::OpenaiResponses,
-            r#"{"background":"yes"}"#,
-            ("background", BOOL),
-            14,
-        ),
-        (
-            Surface::OpenaiResponses,
-            r#"{"store":0}"#,
-            ("store", BOOL),
-            9,
-        ),
-        (
-            Surface::OpenaiResponses,
-            r#"{"input":{}}"#,
-            ("input", LIST),
-            9,
-        ),
-        (
-            Surface::OpenaiResponses,
-            r#"{"previous_response_id":5}"#,
-            ("previous_response_id", TEXT),
-            24,
-        ),
-        (
-            Surface::AnthropicMessages,
-            r#"{"messages":7}"#,
-            ("messages", LIST),
-            12,
-        ),
-        (Surface::AnthropicMessages, "[]", ("body", OBJECT), 0),
-        (Surface::AnthropicMessages, "7", ("body", OBJECT), 0),
-        (Surface::AnthropicMessages, "\"x\"", ("body", OBJECT), 0),
-    ] {
-        check_error(
-            surface,
-            body,
-            BodyError::WrongType {
-                field,
-                expected,
-                at,
-            },
-        );
+    for value in ["5", "null", "true", "[\"a\"]", "{}"] {
+        wrong(Surface::AnthropicMessages, "model", value, TEXT);
+    }
+    for value in ["\"true\"", "1", "{}", "[]"] {
+        wrong(Surface::OpenaiChat, "stream", value, BOOL);
+        wrong(Surface::OpenaiResponses, "background", value, BOOL);
+        wrong(Surface::OpenaiResponses, "store", value, BOOL);
+    }
+    for value in ["\"10\"", "-1", "1.5", "1e300", "true", "[]"] {
+        wrong(Surface::OpenaiChat, "max_tokens", value, COUNT);
+        wrong(Surface::OpenaiChat, "n", value, COUNT);
+    }
+    for value in ["true", "[]", "\"x\""] {
+        wrong(Surface::OpenaiChat, "stream_options", value, OBJECT);
+    }
+    for value in ["7", "true", "{}"] {
+        wrong(Surface::AnthropicMessages, "messages", value, LIST);
+        wrong(Surface::OpenaiResponses, "input", value, LIST);
+    }
+    wrong(Surface::OpenaiResponses, "previous_response_id", "5", TEXT);
+}
+
+#[test]
+fn nested_fields_have_types_too() {
+    let field = "stream_options.include_usage";
+    let error = BodyError::WrongType {
+        field,
+        expected: BOOL,
+        at: 35,
+    };
+    check_error(
+        Surface::OpenaiChat,
+        r#"{"stream_options":{"include_usage":1}}"#,
+        error,
+    );
+    let field = "generationConfig.maxOutputTokens";
+    let error = BodyError::WrongType {
+        field,
+        expected: COUNT,
+        at: 39,
+    };
+    check_error(
+        Surface::GeminiGenerate,
+        r#"{"generationConfig":{"maxOutputTokens":"ten"}}"#,
+        error,
+    );
+}
+
+#[test]
+fn a_body_is_an_object() {
+    for body in ["[]", "7", "\"x\"", "null"] {
+        let error = BodyError::WrongType {
+            field: "body",
+            expected: OBJECT,
+            at: 0,
+        };
+        check_error(Surface::AnthropicMessages, body, error);
     }
 }
 
