@@ -16,6 +16,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::readiness::Readiness;
 use crate::store::Store;
 
 mod admin_tokens;
@@ -24,6 +25,7 @@ mod customers;
 mod error;
 mod exchanges;
 mod keys;
+mod mesh;
 mod outer;
 mod page;
 mod prices;
@@ -38,6 +40,8 @@ mod users;
 #[derive(Clone, Debug)]
 struct Shared {
     store: Store,
+    /// Absent where the API runs without a mesh.
+    readiness: Option<Readiness>,
     /// The API's description, as JSON.
     description: Arc<str>,
 }
@@ -69,12 +73,21 @@ impl utoipa::Modify for Bearer {
 ///
 /// Any other path without a token is answered 401, so that nobody learns what there is.
 pub fn router(store: Store) -> Router {
+    assembled(store, None)
+}
+
+/// [`router`] of a service that runs a mesh, which it can show.
+pub fn router_with_mesh(store: Store, readiness: Readiness) -> Router {
+    assembled(store, Some(readiness))
+}
+
+fn assembled(store: Store, readiness: Option<Readiness>) -> Router {
     let (router, description) = described().split_for_parts();
     let description = description.to_json().unwrap_or_default().into();
     let router = router
         .fallback(outer::no_such_path)
         .method_not_allowed_fallback(outer::method_not_allowed)
-        .with_state(Shared { store: store.clone(), description });
+        .with_state(Shared { store: store.clone(), readiness, description });
     let open = outer::layered(Router::new().route("/healthz", get(healthz)));
     authenticated(store, router).merge(open)
 }
@@ -93,6 +106,7 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(customers::router())
         .merge(exchanges::router())
         .merge(keys::router())
+        .merge(mesh::router())
         .merge(prices::router())
         .merge(providers::router())
         .merge(routes::router())

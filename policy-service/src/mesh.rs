@@ -29,6 +29,7 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
+use utoipa::ToSchema;
 use wire::mesh::mesh_server::MeshServer;
 
 pub use fleet::{Counters, Fleet, Process, RefusedSnapshot, Vm, VmName};
@@ -88,7 +89,7 @@ struct Parts {
 }
 
 /// Everything an administrator should know about the control plane; no secrets.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Status {
     pub generation: String,
     pub policy: Published,

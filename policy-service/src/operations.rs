@@ -18,6 +18,7 @@ pub mod customers;
 pub mod exchanges;
 pub mod fields;
 pub mod keys;
+pub mod mesh;
 pub mod prices;
 pub mod providers;
 pub mod routes;

@@ -20,6 +20,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use utoipa::ToSchema;
 
 use crate::mesh::Control;
 use crate::readiness::canary::Canary;
@@ -43,7 +44,7 @@ pub struct Options {
 }
 
 /// How far the proof is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct State {
     pub ready: bool,
     /// The version that every worker was last proven to enforce; 0 for none.
@@ -111,6 +112,11 @@ impl Readiness {
         self.state.borrow().clone()
     }
 
+    /// Returns the control plane whose mesh is being proven.
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
     /// Tells when that changes.
     pub fn changes(&self) -> watch::Receiver<State> {
         self.state.clone()
@@ -138,21 +144,29 @@ impl Readiness {
     }
 }
 
-/// Answers `GET /readyz`: 200 when ready, else 503, both with [`State`] as JSON.
+/// What anybody may know who can reach the probe.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Readyz {
+    ready: bool,
+    proven_version: u64,
+}
+
+/// Answers `GET /readyz`: 200 when ready, else 503. What is missing is for administrators: `GET /api/v1/mesh`.
 pub fn router(readiness: Readiness) -> Router {
     Router::new()
         .route("/readyz", get(readyz))
         .with_state(readiness)
 }
 
-async fn readyz(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<State>) {
+async fn readyz(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<Readyz>) {
     let state = readiness.state();
     let status = if state.ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, Json(state))
+    let seen = Readyz { ready: state.ready, proven_version: state.proven_version };
+    (status, Json(seen))
 }
 
 enum Progress {

@@ -11,4 +11,4 @@ mod served;
 
 pub use cluster::{Cluster, TrustAnchors};
 pub(crate) use served::Readiness;
-pub use served::{Clusters, Stream};
+pub use served::{Clusters, RefusedClusters, Stream};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use utoipa::ToSchema;
 use wire::mesh::{ReportRequest, VmCounters};
 
 use crate::mesh::publisher::Version;
@@ -19,11 +20,13 @@ const GROWING: Duration = Duration::from_millis(2_500);
 const REFUSALS: usize = 64;
 
 /// One VM of one Envoy process.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 pub struct VmName {
     #[serde(serialize_with = "as_hex")]
+    #[schema(value_type = String)]
     pub process: Vec<u8>,
     #[serde(serialize_with = "as_hex")]
+    #[schema(value_type = String)]
     pub vm: Vec<u8>,
 }
 
@@ -38,11 +41,12 @@ pub struct Process {
 }
 
 /// What a VM said last.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Vm {
     pub name: VmName,
     pub node_id: String,
     #[serde(serialize_with = "as_hex")]
+    #[schema(value_type = String)]
     pub generation: Vec<u8>,
     pub version: u64,
     pub running: usize,
@@ -51,7 +55,7 @@ pub struct Vm {
 }
 
 /// Counters of a VM since its start.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub struct Counters {
     pub exchanges: u64,
     pub refusals: u64,
@@ -62,10 +66,11 @@ pub struct Counters {
 }
 
 /// A snapshot that a filter would not apply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RefusedSnapshot {
     pub node_id: String,
     #[serde(serialize_with = "as_hex")]
+    #[schema(value_type = String)]
     pub process: Vec<u8>,
     pub version: u64,
     pub because: String,

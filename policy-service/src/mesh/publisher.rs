@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
+use utoipa::ToSchema;
 
 use crate::clock;
 use crate::mesh::snapshot::{Generation, Snapshot};
@@ -88,7 +89,7 @@ pub struct Version {
 }
 
 /// What an administrator should know about publishing.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Published {
     pub version: u64,
     /// When the version was compiled; 0 before the first.

@@ -29,6 +29,7 @@ use crate::operations::exchanges::ExchangeFilter;
 use crate::operations::fields::{KeyFields, ProviderFields, ProviderKeyFields, TeamFields};
 use crate::operations::{Caller, exchanges, keys, providers, teams};
 use crate::store::MasterKey;
+use crate::xds::RefusedClusters;
 
 const TOKEN: &str = "a-filter-token";
 const NODE: &str = "node";
@@ -508,7 +509,13 @@ async fn refused_clusters_are_visible_and_policy_goes_on() {
     };
     assert_eq!(follow(&mut mesh.filter().await, request).await.version, 1);
     let streams = mesh.control.status().cluster_streams;
-    assert_eq!(streams[0].refused, Some((1, String::from("no such file"))));
+    assert_eq!(
+        streams[0].refused,
+        Some(RefusedClusters {
+            version: 1,
+            because: String::from("no such file")
+        })
+    );
 }
 
 #[tokio::test]

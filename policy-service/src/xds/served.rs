@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
+use utoipa::ToSchema;
 
 use crate::xds::cluster::{Cluster, Discovery, Kind, TrustAnchors, discovery};
 use crate::xds::proto;
@@ -67,17 +68,24 @@ enum NewNames {
 }
 
 /// One Envoy's discovery stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Stream {
     pub node_id: String,
     /// The newest version it acknowledged; 0 for none.
     pub acknowledged: u64,
     /// The version it refused last, and what it said.
-    pub refused: Option<(u64, String)>,
+    pub refused: Option<RefusedClusters>,
     #[serde(skip)]
     opened_at: Instant,
     #[serde(skip)]
     acknowledged_at: Option<Instant>,
+}
+
+/// A version that an Envoy refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RefusedClusters {
+    pub version: u64,
+    pub because: String,
 }
 
 /// Whether a node may be handed a snapshot.
@@ -265,7 +273,10 @@ impl Clusters {
         let mut state = self.state();
         if let Some(stream) = state.streams.get_mut(&stream) {
             warn!(node_id = %stream.node_id, version, because, "envoy refused clusters");
-            stream.refused = Some((version, because.to_owned()));
+            stream.refused = Some(RefusedClusters {
+                version,
+                because: because.to_owned(),
+            });
         }
         drop(state);
         self.touch();
@@ -314,7 +325,7 @@ impl Stream {
         let refused = self
             .refused
             .as_ref()
-            .is_some_and(|(refused, _)| *refused >= version);
+            .is_some_and(|refused| refused.version >= version);
         match (self.acknowledged_at, names) {
             _ if refused => None,
             (Some(at), NewNames::Some) if self.acknowledged == version => Some(at + RESOLVE_GRACE),
@@ -418,7 +429,10 @@ mod tests {
         assert_eq!(clusters.readiness("node", version), Readiness::Ready);
         assert_eq!(
             clusters.streams()[0].refused,
-            Some((version, String::from("no such file")))
+            Some(RefusedClusters {
+                version,
+                because: String::from("no such file")
+            })
         );
     }
 
