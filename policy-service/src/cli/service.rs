@@ -1,0 +1,120 @@
+//! The policy service inside this process: admin API and gRPC on their listeners.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use policy::secret::Secret;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::mesh::{self, Control};
+use crate::readiness::{self, Readiness};
+use crate::store::Store;
+use crate::{api, demo};
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ServiceError {
+    #[error("cannot listen on {address}: is something else running there?")]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("the admin API ended")]
+    Api { source: io::Error },
+    #[error("the gRPC service ended")]
+    Grpc { source: mesh::ServeError },
+    #[error("the demo provider ended")]
+    Demo { source: io::Error },
+    #[error("a part of the policy service ended")]
+    Task { source: JoinError },
+    #[error("a part of the policy service ended although nothing had stopped it")]
+    Unasked,
+}
+
+/// Listens on `address`.
+pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServiceError> {
+    let failed = |source| ServiceError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// The servers that run in this process.
+#[derive(Debug)]
+pub(super) struct Servers {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<Result<(), ServiceError>>,
+}
+
+impl Servers {
+    pub(super) fn new() -> Self {
+        Self {
+            stop: watch::Sender::new(false),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Serves the admin API, its health probe and the readiness of the mesh.
+    pub(super) fn api(&mut self, listener: TcpListener, store: Store, readiness: Readiness) {
+        let app = api::router(store).merge(readiness::router(readiness));
+        let stopped = self.stopped();
+        self.tasks.spawn(async move {
+            axum::serve(listener, app)
+                .with_graceful_shutdown(stopped)
+                .await
+                .map_err(|source| ServiceError::Api { source })
+        });
+    }
+
+    /// Serves filters and Envoys.
+    pub(super) fn grpc(&mut self, listener: TcpListener, control: Control, filter_token: Secret) {
+        let stopped = self.stopped();
+        self.tasks.spawn(async move {
+            mesh::serve(listener, control, filter_token, stopped)
+                .await
+                .map_err(|source| ServiceError::Grpc { source })
+        });
+    }
+
+    /// Serves the demo provider.
+    pub(super) fn demo(&mut self, listener: TcpListener) {
+        let stopped = self.stopped();
+        self.tasks.spawn(async move {
+            demo::serve(listener, stopped)
+                .await
+                .map_err(|source| ServiceError::Demo { source })
+        });
+    }
+
+    /// Waits for a server that ends by itself, and says why.
+    pub(super) async fn failed(&mut self) -> ServiceError {
+        match self.tasks.join_next().await {
+            Some(Ok(Err(error))) => error,
+            Some(Err(source)) => ServiceError::Task { source },
+            Some(Ok(Ok(()))) | None => ServiceError::Unasked,
+        }
+    }
+
+    /// Ends all of them.
+    pub(super) async fn stop(mut self) {
+        self.stop.send_replace(true);
+        // Long polls and kept connections have no end of their own to wait for.
+        let finished = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(std::time::Duration::from_secs(2), finished)
+            .await
+            .is_err()
+        {
+            self.tasks.shutdown().await;
+        }
+    }
+
+    fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stop = self.stop.subscribe();
+        async move {
+            // An error means that the sender is gone, which is a stop as well.
+            drop(stop.wait_for(|stopped| *stopped).await);
+        }
+    }
+}
