@@ -118,7 +118,7 @@ impl Text {
 /// Returns the longest prefix of UTF-8 text that has at most `room` bytes and cuts no character.
 fn fitting(bytes: &[u8], room: usize) -> &[u8] {
     let mut length = room.min(bytes.len());
-    while matches!(bytes.get(length), Some(0x80..=0xBF)) {
+    while length > 0 && matches!(bytes.get(length), Some(0x80..=0xBF)) {
         length -= 1;
     }
     bytes.get(..length).unwrap_or_default()
