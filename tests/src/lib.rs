@@ -13,5 +13,6 @@ pub mod mesh;
 pub mod parts;
 pub mod process;
 pub mod provider;
+pub mod surfaces;
 pub mod tokens;
 pub mod wait;

@@ -14,13 +14,19 @@ impl Mesh {
     /// Returns the records of a key so far, the newest first.
     #[track_caller]
     pub fn records(&self, key_id: &str) -> Vec<Value> {
+        self.records_where(&format!("key={key_id}"))
+    }
+
+    /// Returns the records that `filter` (a query) selects, the newest first.
+    #[track_caller]
+    pub fn records_where(&self, filter: &str) -> Vec<Value> {
         let mut records = Vec::new();
-        let mut page = String::new();
+        let mut cursor = String::new();
         loop {
-            let answer = self.admin().get(&format!("/exchanges?key={key_id}&limit=500{page}"));
-            records.extend(answer["exchanges"].as_array().or(answer["items"].as_array()).cloned().unwrap_or_default());
-            match answer["next"].as_str().or(answer["next_page"].as_str()) {
-                Some(next) => page = format!("&page={next}"),
+            let page = self.admin().get(&format!("/exchanges?{filter}&limit=1000{cursor}"));
+            records.extend(page["items"].as_array().expect("a page of exchanges").clone());
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
                 None => return records,
             }
         }
@@ -29,15 +35,18 @@ impl Mesh {
     /// Waits until a key has `n` finished records and returns them; panics when there are more.
     #[track_caller]
     pub fn wait_records(&self, key_id: &str, n: usize) -> Vec<Value> {
-        let finished = || -> Vec<Value> {
-            let records = self.records(key_id);
-            records.into_iter().filter(|record| record["ended"] != "running").collect()
-        };
-        let records = wait::until_for(&format!("{n} records of key {key_id}"), PATIENCE, || {
-            let records = finished();
+        self.wait_records_where(&format!("key={key_id}"), n)
+    }
+
+    /// Waits until `filter` selects `n` finished records and returns them; panics when there are more.
+    #[track_caller]
+    pub fn wait_records_where(&self, filter: &str, n: usize) -> Vec<Value> {
+        let records = wait::until_for(&format!("{n} records where {filter}"), PATIENCE, || {
+            let mut records = self.records_where(filter);
+            records.retain(|record| record["ended"] != "running");
             (records.len() >= n).then_some(records)
         });
-        assert_eq!(records.len(), n, "records of key {key_id}: {records:#?}");
+        assert_eq!(records.len(), n, "records where {filter}: {records:#?}");
         records
     }
 
@@ -45,5 +54,12 @@ impl Mesh {
     #[track_caller]
     pub fn only_record(&self, key_id: &str) -> Value {
         self.wait_records(key_id, 1).remove(0)
+    }
+
+    /// Returns the attempts of a record.
+    #[track_caller]
+    pub fn attempts(&self, record: &Value) -> Vec<Value> {
+        let id = record["id"].as_str().expect("a record's id");
+        self.admin().get(&format!("/exchanges/{id}"))["attempts"].as_array().expect("attempts").clone()
     }
 }

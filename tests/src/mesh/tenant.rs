@@ -139,7 +139,7 @@ pub fn key(admin: &Admin, team: &str, fields: &Value) -> (String, String) {
 #[track_caller]
 pub fn price(admin: &Admin, dialect: Dialect, model: &str, price: Price) {
     let body = json!({"table": dialect.price_table(), "model": model, "rates": price.as_rates()});
-    admin.put("/prices", &body);
+    admin.put("/prices/overrides", &body);
 }
 
 /// Returns the id of an object of the admin API.
