@@ -63,7 +63,8 @@ struct Bearer;
 
 impl utoipa::Modify for Bearer {
     fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        let scheme =
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("admin_token", scheme);
     }
@@ -87,7 +88,11 @@ fn assembled(store: Store, readiness: Option<Readiness>) -> Router {
     let router = router
         .fallback(outer::no_such_path)
         .method_not_allowed_fallback(outer::method_not_allowed)
-        .with_state(Shared { store: store.clone(), readiness, description });
+        .with_state(Shared {
+            store: store.clone(),
+            readiness,
+            description,
+        });
     let open = outer::layered(Router::new().route("/healthz", get(healthz)));
     authenticated(store, router).merge(open)
 }
@@ -123,7 +128,10 @@ fn described() -> OpenApiRouter<Shared> {
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json"))
 )]
 async fn openapi_json(State(shared): State<Shared>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], shared.description.to_string())
+    (
+        [(CONTENT_TYPE, "application/json")],
+        shared.description.to_string(),
+    )
 }
 
 async fn healthz() -> impl IntoResponse {

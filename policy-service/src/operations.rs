@@ -103,7 +103,11 @@ pub enum OperationError {
     Invalid { problems: Vec<Problem> },
     /// Others would be left with a reference that leads nowhere or a rule that means nothing.
     #[error("{} `{name}` is still needed: {}", kind.label(), Listed(problems))]
-    Referenced { kind: ObjectKind, name: String, problems: Vec<Problem> },
+    Referenced {
+        kind: ObjectKind,
+        name: String,
+        problems: Vec<Problem>,
+    },
     /// The object's state does not allow it.
     #[error("{because}")]
     WrongState { because: &'static str },
@@ -150,6 +154,3 @@ fn random_bytes() -> Result<[u8; 32], OperationError> {
     filled.map_err(|source| OperationError::Randomness { source })?;
     Ok(bytes)
 }
-
-#[cfg(test)]
-mod tests;

@@ -48,16 +48,28 @@ pub enum StoreError {
     Open { path: PathBuf, source: sqlx::Error },
     /// The schema could not be brought up to date.
     #[error("cannot migrate the database `{path}`")]
-    Migrate { path: PathBuf, source: sqlx::migrate::MigrateError },
+    Migrate {
+        path: PathBuf,
+        source: sqlx::migrate::MigrateError,
+    },
     /// The master key is not the one that the secrets in the database were sealed with.
-    #[error("the master key does not belong to the database `{path}`; put back the key file it was made with")]
+    #[error(
+        "the master key does not belong to the database `{path}`; put back the key file it was made with"
+    )]
     WrongMasterKey { path: PathBuf },
     /// A statement failed.
     #[error("the database failed to {doing}")]
-    Database { doing: &'static str, source: sqlx::Error },
+    Database {
+        doing: &'static str,
+        source: sqlx::Error,
+    },
     /// A row does not say what it must.
     #[error("the database holds an unreadable {object}")]
-    Corrupt { object: &'static str, #[source] source: CorruptError },
+    Corrupt {
+        object: &'static str,
+        #[source]
+        source: CorruptError,
+    },
     /// Another object has that name.
     #[error("another {object} has the name `{name}`")]
     NameTaken { object: &'static str, name: String },
@@ -113,7 +125,7 @@ pub struct Store {
     reader: SqlitePool,
     master_key: MasterKey,
     changes: Arc<watch::Sender<u64>>,
-    pricing: Arc<Mutex<Option<(u64, Arc<prices::Pricing>)>>>,
+    pricing: Arc<Mutex<Option<Arc<prices::Pricing>>>>,
 }
 
 impl Store {
@@ -131,13 +143,22 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .optimize_on_close(true, None);
-        let open = |source| StoreError::Open { path: path.to_path_buf(), source };
-        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+        let open = |source| StoreError::Open {
+            path: path.to_path_buf(),
+            source,
+        };
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await;
         let writer = writer.map_err(open)?;
         sqlx::migrate!("./migrations")
             .run(&writer)
             .await
-            .map_err(|source| StoreError::Migrate { path: path.to_path_buf(), source })?;
+            .map_err(|source| StoreError::Migrate {
+                path: path.to_path_buf(),
+                source,
+            })?;
         let reader = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.create_if_missing(false).pragma("query_only", "ON"))
@@ -164,7 +185,10 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub async fn policy(&self) -> Result<Policy, StoreError> {
         let begun = self.reader.begin().await;
-        let mut reading = begun.map_err(|source| StoreError::Database { doing: "begin to read", source })?;
+        let mut reading = begun.map_err(|source| StoreError::Database {
+            doing: "begin to read",
+            source,
+        })?;
         let version = version(&mut reading).await?;
         let documents = documents(&mut reading, &self.master_key).await?;
         Ok(Policy { version, documents })
@@ -184,19 +208,24 @@ impl Store {
     /// [`StoreError`] when the database cannot be read.
     pub(crate) async fn pricing(&self) -> Result<Arc<prices::Pricing>, StoreError> {
         let version = *self.changes.borrow();
-        let held = self.pricing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, pricing)) = held
-            && at == version
+        let held = self
+            .pricing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(pricing) = held
+            && pricing.version == version
         {
             return Ok(pricing);
         }
         let mut reading = self.read().await?;
         let pricing = Arc::new(prices::Pricing {
+            version,
             overrides: prices::list(&mut reading).await?,
             on_unknown: settings::get(&mut reading).await?.on_unknown_price,
         });
         let mut held = self.pricing.lock().unwrap_or_else(PoisonError::into_inner);
-        *held = Some((version, Arc::clone(&pricing)));
+        *held = Some(Arc::clone(&pricing));
         Ok(pricing)
     }
 
@@ -209,15 +238,23 @@ impl Store {
     /// Takes a connection for reading.
     pub(crate) async fn read(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         let acquired = self.reader.acquire().await;
-        acquired.map_err(|source| StoreError::Database { doing: "lend a connection", source })
+        acquired.map_err(|source| StoreError::Database {
+            doing: "lend a connection",
+            source,
+        })
     }
 
     /// Begins a change; dropped without a commit, it never happened.
     pub(crate) async fn change(&self) -> Result<Change, StoreError> {
         let begun = self.writer.begin_with("BEGIN IMMEDIATE").await;
-        let transaction =
-            begun.map_err(|source| StoreError::Database { doing: "begin a change", source })?;
-        Ok(Change { transaction, store: self.clone() })
+        let transaction = begun.map_err(|source| StoreError::Database {
+            doing: "begin a change",
+            source,
+        })?;
+        Ok(Change {
+            transaction,
+            store: self.clone(),
+        })
     }
 
     pub(crate) fn master_key(&self) -> &MasterKey {
@@ -249,7 +286,11 @@ impl Change {
     }
 
     /// Appends the audit events of the change and commits both, or neither.
-    pub(crate) async fn commit(mut self, events: &[AuditEvent], effect: Effect) -> Result<(), StoreError> {
+    pub(crate) async fn commit(
+        mut self,
+        events: &[AuditEvent],
+        effect: Effect,
+    ) -> Result<(), StoreError> {
         for event in events {
             audit::append(&mut self.transaction, event).await?;
         }
@@ -271,15 +312,27 @@ impl Change {
             }
             Ok(())
         });
-        let committed = commit.await.map_err(|source| StoreError::Interrupted { source })?;
-        committed.map_err(|source| StoreError::Database { doing: "commit a change", source })
+        let committed = commit
+            .await
+            .map_err(|source| StoreError::Interrupted { source })?;
+        committed.map_err(|source| StoreError::Database {
+            doing: "commit a change",
+            source,
+        })
     }
 }
 
 /// Reads all policy documents; provider credentials are unsealed.
-async fn documents(db: &mut SqliteConnection, master_key: &MasterKey) -> Result<Documents, StoreError> {
+async fn documents(
+    db: &mut SqliteConnection,
+    master_key: &MasterKey,
+) -> Result<Documents, StoreError> {
     let mut documents = documents_but_keys(db, master_key).await?;
-    documents.keys = keys::list(db).await?.into_iter().map(|key| (key.id, key)).collect();
+    documents.keys = keys::list(db)
+        .await?
+        .into_iter()
+        .map(|key| (key.id, key))
+        .collect();
     Ok(documents)
 }
 
@@ -290,19 +343,46 @@ pub(crate) async fn documents_but_keys(
 ) -> Result<Documents, StoreError> {
     Ok(Documents {
         settings: settings::get(db).await?,
-        customers: customers::list(db).await?.into_iter().map(|it| (it.id, it)).collect(),
-        teams: teams::list(db).await?.into_iter().map(|it| (it.id, it)).collect(),
-        users: users::list(db).await?.into_iter().map(|it| (it.id, it)).collect(),
+        customers: customers::list(db)
+            .await?
+            .into_iter()
+            .map(|it| (it.id, it))
+            .collect(),
+        teams: teams::list(db)
+            .await?
+            .into_iter()
+            .map(|it| (it.id, it))
+            .collect(),
+        users: users::list(db)
+            .await?
+            .into_iter()
+            .map(|it| (it.id, it))
+            .collect(),
         keys: std::collections::BTreeMap::new(),
-        providers: providers::list(db, master_key).await?.into_iter().map(|it| (it.id, it)).collect(),
-        routes: routes::list(db).await?.into_iter().map(|it| (it.id, it)).collect(),
+        providers: providers::list(db, master_key)
+            .await?
+            .into_iter()
+            .map(|it| (it.id, it))
+            .collect(),
+        routes: routes::list(db)
+            .await?
+            .into_iter()
+            .map(|it| (it.id, it))
+            .collect(),
         prices: prices::list(db).await?,
     })
 }
 
 /// Writes the rows that there is one of, and proves that the master key belongs to the database.
-async fn initialise(writer: &SqlitePool, path: &Path, master_key: &MasterKey) -> Result<u64, StoreError> {
-    let failed = |source| StoreError::Database { doing: "initialise", source };
+async fn initialise(
+    writer: &SqlitePool,
+    path: &Path,
+    master_key: &MasterKey,
+) -> Result<u64, StoreError> {
+    let failed = |source| StoreError::Database {
+        doing: "initialise",
+        source,
+    };
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
     sqlx::query(
         "INSERT INTO store_state (one, policy_version, master_key_check) VALUES (1, 1, $1) \
@@ -319,7 +399,9 @@ async fn initialise(writer: &SqlitePool, path: &Path, master_key: &MasterKey) ->
         .map_err(failed)?;
     let check: Vec<u8> = row.try_get("master_key_check").map_err(failed)?;
     if check != master_key.check_value() {
-        return Err(StoreError::WrongMasterKey { path: path.to_path_buf() });
+        return Err(StoreError::WrongMasterKey {
+            path: path.to_path_buf(),
+        });
     }
     let version = version(&mut transaction).await?;
     transaction.commit().await.map_err(failed)?;
@@ -330,7 +412,10 @@ async fn version(db: &mut SqliteConnection) -> Result<u64, StoreError> {
     let version: i64 = sqlx::query_scalar("SELECT policy_version FROM store_state WHERE one = 1")
         .fetch_one(db)
         .await
-        .map_err(|source| StoreError::Database { doing: "read the version of the policy", source })?;
+        .map_err(|source| StoreError::Database {
+            doing: "read the version of the policy",
+            source,
+        })?;
     Ok(columns::unsigned(version))
 }
 

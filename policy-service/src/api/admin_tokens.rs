@@ -17,7 +17,9 @@ use crate::operations::views::AdminTokenView;
 use crate::operations::{Caller, ObjectKind, admin_tokens};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(revoke))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(revoke))
 }
 
 /// An admin token with its secret.
@@ -62,7 +64,13 @@ async fn create(
 ) -> Result<(StatusCode, Json<NewAdminTokenView>), ApiError> {
     let created = admin_tokens::create(&shared.store, &caller, fields).await?;
     let secret = created.secret.expose().to_owned();
-    Ok((StatusCode::CREATED, Json(NewAdminTokenView { token: created.token, secret })))
+    Ok((
+        StatusCode::CREATED,
+        Json(NewAdminTokenView {
+            token: created.token,
+            secret,
+        }),
+    ))
 }
 
 /// End an admin token for good, unless it is the last.
@@ -80,5 +88,7 @@ async fn revoke(
     Path(name): Path<String>,
 ) -> Result<Json<AdminTokenView>, ApiError> {
     let id = id(ObjectKind::AdminToken, &name)?;
-    Ok(Json(admin_tokens::revoke(&shared.store, &caller, id).await?))
+    Ok(Json(
+        admin_tokens::revoke(&shared.store, &caller, id).await?,
+    ))
 }

@@ -12,8 +12,8 @@ use super::Shared;
 use super::error::{ApiError, ErrorBody};
 use super::page::{Page, bad_cursor, limit};
 use super::request::{Parameters, Parsed};
-use crate::operations::audit::{self, AuditFilter};
 use crate::operations::Caller;
+use crate::operations::audit::{self, AuditFilter};
 use crate::operations::views::AuditEventView;
 
 const USUAL_ITEMS: u32 = 100;
@@ -75,6 +75,9 @@ async fn list(
     };
     let items = audit::list(&shared.store, &caller, &filter, limit).await?;
     let is_full = u32::try_from(items.len()).is_ok_and(|count| count == limit);
-    let next_cursor = items.last().filter(|_| is_full).map(|event| event.seq.to_string());
+    let next_cursor = items
+        .last()
+        .filter(|_| is_full)
+        .map(|event| event.seq.to_string());
     Ok(Json(Page { items, next_cursor }))
 }

@@ -15,7 +15,9 @@ use crate::operations::views::CustomerView;
 use crate::operations::{Caller, ObjectKind, customers};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update, delete))
 }
 
 /// List customers.
@@ -89,7 +91,9 @@ async fn update(
     Fields(fields): Fields<CustomerFields>,
 ) -> Result<Json<CustomerView>, ApiError> {
     let id = id(ObjectKind::Customer, &name)?;
-    Ok(Json(customers::update(&shared.store, &caller, id, fields).await?))
+    Ok(Json(
+        customers::update(&shared.store, &caller, id, fields).await?,
+    ))
 }
 
 /// Delete a customer that nothing refers to.

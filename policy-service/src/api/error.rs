@@ -65,7 +65,10 @@ pub(super) struct ErrorBody {
 
 /// One thing that is wrong.
 #[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "the shape of the policy crate's type, for the description only")]
+#[expect(
+    dead_code,
+    reason = "the shape of the policy crate's type, for the description only"
+)]
 pub(super) struct ProblemView {
     /// As in `access.providers[0].models`; empty for the whole.
     path: String,
@@ -91,19 +94,25 @@ impl ApiError {
                 problems: problems.clone(),
                 ..refusal(StatusCode::BAD_REQUEST, "invalid_query", listed(problems))
             },
-            Self::NotJson => {
-                refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", self.to_string())
-            }
-            Self::BodyTooLarge => {
-                refusal(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", self.to_string())
-            }
+            Self::NotJson => refusal(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not_json",
+                self.to_string(),
+            ),
+            Self::BodyTooLarge => refusal(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                self.to_string(),
+            ),
             Self::BodyUnreadable { .. } => {
                 refusal(StatusCode::BAD_REQUEST, "body_unreadable", self.to_string())
             }
             Self::NoSuchPath => refusal(StatusCode::NOT_FOUND, "path_not_found", self.to_string()),
-            Self::MethodNotAllowed => {
-                refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", self.to_string())
-            }
+            Self::MethodNotAllowed => refusal(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                self.to_string(),
+            ),
         }
     }
 }
@@ -125,7 +134,9 @@ fn of_operation(error: &OperationError) -> Refusal {
         | OperationError::Summary { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     };
     let problems = match error {
-        OperationError::Invalid { problems } | OperationError::Referenced { problems, .. } => problems.clone(),
+        OperationError::Invalid { problems } | OperationError::Referenced { problems, .. } => {
+            problems.clone()
+        }
         OperationError::Unauthenticated
         | OperationError::Forbidden { .. }
         | OperationError::NotFound { .. }
@@ -142,7 +153,12 @@ fn of_operation(error: &OperationError) -> Refusal {
     } else {
         error.to_string()
     };
-    Refusal { status, code: code.to_owned(), message, problems }
+    Refusal {
+        status,
+        code: code.to_owned(),
+        message,
+        problems,
+    }
 }
 
 const fn not_found_code(kind: ObjectKind) -> &'static str {
@@ -162,7 +178,11 @@ const fn not_found_code(kind: ObjectKind) -> &'static str {
 }
 
 fn listed(problems: &[Problem]) -> String {
-    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
+    problems
+        .iter()
+        .map(Problem::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 impl IntoResponse for ApiError {
@@ -170,7 +190,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let refusal = self.refusal();
         let mut response = refusal.status.into_response();
-        response.extensions_mut().insert(Failure { refusal, error: Arc::new(self) });
+        response.extensions_mut().insert(Failure {
+            refusal,
+            error: Arc::new(self),
+        });
         response
     }
 }

@@ -28,7 +28,10 @@ const USUAL_SUMS: u32 = 1_000;
 const MAX_SUMS: u32 = 10_000;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(sum)).routes(routes!(get))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(sum))
+        .routes(routes!(get))
 }
 
 /// Which exchanges, and how many.
@@ -105,7 +108,9 @@ impl FromStr for SurfaceName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = || Surface::ALL.map(Surface::name).join("`, `");
-        Surface::from_name(text).map(Self).ok_or_else(|| format!("known are `{}`", known()))
+        Surface::from_name(text)
+            .map(Self)
+            .ok_or_else(|| format!("known are `{}`", known()))
     }
 }
 
@@ -117,7 +122,9 @@ impl FromStr for EndedName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = || Ended::ALL.map(Ended::name).join("`, `");
-        Ended::from_name(text).map(Self).ok_or_else(|| format!("known are `{}`", known()))
+        Ended::from_name(text)
+            .map(Self)
+            .ok_or_else(|| format!("known are `{}`", known()))
     }
 }
 
@@ -153,7 +160,9 @@ impl ExchangeQuery {
             customer: self.customer.map(|Parsed(id)| id),
             model: self.model.clone(),
             provider: self.provider.clone(),
-            surface: self.surface.map(|Parsed(surface)| surface.0.name().to_owned()),
+            surface: self
+                .surface
+                .map(|Parsed(surface)| surface.0.name().to_owned()),
             status: self.status.map(|Parsed(status)| status),
             ended: self.ended.map(|Parsed(ended)| ended.0),
             refusal_code: self.refusal_code.clone(),
@@ -185,16 +194,27 @@ async fn list(
     Extension(caller): Extension<Caller>,
     Parameters(query): Parameters<ExchangeQuery>,
 ) -> Result<Json<Page<ExchangeView>>, ApiError> {
-    refuse_parameter("by", query.by.is_some(), "is for sums: `/api/v1/exchanges/sum`")?;
+    refuse_parameter(
+        "by",
+        query.by.is_some(),
+        "is for sums: `/api/v1/exchanges/sum`",
+    )?;
     let limit = limit(query.limit, USUAL_ITEMS, MAX_ITEMS)?;
     let after = query.cursor.as_deref().map(read_cursor).transpose()?;
     let found = exchanges::list(&shared.store, &caller, &query.filter(), after, limit).await?;
     let is_full = u32::try_from(found.len()).is_ok_and(|count| count == limit);
     let next_cursor = found.last().filter(|_| is_full).map(|last| {
         let exchange = &last.exchange;
-        format!("{}.{}", exchange.started_at.as_millis(), exchange.id.uuid().simple())
+        format!(
+            "{}.{}",
+            exchange.started_at.as_millis(),
+            exchange.id.uuid().simple()
+        )
     });
-    Ok(Json(Page { items: found.into_iter().map(ExchangeView::from).collect(), next_cursor }))
+    Ok(Json(Page {
+        items: found.into_iter().map(ExchangeView::from).collect(),
+        next_cursor,
+    }))
 }
 
 /// Sum exchanges up by any combination of key, user, team, customer, model, provider, day and more.
@@ -211,10 +231,17 @@ async fn sum(
     Extension(caller): Extension<Caller>,
     Parameters(query): Parameters<ExchangeQuery>,
 ) -> Result<Json<SumsView>, ApiError> {
-    refuse_parameter("cursor", query.cursor.is_some(), "is for lists; narrow the sum instead")?;
+    refuse_parameter(
+        "cursor",
+        query.cursor.is_some(),
+        "is for lists; narrow the sum instead",
+    )?;
     let limit = limit(query.limit, USUAL_SUMS, MAX_SUMS)?;
     let filter = query.filter();
-    let by = query.by.map(|Parsed(SumByNames(by))| by).unwrap_or_default();
+    let by = query
+        .by
+        .map(|Parsed(SumByNames(by))| by)
+        .unwrap_or_default();
     let one_more = limit.saturating_add(1);
     let mut sums = exchanges::sum(&shared.store, &caller, &filter, &by, one_more).await?;
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -255,7 +282,10 @@ fn read_cursor(text: &str) -> Result<Cursor, ApiError> {
     let read = || {
         let (started, id) = text.split_once('.')?;
         let started_at = Timestamp::from_millis(started.parse().ok()?);
-        Some(Cursor { started_at, id: id.parse().ok()? })
+        Some(Cursor {
+            started_at,
+            id: id.parse().ok()?,
+        })
     };
     read().ok_or_else(bad_cursor)
 }

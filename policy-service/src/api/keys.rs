@@ -35,7 +35,10 @@ struct NewKeyView {
 
 impl From<CreatedKey> for NewKeyView {
     fn from(created: CreatedKey) -> Self {
-        Self { secret: created.secret.expose().to_owned(), key: created.key }
+        Self {
+            secret: created.secret.expose().to_owned(),
+            key: created.key,
+        }
     }
 }
 
@@ -110,7 +113,9 @@ async fn update(
     Fields(fields): Fields<KeyFields>,
 ) -> Result<Json<KeyView>, ApiError> {
     let id = id(ObjectKind::Key, &name)?;
-    Ok(Json(keys::update(&shared.store, &caller, id, fields).await?))
+    Ok(Json(
+        keys::update(&shared.store, &caller, id, fields).await?,
+    ))
 }
 
 /// Delete a key that nothing refers to.

@@ -6,7 +6,9 @@ use std::error::Error;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
@@ -74,7 +76,9 @@ async fn outer(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
     // Answers hold secrets that are shown once.
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
@@ -122,7 +126,8 @@ fn refused(mut response: Response, id: &str, method: &Method, path: &str) -> Res
 
 fn is_plain(response: &Response) -> bool {
     let is_json = |value: &HeaderValue| value.as_bytes().starts_with(b"application/json");
-    response.status().is_client_error() && !response.headers().get(CONTENT_TYPE).is_some_and(is_json)
+    response.status().is_client_error()
+        && !response.headers().get(CONTENT_TYPE).is_some_and(is_json)
 }
 
 /// An error and what caused it, in one line.

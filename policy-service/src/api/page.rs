@@ -60,16 +60,26 @@ pub(super) fn cut<T>(
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_last = all.len() <= size;
     all.truncate(size);
-    let next_cursor = all.last().filter(|_| !is_last).map(|item| hex::encode(name_of(item)));
-    Ok(Page { items: all, next_cursor })
+    let next_cursor = all
+        .last()
+        .filter(|_| !is_last)
+        .map(|item| hex::encode(name_of(item)));
+    Ok(Page {
+        items: all,
+        next_cursor,
+    })
 }
 
 fn read_cursor(text: &str) -> Result<String, ApiError> {
     let bytes = hex::decode(text).ok();
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(bad_cursor)
+    bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(bad_cursor)
 }
 
 pub(super) fn bad_cursor() -> ApiError {
     let message = "is not a cursor; give `next_cursor` of the page before";
-    ApiError::Query { problems: vec![Problem::new("cursor", message)] }
+    ApiError::Query {
+        problems: vec![Problem::new("cursor", message)],
+    }
 }

@@ -17,7 +17,9 @@ use super::request::{Fields, Parameters};
 use crate::operations::{Caller, prices, schema};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(put, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(put, delete))
 }
 
 /// All prices that apply.
@@ -70,11 +72,18 @@ async fn list(
 ) -> Result<Json<PricesView>, ApiError> {
     let all = prices::list(&shared.store, &caller).await?;
     let book_version = all.book.version.clone();
-    Ok(Json(PricesView { book_version, overrides: all.overrides, book: rows(all.book) }))
+    Ok(Json(PricesView {
+        book_version,
+        overrides: all.overrides,
+        book: rows(all.book),
+    }))
 }
 
 fn rows(book: &PriceBook) -> Vec<BookRowView> {
-    let rows = book.tables.iter().flat_map(|(table, rows)| rows.iter().map(move |row| (table, row)));
+    let rows = book
+        .tables
+        .iter()
+        .flat_map(|(table, rows)| rows.iter().map(move |row| (table, row)));
     rows.map(|(table, row)| BookRowView {
         table: table.clone(),
         models: row.models.clone(),

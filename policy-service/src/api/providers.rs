@@ -93,7 +93,9 @@ async fn update(
     Fields(fields): Fields<ProviderFields>,
 ) -> Result<Json<ProviderView>, ApiError> {
     let id = id(ObjectKind::Provider, &name)?;
-    Ok(Json(providers::update(&shared.store, &caller, id, fields).await?))
+    Ok(Json(
+        providers::update(&shared.store, &caller, id, fields).await?,
+    ))
 }
 
 /// Delete a provider that nothing refers to, and its keys.
@@ -154,7 +156,9 @@ async fn update_key(
 ) -> Result<Json<ProviderKeyView>, ApiError> {
     let provider = id(ObjectKind::Provider, &provider)?;
     let key = id(ObjectKind::ProviderKey, &key)?;
-    Ok(Json(providers::update_key(&shared.store, &caller, provider, key, fields).await?))
+    Ok(Json(
+        providers::update_key(&shared.store, &caller, provider, key, fields).await?,
+    ))
 }
 
 /// Delete a provider's key that no access rule names.

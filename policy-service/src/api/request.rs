@@ -27,21 +27,34 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Fields<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         let headers = request.headers();
-        let is_json = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-            let kind = value.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/json")
-        });
+        let is_json = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| {
+                let kind = value.split(';').next().unwrap_or_default().trim();
+                kind.eq_ignore_ascii_case("application/json")
+            });
         if !is_json {
             return Err(ApiError::NotJson);
         }
-        let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let length = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > MAX_BODY_BYTES) {
             return Err(ApiError::BodyTooLarge);
         }
-        let body = to_bytes(request.into_body(), MAX_BODY_BYTES).await.map_err(|source| {
-            if length.is_none() { ApiError::BodyTooLarge } else { ApiError::BodyUnreadable { source } }
-        })?;
-        read_json(&body).map(Self).map_err(|problems| ApiError::Body { problems })
+        let body = to_bytes(request.into_body(), MAX_BODY_BYTES)
+            .await
+            .map_err(|source| {
+                if length.is_none() {
+                    ApiError::BodyTooLarge
+                } else {
+                    ApiError::BodyUnreadable { source }
+                }
+            })?;
+        read_json(&body)
+            .map(Self)
+            .map_err(|problems| ApiError::Body { problems })
     }
 }
 
@@ -53,7 +66,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let unreadable = |message: String| ApiError::Query { problems: vec![Problem::new("", message)] };
+        let unreadable = |message: String| ApiError::Query {
+            problems: vec![Problem::new("", message)],
+        };
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|error| unreadable(error.to_string()))?;
         // As text, so that a repeated parameter is a repeated field.
@@ -65,7 +80,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Parameters<T> 
             text.push_str(&format!("{separator}{name}:{value}"));
         }
         text.push('}');
-        read_json(text.as_bytes()).map(Self).map_err(|problems| ApiError::Query { problems })
+        read_json(text.as_bytes())
+            .map(Self)
+            .map_err(|problems| ApiError::Query { problems })
     }
 }
 
@@ -81,13 +98,22 @@ where
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map(Self).map_err(|error| {
-            D::Error::custom(format_args!("`{}` is not valid: {error}", text.escape_debug()))
+            D::Error::custom(format_args!(
+                "`{}` is not valid: {error}",
+                text.escape_debug()
+            ))
         })
     }
 }
 
 /// Reads an id of a path; what is none names nothing.
 pub(super) fn id<T: FromStr>(kind: ObjectKind, text: &str) -> Result<T, ApiError> {
-    let not_found = || OperationError::NotFound { kind, id: text.to_owned() };
-    text.parse().ok().ok_or_else(not_found).map_err(ApiError::from)
+    let not_found = || OperationError::NotFound {
+        kind,
+        id: text.to_owned(),
+    };
+    text.parse()
+        .ok()
+        .ok_or_else(not_found)
+        .map_err(ApiError::from)
 }

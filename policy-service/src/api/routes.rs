@@ -15,7 +15,9 @@ use crate::operations::views::RouteView;
 use crate::operations::{Caller, ObjectKind, routes};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update, delete))
 }
 
 /// List routes.
@@ -33,7 +35,11 @@ async fn list(
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Page<RouteView>>, ApiError> {
     let all = routes::list(&shared.store, &caller).await?;
-    Ok(Json(cut(all, |route| format!("{} {}", route.alias, route.id), &query)?))
+    Ok(Json(cut(
+        all,
+        |route| format!("{} {}", route.alias, route.id),
+        &query,
+    )?))
 }
 
 /// Add a route.
@@ -89,7 +95,9 @@ async fn update(
     Fields(fields): Fields<RouteFields>,
 ) -> Result<Json<RouteView>, ApiError> {
     let id = id(ObjectKind::Route, &name)?;
-    Ok(Json(routes::update(&shared.store, &caller, id, fields).await?))
+    Ok(Json(
+        routes::update(&shared.store, &caller, id, fields).await?,
+    ))
 }
 
 /// Delete a route.

@@ -45,5 +45,7 @@ async fn update(
     Extension(caller): Extension<Caller>,
     Fields(fields): Fields<SettingsFields>,
 ) -> Result<Json<SettingsView>, ApiError> {
-    Ok(Json(settings::update(&shared.store, &caller, fields).await?))
+    Ok(Json(
+        settings::update(&shared.store, &caller, fields).await?,
+    ))
 }

@@ -15,7 +15,9 @@ use crate::operations::views::TeamView;
 use crate::operations::{Caller, ObjectKind, teams};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update, delete))
 }
 
 /// List teams.
@@ -89,7 +91,9 @@ async fn update(
     Fields(fields): Fields<TeamFields>,
 ) -> Result<Json<TeamView>, ApiError> {
     let id = id(ObjectKind::Team, &name)?;
-    Ok(Json(teams::update(&shared.store, &caller, id, fields).await?))
+    Ok(Json(
+        teams::update(&shared.store, &caller, id, fields).await?,
+    ))
 }
 
 /// Delete a team that nothing refers to.

@@ -15,7 +15,9 @@ use crate::operations::views::UserView;
 use crate::operations::{Caller, ObjectKind, users};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(get, update, delete))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(get, update, delete))
 }
 
 /// List users.
@@ -89,7 +91,9 @@ async fn update(
     Fields(fields): Fields<UserFields>,
 ) -> Result<Json<UserView>, ApiError> {
     let id = id(ObjectKind::User, &name)?;
-    Ok(Json(users::update(&shared.store, &caller, id, fields).await?))
+    Ok(Json(
+        users::update(&shared.store, &caller, id, fields).await?,
+    ))
 }
 
 /// Delete a user that nothing refers to.

@@ -33,7 +33,9 @@ pub async fn bootstrap(store: &Store) -> Result<Option<AdminTokenSecret>, Operat
     if !tokens::list(&mut *store.read().await?).await?.is_empty() {
         return Ok(None);
     }
-    let fields = AdminTokenFields { name: Some("first".to_owned()) };
+    let fields = AdminTokenFields {
+        name: Some("first".to_owned()),
+    };
     let created = create(store, &Caller::system("first start"), fields).await?;
     Ok(Some(created.secret))
 }
@@ -45,7 +47,12 @@ pub async fn bootstrap(store: &Store) -> Result<Option<AdminTokenSecret>, Operat
 pub async fn authenticate(store: &Store, token: &str) -> Result<Caller, OperationError> {
     let found = tokens::find(&mut *store.read().await?, &hash(token)).await?;
     match found {
-        Some(AdminToken { id, name, revoked_at: None, .. }) => Ok(Caller::admin_token(id, name)),
+        Some(AdminToken {
+            id,
+            name,
+            revoked_at: None,
+            ..
+        }) => Ok(Caller::admin_token(id, name)),
         Some(_) | None => Err(OperationError::Unauthenticated),
     }
 }
@@ -77,7 +84,10 @@ pub async fn create(
             && name.trim() == name
             && !name.chars().any(char::is_control);
         if !is_name {
-            problems.add("name", "must have 1 to 128 bytes, no white space around it and no control characters");
+            problems.add(
+                "name",
+                "must have 1 to 128 bytes, no white space around it and no control characters",
+            );
         }
     }
     let name = problems.complete(name)?;
@@ -91,7 +101,10 @@ pub async fn create(
     let mut change = store.change().await?;
     match tokens::insert(change.connection(), &token, &hash(secret.expose())).await {
         Err(StoreError::NameTaken { name, .. }) => {
-            return Err(OperationError::NameTaken { kind: ObjectKind::AdminToken, name });
+            return Err(OperationError::NameTaken {
+                kind: ObjectKind::AdminToken,
+                name,
+            });
         }
         inserted => inserted?,
     }
@@ -99,7 +112,10 @@ pub async fn create(
     let view = AdminTokenView::from(token);
     let event = permit.event("create", object, None, Some(&view))?;
     change.commit(&[event], Effect::Nothing).await?;
-    Ok(CreatedAdminToken { token: view, secret: AdminTokenSecret(secret) })
+    Ok(CreatedAdminToken {
+        token: view,
+        secret: AdminTokenSecret(secret),
+    })
 }
 
 /// Ends a token for good, unless it is the last.
@@ -115,12 +131,18 @@ pub async fn revoke(
     let mut change = store.change().await?;
     let all = tokens::list(change.connection()).await?;
     let Some(token) = all.iter().find(|token| token.id == id).cloned() else {
-        return Err(OperationError::NotFound { kind: ObjectKind::AdminToken, id: id.to_string() });
+        return Err(OperationError::NotFound {
+            kind: ObjectKind::AdminToken,
+            id: id.to_string(),
+        });
     };
     if token.revoked_at.is_some() {
         return Ok(token.into());
     }
-    if !all.iter().any(|other| other.id != id && other.revoked_at.is_none()) {
+    if !all
+        .iter()
+        .any(|other| other.id != id && other.revoked_at.is_none())
+    {
         return Err(OperationError::WrongState {
             because: "this is the last admin token; make another one before it is revoked",
         });
@@ -128,7 +150,10 @@ pub async fn revoke(
     let now = clock::now();
     tokens::revoke(change.connection(), id, now).await?;
     let before = AdminTokenView::from(token);
-    let after = AdminTokenView { revoked_ms: Some(now), ..before.clone() };
+    let after = AdminTokenView {
+        revoked_ms: Some(now),
+        ..before.clone()
+    };
     let object = Object::new(ObjectKind::AdminToken, id, after.name.as_str());
     let event = permit.event("revoke", object, Some(&before), Some(&after))?;
     change.commit(&[event], Effect::Nothing).await?;

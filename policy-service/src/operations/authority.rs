@@ -85,21 +85,34 @@ pub struct Caller {
 impl Caller {
     /// The service itself, or who runs it on this machine; may do everything.
     pub fn system(part: impl Into<String>) -> Self {
-        Self { actor: Actor::System { part: part.into() }, grants: Grants::All, request_id: None }
+        Self {
+            actor: Actor::System { part: part.into() },
+            grants: Grants::All,
+            request_id: None,
+        }
     }
 
     /// What filters report; may record exchanges and take provider keys out of use.
-    pub(super) fn filters() -> Self {
-        let grants = [(Resource::Exchanges, Right::Create), (Resource::Providers, Right::Update)];
+    pub(crate) fn filters() -> Self {
+        let grants = [
+            (Resource::Exchanges, Right::Create),
+            (Resource::Providers, Right::Update),
+        ];
         Self {
-            actor: Actor::System { part: "filters".to_owned() },
+            actor: Actor::System {
+                part: "filters".to_owned(),
+            },
             grants: Grants::Only(grants.into()),
             request_id: None,
         }
     }
 
     pub(super) fn admin_token(id: AdminTokenId, name: String) -> Self {
-        Self { actor: Actor::AdminToken { id, name }, grants: Grants::All, request_id: None }
+        Self {
+            actor: Actor::AdminToken { id, name },
+            grants: Grants::All,
+            request_id: None,
+        }
     }
 
     /// Names the request on whose behalf this is, for the audit log.
@@ -110,7 +123,11 @@ impl Caller {
     }
 
     /// Proves that the caller may do something.
-    pub(super) fn permit(&self, resource: Resource, right: Right) -> Result<Permit<'_>, OperationError> {
+    pub(super) fn permit(
+        &self,
+        resource: Resource,
+        right: Right,
+    ) -> Result<Permit<'_>, OperationError> {
         let is_granted = match &self.grants {
             Grants::All => true,
             Grants::Only(grants) => grants.contains(&(resource, right)),
@@ -139,7 +156,11 @@ pub(super) struct Object {
 
 impl Object {
     pub(super) fn new(kind: ObjectKind, id: impl ToString, name: impl Into<String>) -> Self {
-        Self { kind, id: id.to_string(), name: name.into() }
+        Self {
+            kind,
+            id: id.to_string(),
+            name: name.into(),
+        }
     }
 }
 

@@ -33,7 +33,9 @@ impl Surroundings {
         let mut documents = store::documents_but_keys(change.connection(), &master_key).await?;
         match reach {
             Reach::AllButKeys => {
-                documents.routes.retain(|_, route| !matches!(route.scope, Scope::Key(_)));
+                documents
+                    .routes
+                    .retain(|_, route| !matches!(route.scope, Scope::Key(_)));
             }
             Reach::All => {
                 let keys = store::keys::list(change.connection()).await?;
@@ -46,7 +48,12 @@ impl Surroundings {
 
     /// Checks that the documents mean something with `node` added or changed. Its places are named as in a
     /// request body.
-    pub(super) fn check(&self, node: Node, kind: ObjectKind, name: &str) -> Result<(), OperationError> {
+    pub(super) fn check(
+        &self,
+        node: Node,
+        kind: ObjectKind,
+        name: &str,
+    ) -> Result<(), OperationError> {
         let place = |of: Node| (of == node).then(|| HERE.to_owned());
         let problems = check::check_at(&self.documents, &place).into_iter();
         let (own, others): (Vec<_>, Vec<_>) =
@@ -55,10 +62,15 @@ impl Surroundings {
             return self.check_others(others, kind, name);
         }
         let problems = own.into_iter().map(|problem| {
-            let path = problem.path.trim_start_matches(HERE).trim_start_matches('.');
+            let path = problem
+                .path
+                .trim_start_matches(HERE)
+                .trim_start_matches('.');
             Problem::new(path, problem.message.replace(HERE, ""))
         });
-        Err(OperationError::Invalid { problems: problems.collect() })
+        Err(OperationError::Invalid {
+            problems: problems.collect(),
+        })
     }
 
     /// Checks that the documents mean something after an object was taken away.
@@ -76,7 +88,11 @@ impl Surroundings {
         if problems.is_empty() {
             return Ok(());
         }
-        Err(OperationError::Referenced { kind, name: name.to_owned(), problems })
+        Err(OperationError::Referenced {
+            kind,
+            name: name.to_owned(),
+            problems,
+        })
     }
 }
 
@@ -89,8 +105,14 @@ pub(super) fn free_name<'n, K: PartialEq + 'n, T: 'n>(
     name: &str,
 ) -> Result<(), OperationError> {
     let is_same = |other: &str| other.to_lowercase() == name.to_lowercase();
-    if objects.iter().any(|(other, object)| other != id && is_same(name_of(object))) {
-        return Err(OperationError::NameTaken { kind, name: name.to_owned() });
+    if objects
+        .iter()
+        .any(|(other, object)| other != id && is_same(name_of(object)))
+    {
+        return Err(OperationError::NameTaken {
+            kind,
+            name: name.to_owned(),
+        });
     }
     Ok(())
 }

@@ -27,7 +27,11 @@ pub async fn list(store: &Store, caller: &Caller) -> Result<Vec<CustomerView>, O
 ///
 /// # Errors
 /// [`OperationError`] when there is none with this id, the caller may not or the store fails.
-pub async fn get(store: &Store, caller: &Caller, id: CustomerId) -> Result<CustomerView, OperationError> {
+pub async fn get(
+    store: &Store,
+    caller: &Caller,
+    id: CustomerId,
+) -> Result<CustomerView, OperationError> {
     caller.permit(Resource::Customers, Right::View)?;
     let found = store::customers::get(&mut *store.read().await?, id).await?;
     found.map(CustomerView::from).ok_or_else(|| not_found(id))
@@ -46,7 +50,11 @@ pub async fn create(
     let mut problems = Problems::default();
     problems.need("name", fields.name.as_ref());
     problems.refuse_any()?;
-    let mut customer = Customer { id: CustomerId::new(Uuid::now_v7()), name: String::new(), access: None };
+    let mut customer = Customer {
+        id: CustomerId::new(Uuid::now_v7()),
+        name: String::new(),
+        access: None,
+    };
     apply(fields, &mut customer);
     let mut change = store.change().await?;
     check(&mut change, &customer).await?;
@@ -118,15 +126,30 @@ fn apply(fields: CustomerFields, customer: &mut Customer) {
 async fn check(change: &mut Change, customer: &Customer) -> Result<(), OperationError> {
     let mut surroundings = Surroundings::read(change, Reach::AllButKeys).await?;
     let others = &mut surroundings.documents.customers;
-    free_name(others, |other| &other.name, &customer.id, ObjectKind::Customer, &customer.name)?;
+    free_name(
+        others,
+        |other| &other.name,
+        &customer.id,
+        ObjectKind::Customer,
+        &customer.name,
+    )?;
     others.insert(customer.id, customer.clone());
-    surroundings.check(Node::Customer(customer.id), ObjectKind::Customer, &customer.name)
+    surroundings.check(
+        Node::Customer(customer.id),
+        ObjectKind::Customer,
+        &customer.name,
+    )
 }
 
 async fn read(change: &mut Change, id: CustomerId) -> Result<Customer, OperationError> {
-    store::customers::get(change.connection(), id).await?.ok_or_else(|| not_found(id))
+    store::customers::get(change.connection(), id)
+        .await?
+        .ok_or_else(|| not_found(id))
 }
 
 fn not_found(id: CustomerId) -> OperationError {
-    OperationError::NotFound { kind: ObjectKind::Customer, id: id.to_string() }
+    OperationError::NotFound {
+        kind: ObjectKind::Customer,
+        id: id.to_string(),
+    }
 }

@@ -16,8 +16,8 @@ use crate::store::exchanges::{self as stored, WholeExchange};
 use crate::store::{Effect, Store};
 
 pub use crate::store::exchanges::{
-    Attempt, Cursor, Ended, Exchange, ExchangeFilter, Group, NamedExchange, Payer, PriceFound, Sum, SumBy,
-    VmOrigin,
+    Attempt, Cursor, Ended, Exchange, ExchangeFilter, Group, NamedExchange, Payer, PriceFound, Sum,
+    SumBy, VmOrigin,
 };
 
 /// What one VM reports at a time.
@@ -51,7 +51,11 @@ pub async fn record(store: &Store, reported: Reported) -> Result<(), OperationEr
         let permit = caller.permit(Resource::Providers, Right::Update)?;
         events.extend(providers::mark_bad(&mut change, permit, id, status, since).await?);
     }
-    let effect = if events.is_empty() { Effect::Nothing } else { Effect::Policy };
+    let effect = if events.is_empty() {
+        Effect::Nothing
+    } else {
+        Effect::Policy
+    };
     change.commit(&events, effect).await?;
     Ok(())
 }
@@ -60,7 +64,9 @@ pub async fn record(store: &Store, reported: Reported) -> Result<(), OperationEr
 fn refused_keys(written: &[&WholeExchange]) -> BTreeMap<ProviderKeyId, (u16, Timestamp)> {
     let mut refused = BTreeMap::new();
     for attempt in written.iter().flat_map(|it| &it.attempts) {
-        let Some(key) = attempt.provider_key else { continue };
+        let Some(key) = attempt.provider_key else {
+            continue;
+        };
         let status = match attempt.status {
             401 => 401_u16,
             403 => 403,
@@ -91,7 +97,11 @@ pub async fn settle_lost(store: &Store, vm: &VmOrigin) -> Result<u64, OperationE
     let lost = stored::settle_lost(change.connection(), vm).await?;
     change.commit(&[], Effect::Nothing).await?;
     if lost > 0 {
-        warn!(lost, vm = hex::encode(&vm.vm_id), "exchanges lost with their envoy");
+        warn!(
+            lost,
+            vm = hex::encode(&vm.vm_id),
+            "exchanges lost with their envoy"
+        );
     }
     Ok(lost)
 }
@@ -102,7 +112,12 @@ pub async fn settle_lost(store: &Store, vm: &VmOrigin) -> Result<u64, OperationE
 /// # Errors
 /// [`OperationError`] when the store fails.
 pub async fn owns_stateful(store: &Store, asked: &StatefulOwner) -> Result<bool, OperationError> {
-    let payer = reading::payer(&asked.key_id, &asked.user_id, &asked.team_id, &asked.customer_id);
+    let payer = reading::payer(
+        &asked.key_id,
+        &asked.user_id,
+        &asked.team_id,
+        &asked.customer_id,
+    );
     Ok(stored::owns_stateful(&mut *store.read().await?, &asked.ids, &payer).await?)
 }
 
@@ -132,7 +147,10 @@ pub async fn get(
 ) -> Result<(NamedExchange, Vec<Attempt>), OperationError> {
     caller.permit(Resource::Exchanges, Right::View)?;
     let found = stored::get(&mut *store.read().await?, id).await?;
-    found.ok_or_else(|| OperationError::NotFound { kind: ObjectKind::Exchange, id: id.to_string() })
+    found.ok_or_else(|| OperationError::NotFound {
+        kind: ObjectKind::Exchange,
+        id: id.to_string(),
+    })
 }
 
 /// Sums exchanges up, dearest first.

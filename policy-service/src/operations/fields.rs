@@ -216,7 +216,11 @@ impl Problems {
     }
 
     pub(super) fn refuse_any(self) -> Result<(), OperationError> {
-        if self.0.is_empty() { Ok(()) } else { Err(OperationError::Invalid { problems: self.0 }) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(OperationError::Invalid { problems: self.0 })
+        }
     }
 
     /// What a value is that only counts as missing when a problem was stated.

@@ -89,7 +89,9 @@ pub async fn update(
     problems.refuse_any()?;
     let mut change = store.change().await?;
     let mut key = read(&mut change, id).await?;
-    if key.state == KeyState::Revoked && fields.state.is_some_and(|state| state != KeyState::Revoked) {
+    if key.state == KeyState::Revoked
+        && fields.state.is_some_and(|state| state != KeyState::Revoked)
+    {
         return Err(OperationError::WrongState {
             because: "the key is revoked, and that is for good; make a new one",
         });
@@ -101,8 +103,14 @@ pub async fn update(
         return Ok(after);
     }
     check(&mut change, &key).await?;
-    store::keys::update(change.connection(), &key).await.map_err(name_taken)?;
-    let verb = if before.state == after.state { "update" } else { state_verb(after.state) };
+    store::keys::update(change.connection(), &key)
+        .await
+        .map_err(name_taken)?;
+    let verb = if before.state == after.state {
+        "update"
+    } else {
+        state_verb(after.state)
+    };
     let object = Object::new(ObjectKind::Key, id, key.name);
     let event = permit.event(verb, object, Some(&before), Some(&after))?;
     change.commit(&[event], Effect::Policy).await?;
@@ -114,7 +122,10 @@ pub async fn update(
 /// # Errors
 /// As [`update`].
 pub async fn revoke(store: &Store, caller: &Caller, id: KeyId) -> Result<KeyView, OperationError> {
-    let fields = KeyFields { state: Some(KeyState::Revoked), ..KeyFields::default() };
+    let fields = KeyFields {
+        state: Some(KeyState::Revoked),
+        ..KeyFields::default()
+    };
     update(store, caller, id, fields).await
 }
 
@@ -122,7 +133,11 @@ pub async fn revoke(store: &Store, caller: &Caller, id: KeyId) -> Result<KeyView
 ///
 /// # Errors
 /// [`OperationError`] when there is none with this id, it is revoked, the caller may not or the store fails.
-pub async fn rotate(store: &Store, caller: &Caller, id: KeyId) -> Result<CreatedKey, OperationError> {
+pub async fn rotate(
+    store: &Store,
+    caller: &Caller,
+    id: KeyId,
+) -> Result<CreatedKey, OperationError> {
     let permit = caller.permit(Resource::Keys, Right::Update)?;
     let mut change = store.change().await?;
     let mut key = read(&mut change, id).await?;
@@ -200,21 +215,30 @@ fn check_expiry(problems: &mut Problems, fields: &KeyFields, now: Timestamp) {
     if let Some(Some(at)) = fields.expires_at_ms
         && at <= now
     {
-        problems.add("expires_at_ms", "must lie in the future, in milliseconds since 1970");
+        problems.add(
+            "expires_at_ms",
+            "must lie in the future, in milliseconds since 1970",
+        );
     }
 }
 
 /// Checks the key alone among the other documents; its name and hash are unique in the database.
 async fn check(change: &mut Change, key: &VirtualKey) -> Result<(), OperationError> {
     let mut surroundings = Surroundings::read(change, Reach::AllButKeys).await?;
-    surroundings.documents.routes.retain(|_, route| !matches!(route.scope, Scope::Key(_)));
+    surroundings
+        .documents
+        .routes
+        .retain(|_, route| !matches!(route.scope, Scope::Key(_)));
     surroundings.documents.keys.insert(key.id, key.clone());
     surroundings.check(Node::Key(key.id), ObjectKind::Key, &key.name)
 }
 
 fn name_taken(error: StoreError) -> OperationError {
     match error {
-        StoreError::NameTaken { name, .. } => OperationError::NameTaken { kind: ObjectKind::Key, name },
+        StoreError::NameTaken { name, .. } => OperationError::NameTaken {
+            kind: ObjectKind::Key,
+            name,
+        },
         other @ (StoreError::Open { .. }
         | StoreError::Migrate { .. }
         | StoreError::WrongMasterKey { .. }
@@ -234,9 +258,14 @@ const fn state_verb(state: KeyState) -> &'static str {
 }
 
 async fn read(change: &mut Change, id: KeyId) -> Result<VirtualKey, OperationError> {
-    store::keys::get(change.connection(), id).await?.ok_or_else(|| not_found(id))
+    store::keys::get(change.connection(), id)
+        .await?
+        .ok_or_else(|| not_found(id))
 }
 
 fn not_found(id: KeyId) -> OperationError {
-    OperationError::NotFound { kind: ObjectKind::Key, id: id.to_string() }
+    OperationError::NotFound {
+        kind: ObjectKind::Key,
+        id: id.to_string(),
+    }
 }

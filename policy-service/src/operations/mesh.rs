@@ -22,5 +22,8 @@ pub struct MeshView {
 /// [`OperationError`] when the caller may not.
 pub fn status(readiness: &Readiness, caller: &Caller) -> Result<MeshView, OperationError> {
     caller.permit(Resource::Mesh, Right::View)?;
-    Ok(MeshView { readiness: readiness.state(), status: readiness.control().status() })
+    Ok(MeshView {
+        readiness: readiness.state(),
+        status: readiness.control().status(),
+    })
 }

@@ -25,7 +25,10 @@ pub struct Prices {
 pub async fn list(store: &Store, caller: &Caller) -> Result<Prices, OperationError> {
     caller.permit(Resource::Prices, Right::View)?;
     let overrides = store::prices::list(&mut *store.read().await?).await?;
-    Ok(Prices { book: PriceBook::embedded(), overrides })
+    Ok(Prices {
+        book: PriceBook::embedded(),
+        overrides,
+    })
 }
 
 /// Writes a price in the place of one for the same table and model.
@@ -41,7 +44,9 @@ pub async fn put(
     let mut change = store.change().await?;
     let mut surroundings = Surroundings::read(&mut change, Reach::AllButKeys).await?;
     let prices = &mut surroundings.documents.prices;
-    let before = prices.iter().position(|other| is_same(other, &price.table, &price.model));
+    let before = prices
+        .iter()
+        .position(|other| is_same(other, &price.table, &price.model));
     let before = before.map(|at| prices.remove(at));
     prices.push(price.clone());
     let node = Node::Price(prices.len().saturating_sub(1));
@@ -74,7 +79,10 @@ pub async fn delete(
     let prices = &mut surroundings.documents.prices;
     let name = name(table, model);
     let Some(at) = prices.iter().position(|price| is_same(price, table, model)) else {
-        return Err(OperationError::NotFound { kind: ObjectKind::Price, id: name });
+        return Err(OperationError::NotFound {
+            kind: ObjectKind::Price,
+            id: name,
+        });
     };
     let before = prices.remove(at);
     surroundings.check_without(ObjectKind::Price, &name)?;

@@ -27,7 +27,10 @@ pub async fn list(store: &Store, caller: &Caller) -> Result<Vec<ProviderView>, O
     let mut reading = store.read().await?;
     let all = store::providers::list(&mut reading, store.master_key()).await?;
     let history = store::providers::key_history(&mut reading).await?;
-    Ok(all.into_iter().map(|provider| ProviderView::new(provider, &history)).collect())
+    Ok(all
+        .into_iter()
+        .map(|provider| ProviderView::new(provider, &history))
+        .collect())
 }
 
 /// Returns one provider.
@@ -65,7 +68,8 @@ pub async fn create(
     store::providers::insert(change.connection(), &provider, now).await?;
     let master_key = change.master_key().clone();
     for key in &provider.keys {
-        store::providers::insert_key(change.connection(), &master_key, provider.id, key, now).await?;
+        store::providers::insert_key(change.connection(), &master_key, provider.id, key, now)
+            .await?;
     }
     let after = view(&mut change, provider).await?;
     let object = Object::new(ObjectKind::Provider, after.id, after.name.as_str());
@@ -125,9 +129,19 @@ pub async fn delete(store: &Store, caller: &Caller, id: ProviderId) -> Result<()
 
 fn check(surroundings: &mut Surroundings, provider: &Provider) -> Result<(), OperationError> {
     let others = &mut surroundings.documents.providers;
-    free_name(others, |other| &other.name, &provider.id, ObjectKind::Provider, &provider.name)?;
+    free_name(
+        others,
+        |other| &other.name,
+        &provider.id,
+        ObjectKind::Provider,
+        &provider.name,
+    )?;
     others.insert(provider.id, provider.clone());
-    surroundings.check(Node::Provider(provider.id), ObjectKind::Provider, &provider.name)
+    surroundings.check(
+        Node::Provider(provider.id),
+        ObjectKind::Provider,
+        &provider.name,
+    )
 }
 
 async fn view(change: &mut Change, provider: Provider) -> Result<ProviderView, StoreError> {
@@ -142,5 +156,8 @@ async fn read(change: &mut Change, id: ProviderId) -> Result<Provider, Operation
 }
 
 fn not_found(id: ProviderId) -> OperationError {
-    OperationError::NotFound { kind: ObjectKind::Provider, id: id.to_string() }
+    OperationError::NotFound {
+        kind: ObjectKind::Provider,
+        id: id.to_string(),
+    }
 }

@@ -48,7 +48,12 @@ pub async fn create(
     let targets = problems.need("targets", fields.targets);
     let (alias, targets) = problems.complete(alias.zip(targets))?;
     let scope = fields.scope.unwrap_or(Scope::Global);
-    let route = Route { id: RouteId::new(Uuid::now_v7()), scope, alias, targets };
+    let route = Route {
+        id: RouteId::new(Uuid::now_v7()),
+        scope,
+        alias,
+        targets,
+    };
     let mut change = store.change().await?;
     check(&mut change, &route).await?;
     store::routes::insert(change.connection(), &route, clock::now()).await?;
@@ -74,7 +79,11 @@ pub async fn update(
     let mut change = store.change().await?;
     let mut route = read(&mut change, id).await?;
     let before = RouteView::from(route.clone());
-    let RouteFields { alias, scope, targets } = fields;
+    let RouteFields {
+        alias,
+        scope,
+        targets,
+    } = fields;
     route.alias = alias.unwrap_or(route.alias);
     route.scope = scope.unwrap_or(route.scope);
     route.targets = targets.unwrap_or(route.targets);
@@ -111,14 +120,26 @@ async fn check(change: &mut Change, route: &Route) -> Result<(), OperationError>
         Scope::Global | Scope::Customer(_) | Scope::Team(_) | Scope::User(_) => Reach::AllButKeys,
     };
     let mut surroundings = Surroundings::read(change, reach).await?;
-    surroundings.documents.routes.insert(route.id, route.clone());
-    surroundings.check(Node::Route(route.id), ObjectKind::Route, route.alias.as_str())
+    surroundings
+        .documents
+        .routes
+        .insert(route.id, route.clone());
+    surroundings.check(
+        Node::Route(route.id),
+        ObjectKind::Route,
+        route.alias.as_str(),
+    )
 }
 
 async fn read(change: &mut Change, id: RouteId) -> Result<Route, OperationError> {
-    store::routes::get(change.connection(), id).await?.ok_or_else(|| not_found(id))
+    store::routes::get(change.connection(), id)
+        .await?
+        .ok_or_else(|| not_found(id))
 }
 
 fn not_found(id: RouteId) -> OperationError {
-    OperationError::NotFound { kind: ObjectKind::Route, id: id.to_string() }
+    OperationError::NotFound {
+        kind: ObjectKind::Route,
+        id: id.to_string(),
+    }
 }

@@ -15,7 +15,9 @@ use crate::store::{self, Effect, Store};
 /// [`OperationError`] when the caller may not or the store fails.
 pub async fn get(store: &Store, caller: &Caller) -> Result<SettingsView, OperationError> {
     caller.permit(Resource::Settings, Right::View)?;
-    Ok(store::settings::get(&mut *store.read().await?).await?.into())
+    Ok(store::settings::get(&mut *store.read().await?)
+        .await?
+        .into())
 }
 
 /// Changes settings.

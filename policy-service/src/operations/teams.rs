@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::authority::{Caller, Object, Resource, Right};
 use super::consistency::{Reach, Surroundings, free_name};
-use super::fields::{TeamFields, Problems};
+use super::fields::{Problems, TeamFields};
 use super::views::TeamView;
 use super::{ObjectKind, OperationError};
 use crate::clock;
@@ -46,7 +46,12 @@ pub async fn create(
     let mut problems = Problems::default();
     problems.need("name", fields.name.as_ref());
     problems.refuse_any()?;
-    let mut team = Team { id: TeamId::new(Uuid::now_v7()), name: String::new(), customer: None, access: None };
+    let mut team = Team {
+        id: TeamId::new(Uuid::now_v7()),
+        name: String::new(),
+        customer: None,
+        access: None,
+    };
     apply(fields, &mut team);
     let mut change = store.change().await?;
     check(&mut change, &team).await?;
@@ -106,7 +111,11 @@ pub async fn delete(store: &Store, caller: &Caller, id: TeamId) -> Result<(), Op
 }
 
 fn apply(fields: TeamFields, team: &mut Team) {
-    let TeamFields { name, customer, access } = fields;
+    let TeamFields {
+        name,
+        customer,
+        access,
+    } = fields;
     if let Some(name) = name {
         team.name = name;
     }
@@ -121,15 +130,26 @@ fn apply(fields: TeamFields, team: &mut Team) {
 async fn check(change: &mut Change, team: &Team) -> Result<(), OperationError> {
     let mut surroundings = Surroundings::read(change, Reach::AllButKeys).await?;
     let others = &mut surroundings.documents.teams;
-    free_name(others, |other| &other.name, &team.id, ObjectKind::Team, &team.name)?;
+    free_name(
+        others,
+        |other| &other.name,
+        &team.id,
+        ObjectKind::Team,
+        &team.name,
+    )?;
     others.insert(team.id, team.clone());
     surroundings.check(Node::Team(team.id), ObjectKind::Team, &team.name)
 }
 
 async fn read(change: &mut Change, id: TeamId) -> Result<Team, OperationError> {
-    store::teams::get(change.connection(), id).await?.ok_or_else(|| not_found(id))
+    store::teams::get(change.connection(), id)
+        .await?
+        .ok_or_else(|| not_found(id))
 }
 
 fn not_found(id: TeamId) -> OperationError {
-    OperationError::NotFound { kind: ObjectKind::Team, id: id.to_string() }
+    OperationError::NotFound {
+        kind: ObjectKind::Team,
+        id: id.to_string(),
+    }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::authority::{Caller, Object, Resource, Right};
 use super::consistency::{Reach, Surroundings, free_name};
-use super::fields::{UserFields, Problems};
+use super::fields::{Problems, UserFields};
 use super::views::UserView;
 use super::{ObjectKind, OperationError};
 use crate::clock;
@@ -46,7 +46,13 @@ pub async fn create(
     let mut problems = Problems::default();
     problems.need("name", fields.name.as_ref());
     problems.refuse_any()?;
-    let mut user = User { id: UserId::new(Uuid::now_v7()), name: String::new(), team: None, customer: None, access: None };
+    let mut user = User {
+        id: UserId::new(Uuid::now_v7()),
+        name: String::new(),
+        team: None,
+        customer: None,
+        access: None,
+    };
     apply(fields, &mut user);
     let mut change = store.change().await?;
     check(&mut change, &user).await?;
@@ -106,7 +112,12 @@ pub async fn delete(store: &Store, caller: &Caller, id: UserId) -> Result<(), Op
 }
 
 fn apply(fields: UserFields, user: &mut User) {
-    let UserFields { name, team, customer, access } = fields;
+    let UserFields {
+        name,
+        team,
+        customer,
+        access,
+    } = fields;
     if let Some(name) = name {
         user.name = name;
     }
@@ -124,15 +135,26 @@ fn apply(fields: UserFields, user: &mut User) {
 async fn check(change: &mut Change, user: &User) -> Result<(), OperationError> {
     let mut surroundings = Surroundings::read(change, Reach::AllButKeys).await?;
     let others = &mut surroundings.documents.users;
-    free_name(others, |other| &other.name, &user.id, ObjectKind::User, &user.name)?;
+    free_name(
+        others,
+        |other| &other.name,
+        &user.id,
+        ObjectKind::User,
+        &user.name,
+    )?;
     others.insert(user.id, user.clone());
     surroundings.check(Node::User(user.id), ObjectKind::User, &user.name)
 }
 
 async fn read(change: &mut Change, id: UserId) -> Result<User, OperationError> {
-    store::users::get(change.connection(), id).await?.ok_or_else(|| not_found(id))
+    store::users::get(change.connection(), id)
+        .await?
+        .ok_or_else(|| not_found(id))
 }
 
 fn not_found(id: UserId) -> OperationError {
-    OperationError::NotFound { kind: ObjectKind::User, id: id.to_string() }
+    OperationError::NotFound {
+        kind: ObjectKind::User,
+        id: id.to_string(),
+    }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use policy::documents::{
-    Access, AuthStyle, Customer, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, Owner, PathStyle,
-    Provider, ProviderKeyState, Route, RouteTarget, Scope, Settings, StreamUsage, Subscription, Team, User,
-    VirtualKey,
+    Access, AuthStyle, Customer, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, Owner,
+    PathStyle, Provider, ProviderKeyState, Route, RouteTarget, Scope, Settings, StreamUsage,
+    Subscription, Team, User, VirtualKey,
 };
 use policy::ids::{
     AdminTokenId, CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId,
@@ -34,7 +34,11 @@ pub struct CustomerView {
 
 impl From<Customer> for CustomerView {
     fn from(customer: Customer) -> Self {
-        Self { id: customer.id, name: customer.name, access: customer.access }
+        Self {
+            id: customer.id,
+            name: customer.name,
+            access: customer.access,
+        }
     }
 }
 
@@ -52,7 +56,12 @@ pub struct TeamView {
 
 impl From<Team> for TeamView {
     fn from(team: Team) -> Self {
-        Self { id: team.id, name: team.name, customer: team.customer, access: team.access }
+        Self {
+            id: team.id,
+            name: team.name,
+            customer: team.customer,
+            access: team.access,
+        }
     }
 }
 
@@ -206,7 +215,12 @@ pub struct RouteView {
 
 impl From<Route> for RouteView {
     fn from(route: Route) -> Self {
-        Self { id: route.id, alias: route.alias, scope: route.scope, targets: route.targets }
+        Self {
+            id: route.id,
+            alias: route.alias,
+            scope: route.scope,
+            targets: route.targets,
+        }
     }
 }
 
@@ -302,10 +316,16 @@ impl From<StoredAuditEvent> for AuditEventView {
     fn from(stored: StoredAuditEvent) -> Self {
         let event = stored.event;
         let actor = match event.actor {
-            Actor::AdminToken { id, name } => {
-                ActorView { kind: "admin_token", id: Some(id.uuid()), name }
-            }
-            Actor::System { part } => ActorView { kind: "system", id: None, name: part },
+            Actor::AdminToken { id, name } => ActorView {
+                kind: "admin_token",
+                id: Some(id.uuid()),
+                name,
+            },
+            Actor::System { part } => ActorView {
+                kind: "system",
+                id: None,
+                name: part,
+            },
         };
         Self {
             seq: stored.seq,

@@ -12,16 +12,22 @@ const OBJECT: &str = "admin token";
 
 /// An administrative token without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminToken {
-    pub id: AdminTokenId,
-    pub name: String,
-    pub created_at: Timestamp,
-    pub revoked_at: Option<Timestamp>,
+pub(crate) struct AdminToken {
+    pub(crate) id: AdminTokenId,
+    pub(crate) name: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) revoked_at: Option<Timestamp>,
 }
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<AdminToken>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, created_ms, revoked_ms FROM admin_tokens ORDER BY name");
-    rows.fetch_all(db).await.map_err(failed("list admin tokens"))?.iter().map(read).collect()
+    let rows =
+        sqlx::query("SELECT id, name, created_ms, revoked_ms FROM admin_tokens ORDER BY name");
+    rows.fetch_all(db)
+        .await
+        .map_err(failed("list admin tokens"))?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 /// Finds the token with this SHA-256, revoked ones too.
@@ -29,8 +35,13 @@ pub(crate) async fn find(
     db: &mut SqliteConnection,
     hash: &[u8; 32],
 ) -> Result<Option<AdminToken>, StoreError> {
-    let row = sqlx::query("SELECT id, name, created_ms, revoked_ms FROM admin_tokens WHERE hash = $1");
-    let row = row.bind(hash.as_slice()).fetch_optional(db).await.map_err(failed("find an admin token"))?;
+    let row =
+        sqlx::query("SELECT id, name, created_ms, revoked_ms FROM admin_tokens WHERE hash = $1");
+    let row = row
+        .bind(hash.as_slice())
+        .fetch_optional(db)
+        .await
+        .map_err(failed("find an admin token"))?;
     row.as_ref().map(read).transpose()
 }
 
@@ -70,6 +81,8 @@ fn read(row: &SqliteRow) -> Result<AdminToken, StoreError> {
         id: columns.id("id", AdminTokenId::new)?,
         name: columns.get("name")?,
         created_at: Timestamp::from_millis(columns.number("created_ms")?),
-        revoked_at: columns.optional_number("revoked_ms")?.map(Timestamp::from_millis),
+        revoked_at: columns
+            .optional_number("revoked_ms")?
+            .map(Timestamp::from_millis),
     })
 }

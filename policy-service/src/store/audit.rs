@@ -13,7 +13,7 @@ const OBJECT: &str = "audit event";
 
 /// Who acted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Actor {
+pub(crate) enum Actor {
     /// Whoever holds an administrative token.
     AdminToken { id: AdminTokenId, name: String },
     /// A part of the service itself.
@@ -22,26 +22,26 @@ pub enum Actor {
 
 /// What was done, by whom, to what. Summaries never hold a secret.
 #[derive(Clone, Debug)]
-pub struct AuditEvent {
-    pub id: AuditEventId,
-    pub at: Timestamp,
-    pub actor: Actor,
+pub(crate) struct AuditEvent {
+    pub(crate) id: AuditEventId,
+    pub(crate) at: Timestamp,
+    pub(crate) actor: Actor,
     /// `team.create`, `key.rotate`…
-    pub action: String,
-    pub object_kind: String,
+    pub(crate) action: String,
+    pub(crate) object_kind: String,
     /// The object's id, or its name where it has none.
-    pub object_id: String,
-    pub object_name: String,
-    pub before: Option<serde_json::Value>,
-    pub after: Option<serde_json::Value>,
-    pub request_id: Option<String>,
+    pub(crate) object_id: String,
+    pub(crate) object_name: String,
+    pub(crate) before: Option<serde_json::Value>,
+    pub(crate) after: Option<serde_json::Value>,
+    pub(crate) request_id: Option<String>,
 }
 
 /// An event with its place in the log.
 #[derive(Clone, Debug)]
-pub struct StoredAuditEvent {
-    pub seq: u64,
-    pub event: AuditEvent,
+pub(crate) struct StoredAuditEvent {
+    pub(crate) seq: u64,
+    pub(crate) event: AuditEvent,
 }
 
 /// Which events to list, newest first.
@@ -56,7 +56,10 @@ pub struct AuditFilter {
     pub to: Option<Timestamp>,
 }
 
-pub(super) async fn append(db: &mut SqliteConnection, event: &AuditEvent) -> Result<(), StoreError> {
+pub(super) async fn append(
+    db: &mut SqliteConnection,
+    event: &AuditEvent,
+) -> Result<(), StoreError> {
     let (kind, actor_id, actor_name) = match &event.actor {
         Actor::AdminToken { id, name } => ("admin_token", Some(id.uuid()), name),
         Actor::System { part } => ("system", None, part),
@@ -106,13 +109,23 @@ pub(crate) async fn list(
         query.push(" AND object_id = ").push_bind(id.clone());
     }
     if let Some(from) = filter.from {
-        query.push(" AND at_ms >= ").push_bind(signed(from.as_millis()));
+        query
+            .push(" AND at_ms >= ")
+            .push_bind(signed(from.as_millis()));
     }
     if let Some(to) = filter.to {
-        query.push(" AND at_ms < ").push_bind(signed(to.as_millis()));
+        query
+            .push(" AND at_ms < ")
+            .push_bind(signed(to.as_millis()));
     }
-    query.push(" ORDER BY seq DESC LIMIT ").push_bind(i64::from(limit));
-    let rows = query.build().fetch_all(db).await.map_err(failed("list audit events"))?;
+    query
+        .push(" ORDER BY seq DESC LIMIT ")
+        .push_bind(i64::from(limit));
+    let rows = query
+        .build()
+        .fetch_all(db)
+        .await
+        .map_err(failed("list audit events"))?;
     rows.iter().map(read).collect()
 }
 
@@ -122,7 +135,10 @@ fn read(row: &SqliteRow) -> Result<StoredAuditEvent, StoreError> {
     let name: String = columns.get("actor_name")?;
     let id: Option<Uuid> = columns.get("actor_id")?;
     let actor = match (kind.as_str(), id) {
-        ("admin_token", Some(id)) => Actor::AdminToken { id: AdminTokenId::new(id), name },
+        ("admin_token", Some(id)) => Actor::AdminToken {
+            id: AdminTokenId::new(id),
+            name,
+        },
         ("system", None) => Actor::System { part: name },
         _ => return Err(columns.corrupt(CorruptError::Value("an actor is of no known kind"))),
     };
@@ -138,5 +154,8 @@ fn read(row: &SqliteRow) -> Result<StoredAuditEvent, StoreError> {
         after: columns.optional_document("after")?,
         request_id: columns.get("request_id")?,
     };
-    Ok(StoredAuditEvent { seq: columns.number("seq")?, event })
+    Ok(StoredAuditEvent {
+        seq: columns.number("seq")?,
+        event,
+    })
 }

@@ -22,7 +22,10 @@ impl<'r> Columns<'r> {
     }
 
     pub(super) fn corrupt(&self, source: impl Into<CorruptError>) -> StoreError {
-        StoreError::Corrupt { object: self.object, source: source.into() }
+        StoreError::Corrupt {
+            object: self.object,
+            source: source.into(),
+        }
     }
 
     pub(super) fn get<T>(&self, column: &str) -> Result<T, StoreError>
@@ -30,7 +33,9 @@ impl<'r> Columns<'r> {
         T: Decode<'r, Sqlite> + Type<Sqlite>,
         for<'c> &'c str: ColumnIndex<SqliteRow>,
     {
-        self.row.try_get(column).map_err(|error| self.corrupt(error))
+        self.row
+            .try_get(column)
+            .map_err(|error| self.corrupt(error))
     }
 
     /// A count, a size, a time.
@@ -45,7 +50,9 @@ impl<'r> Columns<'r> {
     /// A number of a narrower type.
     pub(super) fn narrow<T: TryFrom<i64>>(&self, column: &str) -> Result<T, StoreError> {
         let value: i64 = self.get(column)?;
-        T::try_from(value).ok().ok_or_else(|| self.corrupt(CorruptError::Value("a number is out of range")))
+        T::try_from(value)
+            .ok()
+            .ok_or_else(|| self.corrupt(CorruptError::Value("a number is out of range")))
     }
 
     pub(super) fn id<T>(&self, column: &str, wrap: fn(Uuid) -> T) -> Result<T, StoreError> {
@@ -77,7 +84,9 @@ impl<'r> Columns<'r> {
         column: &str,
     ) -> Result<Option<T>, StoreError> {
         let text: Option<String> = self.get(column)?;
-        text.map(|text| serde_json::from_str(&text)).transpose().map_err(|error| self.corrupt(error))
+        text.map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(|error| self.corrupt(error))
     }
 }
 
@@ -89,13 +98,22 @@ pub(super) fn word<T: Serialize>(object: &'static str, value: &T) -> Result<Stri
             object,
             source: CorruptError::Value("a value that must be one word is not"),
         }),
-        Err(error) => Err(StoreError::Corrupt { object, source: error.into() }),
+        Err(error) => Err(StoreError::Corrupt {
+            object,
+            source: error.into(),
+        }),
     }
 }
 
 /// The JSON text under which a value is stored.
-pub(super) fn document<T: Serialize>(object: &'static str, value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::Corrupt { object, source: error.into() })
+pub(super) fn document<T: Serialize>(
+    object: &'static str,
+    value: &T,
+) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Corrupt {
+        object,
+        source: error.into(),
+    })
 }
 
 /// A stored count; negative ones are never written.

@@ -12,13 +12,26 @@ use crate::store::columns::{Columns, document, failed, signed, write_failed};
 const OBJECT: &str = "customer";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<Customer>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, access FROM customers ORDER BY name").fetch_all(db).await;
-    rows.map_err(failed("list customers"))?.iter().map(read).collect()
+    let rows = sqlx::query("SELECT id, name, access FROM customers ORDER BY name")
+        .fetch_all(db)
+        .await;
+    rows.map_err(failed("list customers"))?
+        .iter()
+        .map(read)
+        .collect()
 }
 
-pub(crate) async fn get(db: &mut SqliteConnection, id: CustomerId) -> Result<Option<Customer>, StoreError> {
+pub(crate) async fn get(
+    db: &mut SqliteConnection,
+    id: CustomerId,
+) -> Result<Option<Customer>, StoreError> {
     let row = sqlx::query("SELECT id, name, access FROM customers WHERE id = $1").bind(id.uuid());
-    row.fetch_optional(db).await.map_err(failed("read a customer"))?.as_ref().map(read).transpose()
+    row.fetch_optional(db)
+        .await
+        .map_err(failed("read a customer"))?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 pub(crate) async fn insert(
@@ -29,7 +42,13 @@ pub(crate) async fn insert(
     sqlx::query("INSERT INTO customers (id, name, access, created_ms) VALUES ($1, $2, $3, $4)")
         .bind(customer.id.uuid())
         .bind(&customer.name)
-        .bind(customer.access.as_ref().map(|access| document(OBJECT, access)).transpose()?)
+        .bind(
+            customer
+                .access
+                .as_ref()
+                .map(|access| document(OBJECT, access))
+                .transpose()?,
+        )
         .bind(signed(now.as_millis()))
         .execute(db)
         .await
@@ -37,11 +56,20 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-pub(crate) async fn update(db: &mut SqliteConnection, customer: &Customer) -> Result<(), StoreError> {
+pub(crate) async fn update(
+    db: &mut SqliteConnection,
+    customer: &Customer,
+) -> Result<(), StoreError> {
     sqlx::query("UPDATE customers SET name = $2, access = $3 WHERE id = $1")
         .bind(customer.id.uuid())
         .bind(&customer.name)
-        .bind(customer.access.as_ref().map(|access| document(OBJECT, access)).transpose()?)
+        .bind(
+            customer
+                .access
+                .as_ref()
+                .map(|access| document(OBJECT, access))
+                .transpose()?,
+        )
         .execute(db)
         .await
         .map_err(write_failed("change a customer", OBJECT, &customer.name))?;
@@ -49,7 +77,10 @@ pub(crate) async fn update(db: &mut SqliteConnection, customer: &Customer) -> Re
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: CustomerId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM customers WHERE id = $1").bind(id.uuid()).execute(db).await;
+    let deleted = sqlx::query("DELETE FROM customers WHERE id = $1")
+        .bind(id.uuid())
+        .execute(db)
+        .await;
     deleted.map(drop).map_err(failed("delete a customer"))
 }
 

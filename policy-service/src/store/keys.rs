@@ -4,8 +4,8 @@ use policy::documents::{Owner, VirtualKey};
 use policy::ids::{CustomerId, KeyId, TeamId, UserId};
 use policy::key::KeyHash;
 use policy::units::Timestamp;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Sqlite, SqliteConnection};
 
 use crate::store::columns::{Columns, document, failed, signed, word, write_failed};
@@ -19,13 +19,25 @@ const SELECT_ONE: &str = "SELECT id, name, hash, user_id, team_id, customer_id, 
     expires_at_ms, access, subscription, opaque_paths FROM virtual_keys WHERE id = $1";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<VirtualKey>, StoreError> {
-    let rows = sqlx::query(SELECT_ALL).fetch_all(db).await.map_err(failed("list virtual keys"))?;
+    let rows = sqlx::query(SELECT_ALL)
+        .fetch_all(db)
+        .await
+        .map_err(failed("list virtual keys"))?;
     rows.iter().map(read).collect()
 }
 
-pub(crate) async fn get(db: &mut SqliteConnection, id: KeyId) -> Result<Option<VirtualKey>, StoreError> {
-    let row = sqlx::query(SELECT_ONE).bind(id.uuid()).fetch_optional(db).await;
-    row.map_err(failed("read a virtual key"))?.as_ref().map(read).transpose()
+pub(crate) async fn get(
+    db: &mut SqliteConnection,
+    id: KeyId,
+) -> Result<Option<VirtualKey>, StoreError> {
+    let row = sqlx::query(SELECT_ONE)
+        .bind(id.uuid())
+        .fetch_optional(db)
+        .await;
+    row.map_err(failed("read a virtual key"))?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 pub(crate) async fn insert(
@@ -39,7 +51,10 @@ pub(crate) async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     );
     let query = bind(query, key)?.bind(signed(now.as_millis()));
-    query.execute(db).await.map_err(write_failed("add a virtual key", OBJECT, &key.name))?;
+    query
+        .execute(db)
+        .await
+        .map_err(write_failed("add a virtual key", OBJECT, &key.name))?;
     Ok(())
 }
 
@@ -50,11 +65,15 @@ pub(crate) async fn update(db: &mut SqliteConnection, key: &VirtualKey) -> Resul
          opaque_paths = $12 WHERE id = $1",
     );
     let done = bind(query, key)?.execute(db).await;
-    done.map(drop).map_err(write_failed("change a virtual key", OBJECT, &key.name))
+    done.map(drop)
+        .map_err(write_failed("change a virtual key", OBJECT, &key.name))
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: KeyId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM virtual_keys WHERE id = $1").bind(id.uuid()).execute(db).await;
+    let deleted = sqlx::query("DELETE FROM virtual_keys WHERE id = $1")
+        .bind(id.uuid())
+        .execute(db)
+        .await;
     deleted.map(drop).map_err(failed("delete a virtual key"))
 }
 
@@ -85,9 +104,15 @@ fn read(row: &SqliteRow) -> Result<VirtualKey, StoreError> {
     let columns = Columns::new(row, OBJECT);
     let hash: Vec<u8> = columns.get("hash")?;
     let wrong_length = |_| columns.corrupt(CorruptError::Value("a hash is not 32 bytes long"));
-    let user = columns.optional_id("user_id", UserId::new)?.map(Owner::User);
-    let team = columns.optional_id("team_id", TeamId::new)?.map(Owner::Team);
-    let customer = columns.optional_id("customer_id", CustomerId::new)?.map(Owner::Customer);
+    let user = columns
+        .optional_id("user_id", UserId::new)?
+        .map(Owner::User);
+    let team = columns
+        .optional_id("team_id", TeamId::new)?
+        .map(Owner::Team);
+    let customer = columns
+        .optional_id("customer_id", CustomerId::new)?
+        .map(Owner::Customer);
     Ok(VirtualKey {
         id: columns.id("id", KeyId::new)?,
         name: columns.get("name")?,
@@ -98,7 +123,9 @@ fn read(row: &SqliteRow) -> Result<VirtualKey, StoreError> {
             .ok_or_else(|| columns.corrupt(CorruptError::Value("a key belongs to nobody")))?,
         environment: columns.get("environment")?,
         state: columns.word("state")?,
-        expires_at: columns.optional_number("expires_at_ms")?.map(Timestamp::from_millis),
+        expires_at: columns
+            .optional_number("expires_at_ms")?
+            .map(Timestamp::from_millis),
         access: columns.document("access")?,
         subscription: columns.word("subscription")?,
         opaque_paths: columns.document("opaque_paths")?,

@@ -58,10 +58,14 @@ impl MasterKey {
     /// [`MasterKeyError`] when the file cannot be used; an unreadable one is never replaced.
     pub fn load_or_create(path: &Path) -> Result<Self, MasterKeyError> {
         match fs::read_to_string(path) {
-            Ok(text) => Self::parse(text.trim())
-                .ok_or_else(|| MasterKeyError::Malformed { path: path.to_path_buf() }),
+            Ok(text) => Self::parse(text.trim()).ok_or_else(|| MasterKeyError::Malformed {
+                path: path.to_path_buf(),
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path),
-            Err(source) => Err(MasterKeyError::Read { path: path.to_path_buf(), source }),
+            Err(source) => Err(MasterKeyError::Read {
+                path: path.to_path_buf(),
+                source,
+            }),
         }
     }
 
@@ -73,14 +77,23 @@ impl MasterKey {
 
     fn create(path: &Path) -> Result<Self, MasterKeyError> {
         let mut bytes = [0; 32];
-        OsRng.try_fill_bytes(&mut bytes).map_err(|source| MasterKeyError::Randomness { source })?;
+        OsRng
+            .try_fill_bytes(&mut bytes)
+            .map_err(|source| MasterKeyError::Randomness { source })?;
         let write = || {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(path)?;
             file.write_all(hex::encode(bytes).as_bytes())?;
             file.write_all(b"\n")?;
             file.sync_all()
         };
-        write().map_err(|source| MasterKeyError::Write { path: path.to_path_buf(), source })?;
+        write().map_err(|source| MasterKeyError::Write {
+            path: path.to_path_buf(),
+            source,
+        })?;
         Ok(Self::from_bytes(bytes))
     }
 
@@ -106,9 +119,16 @@ impl MasterKey {
         let mut nonce = [0; NONCE_BYTES];
         let random = OsRng.try_fill_bytes(&mut nonce).ok();
         let aad = id.into_bytes();
-        let payload = Payload { msg: secret.expose().as_bytes(), aad: &aad };
+        let payload = Payload {
+            msg: secret.expose().as_bytes(),
+            aad: &aad,
+        };
         random
-            .and_then(|()| self.cipher().encrypt(Nonce::from_slice(&nonce), payload).ok())
+            .and_then(|()| {
+                self.cipher()
+                    .encrypt(Nonce::from_slice(&nonce), payload)
+                    .ok()
+            })
             .map(|ciphertext| [nonce.as_slice(), ciphertext.as_slice()].concat())
             .ok_or(StoreError::Seal { id })
     }
@@ -118,8 +138,14 @@ impl MasterKey {
         let open = || {
             let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
             let aad = id.into_bytes();
-            let payload = Payload { msg: ciphertext, aad: &aad };
-            let plain = self.cipher().decrypt(Nonce::from_slice(nonce), payload).ok()?;
+            let payload = Payload {
+                msg: ciphertext,
+                aad: &aad,
+            };
+            let plain = self
+                .cipher()
+                .decrypt(Nonce::from_slice(nonce), payload)
+                .ok()?;
             String::from_utf8(plain).ok()
         };
         open().map(Secret::new).ok_or(StoreError::Seal { id })
@@ -145,7 +171,11 @@ mod tests {
         assert!(!sealed.windows(11).any(|window| window == b"sk-provider"));
         assert_eq!(key.unseal(id(1), &sealed).unwrap().expose(), "sk-provider");
         assert!(key.unseal(id(2), &sealed).is_err());
-        assert!(MasterKey::from_bytes([2; 32]).unseal(id(1), &sealed).is_err());
+        assert!(
+            MasterKey::from_bytes([2; 32])
+                .unseal(id(1), &sealed)
+                .is_err()
+        );
         assert!(key.unseal(id(1), &sealed[..5]).is_err());
     }
 
@@ -154,9 +184,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         let made = MasterKey::load_or_create(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         assert_eq!(MasterKey::load_or_create(&path).unwrap().0, made.0);
         fs::write(&path, "not a key").unwrap();
-        assert!(matches!(MasterKey::load_or_create(&path), Err(MasterKeyError::Malformed { .. })));
+        assert!(matches!(
+            MasterKey::load_or_create(&path),
+            Err(MasterKeyError::Malformed { .. })
+        ));
     }
 }

@@ -15,13 +15,22 @@ const OBJECT: &str = "price override";
 /// What prices follow from, besides the book.
 #[derive(Clone, Debug)]
 pub(crate) struct Pricing {
+    /// The policy's version that they belong to.
+    pub(crate) version: u64,
     pub(crate) overrides: Vec<PriceOverride>,
     pub(crate) on_unknown: OnUnknownPrice,
 }
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<PriceOverride>, StoreError> {
-    let rows = sqlx::query("SELECT price_table, model, rates FROM price_overrides ORDER BY price_table, model");
-    rows.fetch_all(db).await.map_err(failed("list prices"))?.iter().map(read).collect()
+    let rows = sqlx::query(
+        "SELECT price_table, model, rates FROM price_overrides ORDER BY price_table, model",
+    );
+    rows.fetch_all(db)
+        .await
+        .map_err(failed("list prices"))?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 /// Writes an override in the place of one for the same table and model.

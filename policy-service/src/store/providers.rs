@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use policy::documents::{BaseUrl, Provider, ProviderKey, ProviderKeyState};
+use policy::documents::{BaseUrl, Provider, ProviderKey};
 use policy::ids::{ProviderId, ProviderKeyId};
 use policy::units::Timestamp;
 use sqlx::query::Query;
@@ -26,7 +26,6 @@ const SELECT_ONE: &str = "SELECT id, name, dialect, tls, host, port, path, auth,
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyHistory {
     pub(crate) provider: ProviderId,
-    pub(crate) state: ProviderKeyState,
     pub(crate) state_changed: Timestamp,
     /// The status that made it bad.
     pub(crate) bad_status: Option<u16>,
@@ -36,7 +35,10 @@ pub(crate) async fn list(
     db: &mut SqliteConnection,
     master_key: &MasterKey,
 ) -> Result<Vec<Provider>, StoreError> {
-    let rows = sqlx::query(SELECT_ALL).fetch_all(&mut *db).await.map_err(failed("list providers"))?;
+    let rows = sqlx::query(SELECT_ALL)
+        .fetch_all(&mut *db)
+        .await
+        .map_err(failed("list providers"))?;
     let mut providers: Vec<_> = rows.iter().map(read).collect::<Result<_, _>>()?;
     let rows = sqlx::query(
         "SELECT id, provider_id, name, sealed_secret, weight, state FROM provider_keys ORDER BY name",
@@ -60,7 +62,10 @@ pub(crate) async fn get(
     master_key: &MasterKey,
     id: ProviderId,
 ) -> Result<Option<Provider>, StoreError> {
-    let row = sqlx::query(SELECT_ONE).bind(id.uuid()).fetch_optional(&mut *db).await;
+    let row = sqlx::query(SELECT_ONE)
+        .bind(id.uuid())
+        .fetch_optional(&mut *db)
+        .await;
     let Some(row) = row.map_err(failed("read a provider"))? else {
         return Ok(None);
     };
@@ -92,26 +97,38 @@ pub(crate) async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     );
     let query = bind(query, provider)?.bind(signed(now.as_millis()));
-    query.execute(db).await.map_err(write_failed("add a provider", OBJECT, &provider.name))?;
+    query
+        .execute(db)
+        .await
+        .map_err(write_failed("add a provider", OBJECT, &provider.name))?;
     Ok(())
 }
 
 /// Changes a provider; its keys stay as they are.
-pub(crate) async fn update(db: &mut SqliteConnection, provider: &Provider) -> Result<(), StoreError> {
+pub(crate) async fn update(
+    db: &mut SqliteConnection,
+    provider: &Provider,
+) -> Result<(), StoreError> {
     let query = sqlx::query(
         "UPDATE providers SET name = $2, dialect = $3, tls = $4, host = $5, port = $6, path = $7, \
          auth = $8, path_style = $9, hosts = $10, models = $11, listed_models = $12, stream_usage = $13, \
          price_table = $14, stream_header_timeout_ms = $15, whole_header_timeout_ms = $16 WHERE id = $1",
     );
     let done = bind(query, provider)?.execute(db).await;
-    done.map(drop).map_err(write_failed("change a provider", OBJECT, &provider.name))
+    done.map(drop)
+        .map_err(write_failed("change a provider", OBJECT, &provider.name))
 }
 
 /// Deletes a provider and its keys.
 pub(crate) async fn delete(db: &mut SqliteConnection, id: ProviderId) -> Result<(), StoreError> {
     let keys = sqlx::query("DELETE FROM provider_keys WHERE provider_id = $1").bind(id.uuid());
-    keys.execute(&mut *db).await.map_err(failed("delete provider keys"))?;
-    let deleted = sqlx::query("DELETE FROM providers WHERE id = $1").bind(id.uuid()).execute(db).await;
+    keys.execute(&mut *db)
+        .await
+        .map_err(failed("delete provider keys"))?;
+    let deleted = sqlx::query("DELETE FROM providers WHERE id = $1")
+        .bind(id.uuid())
+        .execute(db)
+        .await;
     deleted.map(drop).map_err(failed("delete a provider"))
 }
 
@@ -183,23 +200,32 @@ pub(crate) async fn mark_bad(
     Ok(done.rows_affected() > 0)
 }
 
-pub(crate) async fn delete_key(db: &mut SqliteConnection, id: ProviderKeyId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM provider_keys WHERE id = $1").bind(id.uuid()).execute(db).await;
+pub(crate) async fn delete_key(
+    db: &mut SqliteConnection,
+    id: ProviderKeyId,
+) -> Result<(), StoreError> {
+    let deleted = sqlx::query("DELETE FROM provider_keys WHERE id = $1")
+        .bind(id.uuid())
+        .execute(db)
+        .await;
     deleted.map(drop).map_err(failed("delete a provider key"))
 }
 
 pub(crate) async fn key_history(
     db: &mut SqliteConnection,
 ) -> Result<BTreeMap<ProviderKeyId, KeyHistory>, StoreError> {
-    let rows = sqlx::query("SELECT id, provider_id, state, state_changed_ms, bad_status FROM provider_keys");
-    let rows = rows.fetch_all(db).await.map_err(failed("read the history of provider keys"))?;
+    let rows =
+        sqlx::query("SELECT id, provider_id, state_changed_ms, bad_status FROM provider_keys");
+    let rows = rows
+        .fetch_all(db)
+        .await
+        .map_err(failed("read the history of provider keys"))?;
     rows.iter()
         .map(|row| {
             let columns = Columns::new(row, KEY_OBJECT);
             let status = columns.optional_number("bad_status")?;
             let history = KeyHistory {
                 provider: columns.id("provider_id", ProviderId::new)?,
-                state: columns.word("state")?,
                 state_changed: Timestamp::from_millis(columns.number("state_changed_ms")?),
                 bad_status: status.and_then(|status| u16::try_from(status).ok()),
             };
@@ -255,7 +281,10 @@ fn read(row: &SqliteRow) -> Result<Provider, StoreError> {
     })
 }
 
-fn read_key(row: &SqliteRow, master_key: &MasterKey) -> Result<(ProviderId, ProviderKey), StoreError> {
+fn read_key(
+    row: &SqliteRow,
+    master_key: &MasterKey,
+) -> Result<(ProviderId, ProviderKey), StoreError> {
     let columns = Columns::new(row, KEY_OBJECT);
     let id = columns.id("id", ProviderKeyId::new)?;
     let sealed: Vec<u8> = columns.get("sealed_secret")?;

@@ -16,14 +16,26 @@ pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<Route>, StoreE
     let rows = sqlx::query(
         "SELECT id, customer_id, team_id, user_id, key_id, alias, targets FROM routes ORDER BY scope, alias",
     );
-    rows.fetch_all(db).await.map_err(failed("list routes"))?.iter().map(read).collect()
+    rows.fetch_all(db)
+        .await
+        .map_err(failed("list routes"))?
+        .iter()
+        .map(read)
+        .collect()
 }
 
-pub(crate) async fn get(db: &mut SqliteConnection, id: RouteId) -> Result<Option<Route>, StoreError> {
+pub(crate) async fn get(
+    db: &mut SqliteConnection,
+    id: RouteId,
+) -> Result<Option<Route>, StoreError> {
     let row = sqlx::query(
         "SELECT id, customer_id, team_id, user_id, key_id, alias, targets FROM routes WHERE id = $1",
     );
-    let row = row.bind(id.uuid()).fetch_optional(db).await.map_err(failed("read a route"))?;
+    let row = row
+        .bind(id.uuid())
+        .fetch_optional(db)
+        .await
+        .map_err(failed("read a route"))?;
     row.as_ref().map(read).transpose()
 }
 
@@ -37,7 +49,10 @@ pub(crate) async fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
     let query = bind(query, route)?.bind(signed(now.as_millis()));
-    query.execute(db).await.map_err(write_failed("add a route", OBJECT, route.alias.as_str()))?;
+    query
+        .execute(db)
+        .await
+        .map_err(write_failed("add a route", OBJECT, route.alias.as_str()))?;
     Ok(())
 }
 
@@ -47,11 +62,15 @@ pub(crate) async fn update(db: &mut SqliteConnection, route: &Route) -> Result<(
          alias = $7, targets = $8 WHERE id = $1",
     );
     let done = bind(query, route)?.execute(db).await;
-    done.map(drop).map_err(write_failed("change a route", OBJECT, route.alias.as_str()))
+    done.map(drop)
+        .map_err(write_failed("change a route", OBJECT, route.alias.as_str()))
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: RouteId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM routes WHERE id = $1").bind(id.uuid()).execute(db).await;
+    let deleted = sqlx::query("DELETE FROM routes WHERE id = $1")
+        .bind(id.uuid())
+        .execute(db)
+        .await;
     deleted.map(drop).map_err(failed("delete a route"))
 }
 
@@ -78,9 +97,15 @@ fn bind<'q>(query: Bound<'q>, route: &'q Route) -> Result<Bound<'q>, StoreError>
 
 fn read(row: &SqliteRow) -> Result<Route, StoreError> {
     let columns = Columns::new(row, OBJECT);
-    let customer = columns.optional_id("customer_id", CustomerId::new)?.map(Scope::Customer);
-    let team = columns.optional_id("team_id", TeamId::new)?.map(Scope::Team);
-    let user = columns.optional_id("user_id", UserId::new)?.map(Scope::User);
+    let customer = columns
+        .optional_id("customer_id", CustomerId::new)?
+        .map(Scope::Customer);
+    let team = columns
+        .optional_id("team_id", TeamId::new)?
+        .map(Scope::Team);
+    let user = columns
+        .optional_id("user_id", UserId::new)?
+        .map(Scope::User);
     let key = columns.optional_id("key_id", KeyId::new)?.map(Scope::Key);
     Ok(Route {
         id: columns.id("id", RouteId::new)?,

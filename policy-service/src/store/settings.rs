@@ -41,12 +41,19 @@ pub(crate) async fn insert_defaults(db: &mut SqliteConnection) -> Result<(), Sto
     done.map(drop).map_err(failed("write the default settings"))
 }
 
-pub(crate) async fn update(db: &mut SqliteConnection, settings: &Settings) -> Result<(), StoreError> {
+pub(crate) async fn update(
+    db: &mut SqliteConnection,
+    settings: &Settings,
+) -> Result<(), StoreError> {
     let query = sqlx::query(
         "UPDATE settings SET inference_auth = $1, on_unknown_price = $2, on_record_overflow = $3, \
          body_cap_bytes = $4, snapshot_max_age_ms = $5, hosts = $6, max_attempts = $7 WHERE one = 1",
     );
-    bind(query, settings)?.execute(db).await.map(drop).map_err(failed("change the settings"))
+    bind(query, settings)?
+        .execute(db)
+        .await
+        .map(drop)
+        .map_err(failed("change the settings"))
 }
 
 type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;

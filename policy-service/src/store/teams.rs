@@ -12,13 +12,24 @@ use crate::store::columns::{Columns, document, failed, signed, write_failed};
 const OBJECT: &str = "team";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<Team>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, customer_id, access FROM teams ORDER BY name").fetch_all(db).await;
-    rows.map_err(failed("list teams"))?.iter().map(read).collect()
+    let rows = sqlx::query("SELECT id, name, customer_id, access FROM teams ORDER BY name")
+        .fetch_all(db)
+        .await;
+    rows.map_err(failed("list teams"))?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 pub(crate) async fn get(db: &mut SqliteConnection, id: TeamId) -> Result<Option<Team>, StoreError> {
-    let row = sqlx::query("SELECT id, name, customer_id, access FROM teams WHERE id = $1").bind(id.uuid());
-    row.fetch_optional(db).await.map_err(failed("read a team"))?.as_ref().map(read).transpose()
+    let row = sqlx::query("SELECT id, name, customer_id, access FROM teams WHERE id = $1")
+        .bind(id.uuid());
+    row.fetch_optional(db)
+        .await
+        .map_err(failed("read a team"))?
+        .as_ref()
+        .map(read)
+        .transpose()
 }
 
 pub(crate) async fn insert(
@@ -26,15 +37,22 @@ pub(crate) async fn insert(
     team: &Team,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO teams (id, name, customer_id, access, created_ms) VALUES ($1, $2, $3, $4, $5)")
-        .bind(team.id.uuid())
-        .bind(&team.name)
-        .bind(team.customer.map(CustomerId::uuid))
-        .bind(team.access.as_ref().map(|access| document(OBJECT, access)).transpose()?)
-        .bind(signed(now.as_millis()))
-        .execute(db)
-        .await
-        .map_err(write_failed("add a team", OBJECT, &team.name))?;
+    sqlx::query(
+        "INSERT INTO teams (id, name, customer_id, access, created_ms) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(team.id.uuid())
+    .bind(&team.name)
+    .bind(team.customer.map(CustomerId::uuid))
+    .bind(
+        team.access
+            .as_ref()
+            .map(|access| document(OBJECT, access))
+            .transpose()?,
+    )
+    .bind(signed(now.as_millis()))
+    .execute(db)
+    .await
+    .map_err(write_failed("add a team", OBJECT, &team.name))?;
     Ok(())
 }
 
@@ -43,7 +61,12 @@ pub(crate) async fn update(db: &mut SqliteConnection, team: &Team) -> Result<(),
         .bind(team.id.uuid())
         .bind(&team.name)
         .bind(team.customer.map(CustomerId::uuid))
-        .bind(team.access.as_ref().map(|access| document(OBJECT, access)).transpose()?)
+        .bind(
+            team.access
+                .as_ref()
+                .map(|access| document(OBJECT, access))
+                .transpose()?,
+        )
         .execute(db)
         .await
         .map_err(write_failed("change a team", OBJECT, &team.name))?;
@@ -51,7 +74,10 @@ pub(crate) async fn update(db: &mut SqliteConnection, team: &Team) -> Result<(),
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: TeamId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM teams WHERE id = $1").bind(id.uuid()).execute(db).await;
+    let deleted = sqlx::query("DELETE FROM teams WHERE id = $1")
+        .bind(id.uuid())
+        .execute(db)
+        .await;
     deleted.map(drop).map_err(failed("delete a team"))
 }
 

@@ -1,0 +1,351 @@
+//! The database as it is: schema, durability, and what may replace what.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use policy::ids::ExchangeId;
+use policy::units::{MicroUsd, TokenCount};
+use policy::usage::Usage;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::exchanges::{Attempt, Ended, Exchange, Payer, PriceFound, VmOrigin, WholeExchange};
+use super::*;
+use crate::clock;
+
+const SCHEMA: &str = include_str!("../../schema.sql");
+
+fn master_key() -> MasterKey {
+    MasterKey::from_bytes([9; 32])
+}
+
+async fn open(folder: &Path) -> Store {
+    Store::open(&folder.join("weir.db"), &master_key())
+        .await
+        .unwrap()
+}
+
+async fn fresh() -> (Store, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (open(folder.path()).await, folder)
+}
+
+pub(super) fn exchange(number: u128, ended: Ended) -> WholeExchange {
+    let usage = Usage {
+        input_tokens: TokenCount::new(10),
+        ..Usage::default()
+    };
+    let id = ExchangeId::new(Uuid::from_u128(number));
+    let attempt = |number| Attempt {
+        number,
+        provider: "openai".into(),
+        provider_key: None,
+        model: "gpt".into(),
+        status: 200,
+        started_at: clock::now(),
+        headers_ms: Some(5),
+        usage: Some(usage),
+        is_estimated: false,
+        price_table: "openai".into(),
+        cost: MicroUsd::new(3),
+        price: PriceFound::Book,
+        price_book: "test".into(),
+    };
+    let exchange = Exchange {
+        id,
+        started_at: clock::now(),
+        surface: "openai.chat".into(),
+        payer: Payer::default(),
+        client_app: "codex".into(),
+        session_id: "s".into(),
+        agent_id: String::new(),
+        device: "laptop".into(),
+        environment: "dev".into(),
+        region: "eu".into(),
+        model_asked: "gpt".into(),
+        model_used: "gpt".into(),
+        provider: "openai".into(),
+        status: 200,
+        request_bytes: 1,
+        response_bytes: 2,
+        latency_ms: 3,
+        first_byte_ms: None,
+        ended,
+        refusal_code: String::new(),
+        is_streamed: true,
+        is_unkeyed: false,
+        is_subscription: false,
+        path: "/v1/chat/completions".into(),
+        attempt_count: 2,
+        usage,
+        cost: MicroUsd::new(6),
+        has_unknown_price: false,
+        is_estimated: false,
+        price_book: "test".into(),
+        origin: VmOrigin {
+            process_id: vec![1; 16],
+            vm_id: vec![2; 16],
+        },
+    };
+    let created_ids = vec![format!("resp_{number}")];
+    WholeExchange {
+        exchange,
+        attempts: vec![attempt(1), attempt(2)],
+        created_ids,
+    }
+}
+
+async fn write(store: &Store, batch: Vec<WholeExchange>) -> usize {
+    let batch: BTreeMap<_, _> = batch.into_iter().map(|it| (it.exchange.id, it)).collect();
+    let mut change = store.change().await.unwrap();
+    let written = exchanges::write(change.connection(), &batch, clock::now())
+        .await
+        .unwrap()
+        .len();
+    change.commit(&[], Effect::Nothing).await.unwrap();
+    written
+}
+
+async fn ended(store: &Store, number: u128) -> Ended {
+    let id = ExchangeId::new(Uuid::from_u128(number));
+    let found = exchanges::get(&mut store.read().await.unwrap(), id)
+        .await
+        .unwrap();
+    found.unwrap().0.exchange.ended
+}
+
+/// The schema after all migrations, each statement as SQLite keeps it.
+async fn schema(store: &Store) -> String {
+    let rows = sqlx::query(
+        "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' \
+         AND name NOT LIKE '_sqlx_%' ORDER BY name",
+    );
+    let rows = rows
+        .fetch_all(&mut *store.read().await.unwrap())
+        .await
+        .unwrap();
+    let statements = rows
+        .iter()
+        .map(|row| format!("{};\n", row.get::<String, _>("sql")));
+    statements.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn the_migrations_lead_to_the_schema_file() {
+    let (store, _folder) = fresh().await;
+    let schema = schema(&store).await;
+    if std::env::var_os("WEIR_WRITE_SCHEMA").is_some() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schema.sql");
+        std::fs::write(path, &schema).unwrap();
+        return;
+    }
+    assert_eq!(schema, SCHEMA, "write it anew with WEIR_WRITE_SCHEMA=1");
+}
+
+#[tokio::test]
+async fn another_master_key_is_refused() {
+    let (store, folder) = fresh().await;
+    store.close().await;
+    let other = MasterKey::from_bytes([1; 32]);
+    let refused = Store::open(&folder.path().join("weir.db"), &other).await;
+    assert!(matches!(refused, Err(StoreError::WrongMasterKey { .. })));
+    open(folder.path()).await;
+}
+
+#[tokio::test]
+async fn a_batch_is_written_once() {
+    let (store, _folder) = fresh().await;
+    let batch: Vec<_> = (0..450)
+        .map(|number| exchange(number, Ended::Complete))
+        .collect();
+    assert_eq!(write(&store, batch.clone()).await, 450);
+    assert_eq!(write(&store, batch).await, 0);
+    let sums = exchanges::sum(
+        &mut store.read().await.unwrap(),
+        &Default::default(),
+        &[],
+        10,
+    )
+    .await
+    .unwrap();
+    assert_eq!((sums[0].exchanges, sums[0].cost.get()), (450, 2_700));
+    let by = [exchanges::SumBy::Model];
+    let sums = exchanges::sum(
+        &mut store.read().await.unwrap(),
+        &Default::default(),
+        &by,
+        10,
+    )
+    .await
+    .unwrap();
+    assert_eq!((sums[0].exchanges, sums[0].cost.get()), (450, 2_700));
+}
+
+#[tokio::test]
+async fn what_is_read_is_what_was_written() {
+    let (store, _folder) = fresh().await;
+    let want = exchange(1, Ended::ClientGone);
+    write(&store, vec![want.clone()]).await;
+    let found = exchanges::get(&mut store.read().await.unwrap(), want.exchange.id)
+        .await
+        .unwrap();
+    let (named, attempts) = found.unwrap();
+    assert_eq!(named.exchange, want.exchange);
+    assert_eq!(attempts, want.attempts);
+}
+
+#[tokio::test]
+async fn an_end_replaces_a_running_state_and_a_report_a_presumed_loss() {
+    let (store, _folder) = fresh().await;
+    for (stored, reported, want) in [
+        (Ended::Running, Ended::Running, Ended::Running),
+        (Ended::Running, Ended::Complete, Ended::Complete),
+        (Ended::Complete, Ended::Running, Ended::Complete),
+        (Ended::Complete, Ended::EnvoyLost, Ended::Complete),
+        (Ended::Complete, Ended::ClientGone, Ended::Complete),
+        (Ended::EnvoyLost, Ended::Complete, Ended::Complete),
+        (Ended::EnvoyLost, Ended::Running, Ended::Running),
+        (Ended::Refused, Ended::EnvoyLost, Ended::Refused),
+    ]
+    .into_iter()
+    {
+        let number = Uuid::now_v7().as_u128();
+        write(&store, vec![exchange(number, stored)]).await;
+        write(&store, vec![exchange(number, reported)]).await;
+        assert_eq!(
+            ended(&store, number).await,
+            want,
+            "{stored:?}, then {reported:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn running_exchanges_of_a_lost_vm_are_settled_and_corrected() {
+    let (store, _folder) = fresh().await;
+    let vm = VmOrigin {
+        process_id: vec![1; 16],
+        vm_id: vec![2; 16],
+    };
+    write(
+        &store,
+        vec![exchange(1, Ended::Running), exchange(2, Ended::Complete)],
+    )
+    .await;
+    let running = exchanges::running_vms(&mut store.read().await.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(running, std::slice::from_ref(&vm));
+    let mut change = store.change().await.unwrap();
+    let other = VmOrigin {
+        vm_id: vec![3; 16],
+        ..vm.clone()
+    };
+    assert_eq!(
+        exchanges::settle_lost(change.connection(), &other)
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        exchanges::settle_lost(change.connection(), &vm)
+            .await
+            .unwrap(),
+        1
+    );
+    change.commit(&[], Effect::Nothing).await.unwrap();
+    assert_eq!(ended(&store, 1).await, Ended::EnvoyLost);
+    assert!(
+        exchanges::running_vms(&mut store.read().await.unwrap())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    write(&store, vec![exchange(1, Ended::Complete)]).await;
+    assert_eq!(ended(&store, 1).await, Ended::Complete);
+}
+
+#[tokio::test]
+async fn created_ids_belong_to_the_creators_team() {
+    let (store, _folder) = fresh().await;
+    let id = |number| Uuid::from_u128(number);
+    let (team, user) = (
+        policy::ids::TeamId::new(id(10)),
+        policy::ids::UserId::new(id(11)),
+    );
+    let mut of_team = exchange(1, Ended::Complete);
+    of_team.exchange.payer = Payer {
+        team: Some(team),
+        user: Some(user),
+        ..Payer::default()
+    };
+    let mut of_user = exchange(2, Ended::Complete);
+    of_user.exchange.payer = Payer {
+        user: Some(user),
+        ..Payer::default()
+    };
+    write(&store, vec![of_team, of_user]).await;
+    let colleague = Payer {
+        team: Some(team),
+        ..Payer::default()
+    };
+    let alone = Payer {
+        user: Some(user),
+        ..Payer::default()
+    };
+    let stranger = Payer {
+        team: Some(policy::ids::TeamId::new(id(12))),
+        ..Payer::default()
+    };
+    for (ids, payer, want) in [
+        (vec!["resp_1"], colleague, true),
+        (vec!["resp_1"], stranger, false),
+        (vec!["resp_2"], alone, true),
+        (vec!["resp_1", "resp_2"], colleague, false),
+        (vec!["resp_3"], colleague, false),
+        (vec![], colleague, false),
+        (vec!["resp_1"], Payer::default(), false),
+    ] {
+        let ids: Vec<_> = ids.into_iter().map(str::to_owned).collect();
+        let mut reading = store.read().await.unwrap();
+        let owned = exchanges::owns_stateful(&mut reading, &ids, &payer)
+            .await
+            .unwrap();
+        assert_eq!(owned, want, "{ids:?} {payer:?}");
+    }
+}
+
+#[tokio::test]
+async fn audit_events_are_never_changed() {
+    let (store, _folder) = fresh().await;
+    crate::operations::bootstrap(&store).await.unwrap();
+    let mut change = store.change().await.unwrap();
+    for statement in [
+        "UPDATE audit_events SET action = 'x'",
+        "DELETE FROM audit_events",
+    ] {
+        let refused = sqlx::query(statement).execute(change.connection()).await;
+        assert!(
+            refused.unwrap_err().to_string().contains("append-only"),
+            "{statement}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_is_not_committed_never_happened() {
+    let (store, _folder) = fresh().await;
+    let changes = store.changes();
+    let customer = policy::documents::Customer {
+        id: policy::ids::CustomerId::new(Uuid::now_v7()),
+        name: "acme".into(),
+        access: None,
+    };
+    let mut change = store.change().await.unwrap();
+    customers::insert(change.connection(), &customer, clock::now())
+        .await
+        .unwrap();
+    drop(change);
+    assert!(store.documents().await.unwrap().customers.is_empty());
+    assert!(!changes.has_changed().unwrap());
+}

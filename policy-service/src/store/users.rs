@@ -12,13 +12,23 @@ use crate::store::columns::{Columns, document, failed, signed, write_failed};
 const OBJECT: &str = "user";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<User>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, team_id, customer_id, access FROM users ORDER BY name");
-    rows.fetch_all(db).await.map_err(failed("list users"))?.iter().map(read).collect()
+    let rows =
+        sqlx::query("SELECT id, name, team_id, customer_id, access FROM users ORDER BY name");
+    rows.fetch_all(db)
+        .await
+        .map_err(failed("list users"))?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 pub(crate) async fn get(db: &mut SqliteConnection, id: UserId) -> Result<Option<User>, StoreError> {
     let row = sqlx::query("SELECT id, name, team_id, customer_id, access FROM users WHERE id = $1");
-    let row = row.bind(id.uuid()).fetch_optional(db).await.map_err(failed("read a user"))?;
+    let row = row
+        .bind(id.uuid())
+        .fetch_optional(db)
+        .await
+        .map_err(failed("read a user"))?;
     row.as_ref().map(read).transpose()
 }
 
@@ -35,7 +45,12 @@ pub(crate) async fn insert(
     .bind(&user.name)
     .bind(user.team.map(TeamId::uuid))
     .bind(user.customer.map(CustomerId::uuid))
-    .bind(user.access.as_ref().map(|access| document(OBJECT, access)).transpose()?)
+    .bind(
+        user.access
+            .as_ref()
+            .map(|access| document(OBJECT, access))
+            .transpose()?,
+    )
     .bind(signed(now.as_millis()))
     .execute(db)
     .await
@@ -44,20 +59,30 @@ pub(crate) async fn insert(
 }
 
 pub(crate) async fn update(db: &mut SqliteConnection, user: &User) -> Result<(), StoreError> {
-    sqlx::query("UPDATE users SET name = $2, team_id = $3, customer_id = $4, access = $5 WHERE id = $1")
-        .bind(user.id.uuid())
-        .bind(&user.name)
-        .bind(user.team.map(TeamId::uuid))
-        .bind(user.customer.map(CustomerId::uuid))
-        .bind(user.access.as_ref().map(|access| document(OBJECT, access)).transpose()?)
-        .execute(db)
-        .await
-        .map_err(write_failed("change a user", OBJECT, &user.name))?;
+    sqlx::query(
+        "UPDATE users SET name = $2, team_id = $3, customer_id = $4, access = $5 WHERE id = $1",
+    )
+    .bind(user.id.uuid())
+    .bind(&user.name)
+    .bind(user.team.map(TeamId::uuid))
+    .bind(user.customer.map(CustomerId::uuid))
+    .bind(
+        user.access
+            .as_ref()
+            .map(|access| document(OBJECT, access))
+            .transpose()?,
+    )
+    .execute(db)
+    .await
+    .map_err(write_failed("change a user", OBJECT, &user.name))?;
     Ok(())
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: UserId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM users WHERE id = $1").bind(id.uuid()).execute(db).await;
+    let deleted = sqlx::query("DELETE FROM users WHERE id = $1")
+        .bind(id.uuid())
+        .execute(db)
+        .await;
     deleted.map(drop).map_err(failed("delete a user"))
 }
 

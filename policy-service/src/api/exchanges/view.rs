@@ -202,7 +202,10 @@ impl WholeExchangeView {
             price: attempt.price,
             price_book_version: attempt.price_book,
         });
-        Self { attempts: attempts.collect(), exchange: exchange.into() }
+        Self {
+            attempts: attempts.collect(),
+            exchange: exchange.into(),
+        }
     }
 }
 
@@ -210,7 +213,9 @@ impl SumView {
     /// Shows a sum that was told apart by `by`.
     pub(super) fn new(sum: Sum, by: &[SumBy]) -> Self {
         let groups = sum.groups.into_iter().map(|group| match group {
-            Group::Object { id, name } => GroupView::Object(id.map(|id| ReferenceView { id, name })),
+            Group::Object { id, name } => {
+                GroupView::Object(id.map(|id| ReferenceView { id, name }))
+            }
             Group::Day { start_ms } => GroupView::Text(day(start_ms)),
             Group::Text(text) => GroupView::Text(text),
         });
@@ -230,6 +235,10 @@ impl SumView {
 
 /// The day of UTC that begins at a time; empty beyond the calendar.
 fn day(start_ms: u64) -> String {
-    let start = i64::try_from(start_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    start.map(|start| start.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()).unwrap_or_default()
+    let start = i64::try_from(start_ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    start
+        .map(|start| start.to_zoned(jiff::tz::TimeZone::UTC).date().to_string())
+        .unwrap_or_default()
 }

@@ -26,16 +26,25 @@ const MAX_TEXT_BYTES: usize = 2_048;
 
 /// Reads a report: each exchange once, in its latest state.
 pub(super) fn read(reported: Reported, pricing: &Pricing) -> BTreeMap<ExchangeId, WholeExchange> {
-    let origin = VmOrigin { process_id: reported.process_id, vm_id: reported.vm_id };
+    let origin = VmOrigin {
+        process_id: reported.process_id,
+        vm_id: reported.vm_id,
+    };
     let records = reported.records.into_iter().map(|record| {
         let ended = read_ended(record.ended());
         (record, ended)
     });
-    let running = reported.running.into_iter().map(|record| (record, Ended::Running));
+    let running = reported
+        .running
+        .into_iter()
+        .map(|record| (record, Ended::Running));
     let mut exchanges = BTreeMap::new();
     for (record, ended) in running.chain(records) {
         let Some(id) = read_id(&record.exchange_id).map(ExchangeId::new) else {
-            warn!(bytes = record.exchange_id.len(), "exchange record without a valid id dropped");
+            warn!(
+                bytes = record.exchange_id.len(),
+                "exchange record without a valid id dropped"
+            );
             continue;
         };
         match exchanges.entry(id) {
@@ -86,7 +95,12 @@ fn read_exchange(
     origin: &VmOrigin,
     pricing: &Pricing,
 ) -> WholeExchange {
-    let payer = payer(&record.key_id, &record.user_id, &record.team_id, &record.customer_id);
+    let payer = payer(
+        &record.key_id,
+        &record.user_id,
+        &record.team_id,
+        &record.customer_id,
+    );
     let attempts: BTreeMap<u32, Attempt> = record
         .attempts
         .into_iter()
@@ -121,14 +135,20 @@ fn read_exchange(
         path: bounded(record.path),
         attempt_count: u32::try_from(attempts.len()).unwrap_or(u32::MAX),
         usage: usages.fold(Usage::default(), |sum, usage| sum.saturating_add(usage)),
-        cost: attempts.iter().fold(MicroUsd::ZERO, |sum, attempt| sum.saturating_add(attempt.cost)),
+        cost: attempts.iter().fold(MicroUsd::ZERO, |sum, attempt| {
+            sum.saturating_add(attempt.cost)
+        }),
         has_unknown_price: attempts.iter().any(|attempt| attempt.price.is_unknown()),
         is_estimated: attempts.iter().any(|attempt| attempt.is_estimated),
         price_book: PriceBook::embedded().version.clone(),
         origin: origin.clone(),
     };
     let created_ids = record.created_ids.into_iter().map(bounded).collect();
-    WholeExchange { exchange, attempts, created_ids }
+    WholeExchange {
+        exchange,
+        attempts,
+        created_ids,
+    }
 }
 
 fn read_attempt(attempt: mesh::Attempt, pricing: &Pricing) -> Attempt {

@@ -15,11 +15,16 @@ const WHOLE_HEADER_TIMEOUT_MS: u64 = 600_000;
 /// Makes a provider of fields; what is left out is the preset's, or usual for the dialect.
 pub(super) fn new_provider(fields: ProviderFields) -> Result<Provider, OperationError> {
     let mut problems = Problems::default();
-    let preset = fields.preset.as_deref().and_then(|name| find_preset(&mut problems, name));
+    let preset = fields
+        .preset
+        .as_deref()
+        .and_then(|name| find_preset(&mut problems, name));
     let has_unknown_preset = fields.preset.is_some() && preset.is_none();
     let name = fields.name.or(preset.map(|preset| preset.name.to_owned()));
     let dialect = fields.dialect.or(preset.map(|preset| preset.dialect));
-    let base_url = fields.base_url.or(preset.map(|preset| preset.base_url.to_owned()));
+    let base_url = fields
+        .base_url
+        .or(preset.map(|preset| preset.base_url.to_owned()));
     if !has_unknown_preset {
         for (field, is_missing) in [
             ("name", name.is_none()),
@@ -34,7 +39,9 @@ pub(super) fn new_provider(fields: ProviderFields) -> Result<Provider, Operation
     let base_url = base_url.and_then(|text| read_base_url(&mut problems, &text));
     let price_table = fields.price_table.or_else(|| {
         let usual = preset.map(|preset| preset.price_table);
-        usual.or(base_url.as_ref().and_then(default_price_table)).map(str::to_owned)
+        usual
+            .or(base_url.as_ref().and_then(default_price_table))
+            .map(str::to_owned)
     });
     if price_table.is_none() && base_url.is_some() {
         let message = "is missing, and cannot be told from `base_url`; `free` costs nothing";
@@ -47,8 +54,12 @@ pub(super) fn new_provider(fields: ProviderFields) -> Result<Provider, Operation
     let whole = name.zip(dialect).zip(base_url).zip(price_table);
     let (((name, dialect), base_url), price_table) = problems.complete(whole)?;
     let shows_usual_models = fields.models.is_none();
-    let usual_listed =
-        || preset.filter(|_| shows_usual_models).map(Preset::listed_models).unwrap_or_default();
+    let usual_listed = || {
+        preset
+            .filter(|_| shows_usual_models)
+            .map(Preset::listed_models)
+            .unwrap_or_default()
+    };
     Ok(Provider {
         id: ProviderId::new(Uuid::now_v7()),
         name,
@@ -56,14 +67,22 @@ pub(super) fn new_provider(fields: ProviderFields) -> Result<Provider, Operation
         base_url,
         auth: fields.auth.unwrap_or_else(|| default_auth(dialect)),
         path_style: fields.path_style.unwrap_or(PathStyle::Native),
-        hosts: fields.hosts.unwrap_or_else(|| preset.map(Preset::hosts).unwrap_or_default()),
+        hosts: fields
+            .hosts
+            .unwrap_or_else(|| preset.map(Preset::hosts).unwrap_or_default()),
         listed_models: fields.listed_models.unwrap_or_else(usual_listed),
-        models: fields.models.unwrap_or_else(|| preset.map(Preset::models).unwrap_or_default()),
+        models: fields
+            .models
+            .unwrap_or_else(|| preset.map(Preset::models).unwrap_or_default()),
         keys,
         stream_usage: fields.stream_usage.unwrap_or(StreamUsage::Ask),
         price_table,
-        stream_header_timeout_ms: fields.stream_header_timeout_ms.unwrap_or(STREAM_HEADER_TIMEOUT_MS),
-        whole_header_timeout_ms: fields.whole_header_timeout_ms.unwrap_or(WHOLE_HEADER_TIMEOUT_MS),
+        stream_header_timeout_ms: fields
+            .stream_header_timeout_ms
+            .unwrap_or(STREAM_HEADER_TIMEOUT_MS),
+        whole_header_timeout_ms: fields
+            .whole_header_timeout_ms
+            .unwrap_or(WHOLE_HEADER_TIMEOUT_MS),
     })
 }
 
@@ -90,7 +109,10 @@ pub(super) fn apply(fields: ProviderFields, provider: &mut Provider) -> Result<(
         problems.add("preset", "is for new providers only");
     }
     if keys.is_some() {
-        problems.add("keys", "have an address of their own: `/api/v1/providers/{id}/keys`");
+        problems.add(
+            "keys",
+            "have an address of their own: `/api/v1/providers/{id}/keys`",
+        );
     }
     let base_url = base_url.and_then(|text| read_base_url(&mut problems, &text));
     problems.refuse_any()?;
@@ -104,8 +126,14 @@ pub(super) fn apply(fields: ProviderFields, provider: &mut Provider) -> Result<(
     replace(&mut provider.listed_models, listed_models);
     replace(&mut provider.stream_usage, stream_usage);
     replace(&mut provider.price_table, price_table);
-    replace(&mut provider.stream_header_timeout_ms, stream_header_timeout_ms);
-    replace(&mut provider.whole_header_timeout_ms, whole_header_timeout_ms);
+    replace(
+        &mut provider.stream_header_timeout_ms,
+        stream_header_timeout_ms,
+    );
+    replace(
+        &mut provider.whole_header_timeout_ms,
+        whole_header_timeout_ms,
+    );
     Ok(())
 }
 
@@ -132,7 +160,10 @@ pub(super) fn new_key(
 /// An administrator cannot know that a key is bad better than by switching it off.
 pub(super) fn check_state(problems: &mut Problems, path: &str, state: ProviderKeyState) {
     if state == ProviderKeyState::Bad {
-        problems.add(path, "`bad` is what the service finds out; write `active` or `disabled`");
+        problems.add(
+            path,
+            "`bad` is what the service finds out; write `active` or `disabled`",
+        );
     }
 }
 
@@ -146,11 +177,16 @@ fn find_preset(problems: &mut Problems, name: &str) -> Option<&'static Preset> {
     let preset = Preset::named(name);
     if preset.is_none() {
         let known = Preset::ALL.map(|preset| preset.name).join("`, `");
-        problems.add("preset", format!("there is no preset `{name}`; known are `{known}`"));
+        problems.add(
+            "preset",
+            format!("there is no preset `{name}`; known are `{known}`"),
+        );
     }
     preset
 }
 
 fn read_base_url(problems: &mut Problems, text: &str) -> Option<BaseUrl> {
-    text.parse().map_err(|error| problems.add("base_url", format!("{error}"))).ok()
+    text.parse()
+        .map_err(|error| problems.add("base_url", format!("{error}")))
+        .ok()
 }

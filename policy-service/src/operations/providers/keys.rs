@@ -68,8 +68,16 @@ pub async fn update_key(
     let Some(key) = provider.keys.iter_mut().find(|key| key.id == id) else {
         return Err(not_found(id));
     };
-    let has_new_secret = fields.secret.as_ref().is_some_and(|secret| *secret != key.secret);
-    let ProviderKeyFields { name, secret, weight, state } = fields;
+    let has_new_secret = fields
+        .secret
+        .as_ref()
+        .is_some_and(|secret| *secret != key.secret);
+    let ProviderKeyFields {
+        name,
+        secret,
+        weight,
+        state,
+    } = fields;
     fill::replace(&mut key.name, name);
     fill::replace(&mut key.secret, secret);
     fill::replace(&mut key.weight, weight);
@@ -81,7 +89,11 @@ pub async fn update_key(
     store::providers::update_key(change.connection(), &master_key, &key, clock::now()).await?;
     let object = object(&provider, &key);
     let after = key_view(&mut change, provider, id).await?;
-    let verb = if has_new_secret { "replace_secret" } else { "update" };
+    let verb = if has_new_secret {
+        "replace_secret"
+    } else {
+        "update"
+    };
     let event = permit.event(verb, object, Some(&before), Some(&after))?;
     change.commit(&[event], Effect::Policy).await?;
     Ok(after)
@@ -106,7 +118,10 @@ pub async fn delete_key(
     };
     let key = provider.keys.remove(at);
     let mut surroundings = Surroundings::read(&mut change, Reach::All).await?;
-    surroundings.documents.providers.insert(provider.id, provider.clone());
+    surroundings
+        .documents
+        .providers
+        .insert(provider.id, provider.clone());
     surroundings.check_without(ObjectKind::ProviderKey, &key.name)?;
     store::providers::delete_key(change.connection(), id).await?;
     let event = permit.event("delete", object(&provider, &key), Some(&before), None)?;
@@ -142,7 +157,10 @@ pub(in crate::operations) async fn mark_bad(
 ) -> Result<Option<AuditEvent>, OperationError> {
     let history = store::providers::key_history(change.connection()).await?;
     // What was answered before the key was changed says nothing about the key as it is.
-    let Some(history) = history.get(&id).filter(|history| history.state_changed <= since) else {
+    let Some(history) = history
+        .get(&id)
+        .filter(|history| history.state_changed <= since)
+    else {
         return Ok(None);
     };
     let provider = read(change, history.provider).await?;
@@ -158,7 +176,9 @@ pub(in crate::operations) async fn mark_bad(
     let id_and_name = provider.id;
     let provider = read(change, id_and_name).await?;
     let after = key_view(change, provider, id).await?;
-    permit.event("mark_bad", object, Some(&before), Some(&after)).map(Some)
+    permit
+        .event("mark_bad", object, Some(&before), Some(&after))
+        .map(Some)
 }
 
 /// Checks the provider; what is wrong with the key itself is placed as in its own request body.
@@ -169,7 +189,11 @@ async fn check_whole(
     reach: Reach,
 ) -> Result<(), OperationError> {
     let mut surroundings = Surroundings::read(change, reach).await?;
-    let at = provider.keys.iter().position(|key| key.id == id).unwrap_or_default();
+    let at = provider
+        .keys
+        .iter()
+        .position(|key| key.id == id)
+        .unwrap_or_default();
     match check(&mut surroundings, provider) {
         Err(OperationError::Invalid { mut problems }) => {
             let prefix = format!("keys[{at}].");
@@ -186,7 +210,11 @@ async fn check_whole(
 
 fn free_key_name(provider: &Provider, key: &ProviderKey) -> Result<(), OperationError> {
     let is_same = |other: &ProviderKey| other.name.to_lowercase() == key.name.to_lowercase();
-    if provider.keys.iter().any(|other| other.id != key.id && is_same(other)) {
+    if provider
+        .keys
+        .iter()
+        .any(|other| other.id != key.id && is_same(other))
+    {
         return Err(OperationError::NameTaken {
             kind: ObjectKind::ProviderKey,
             name: key.name.clone(),
@@ -201,13 +229,22 @@ async fn key_view(
     id: ProviderKeyId,
 ) -> Result<ProviderKeyView, OperationError> {
     let ProviderView { keys, .. } = view(change, provider).await?;
-    keys.into_iter().find(|key| key.id == id).ok_or_else(|| not_found(id))
+    keys.into_iter()
+        .find(|key| key.id == id)
+        .ok_or_else(|| not_found(id))
 }
 
 fn object(provider: &Provider, key: &ProviderKey) -> Object {
-    Object::new(ObjectKind::ProviderKey, key.id, format!("{}/{}", provider.name, key.name))
+    Object::new(
+        ObjectKind::ProviderKey,
+        key.id,
+        format!("{}/{}", provider.name, key.name),
+    )
 }
 
 fn not_found(id: ProviderKeyId) -> OperationError {
-    OperationError::NotFound { kind: ObjectKind::ProviderKey, id: id.to_string() }
+    OperationError::NotFound {
+        kind: ObjectKind::ProviderKey,
+        id: id.to_string(),
+    }
 }

@@ -69,20 +69,31 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &ExchangeFil
         (" AND e.key_id = ", filter.key.map(KeyId::uuid)),
         (" AND e.user_id = ", filter.user.map(UserId::uuid)),
         (" AND e.team_id = ", filter.team.map(TeamId::uuid)),
-        (" AND e.customer_id = ", filter.customer.map(CustomerId::uuid)),
+        (
+            " AND e.customer_id = ",
+            filter.customer.map(CustomerId::uuid),
+        ),
     ] {
         if let Some(id) = id {
             query.push(condition).push_bind(id);
         }
     }
     if let Some(model) = &filter.model {
-        query.push(" AND (e.model_asked = ").push_bind(model.clone());
-        query.push(" OR e.model_used = ").push_bind(model.clone()).push(")");
+        query
+            .push(" AND (e.model_asked = ")
+            .push_bind(model.clone());
+        query
+            .push(" OR e.model_used = ")
+            .push_bind(model.clone())
+            .push(")");
     }
     for (condition, text) in [
         (" AND e.provider = ", filter.provider.clone()),
         (" AND e.surface = ", filter.surface.clone()),
-        (" AND e.ended = ", filter.ended.map(|ended| ended.name().to_owned())),
+        (
+            " AND e.ended = ",
+            filter.ended.map(|ended| ended.name().to_owned()),
+        ),
         (" AND e.refusal_code = ", filter.refusal_code.clone()),
         (" AND e.client_app = ", filter.client_app.clone()),
         (" AND e.session_id = ", filter.session_id.clone()),
@@ -105,8 +116,14 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &ExchangeFil
     }
     for (condition, number) in [
         (" AND e.status = ", filter.status.map(i64::from)),
-        (" AND e.started_ms >= ", filter.from.map(|at| signed(at.as_millis()))),
-        (" AND e.started_ms < ", filter.to.map(|at| signed(at.as_millis()))),
+        (
+            " AND e.started_ms >= ",
+            filter.from.map(|at| signed(at.as_millis())),
+        ),
+        (
+            " AND e.started_ms < ",
+            filter.to.map(|at| signed(at.as_millis())),
+        ),
     ] {
         if let Some(number) = number {
             query.push(condition).push_bind(number);
@@ -127,10 +144,19 @@ pub(crate) async fn list(
         let started = signed(after.started_at.as_millis());
         query.push(" AND (e.started_ms < ").push_bind(started);
         query.push(" OR (e.started_ms = ").push_bind(started);
-        query.push(" AND e.id < ").push_bind(after.id.uuid()).push("))");
+        query
+            .push(" AND e.id < ")
+            .push_bind(after.id.uuid())
+            .push("))");
     }
-    query.push(" ORDER BY e.started_ms DESC, e.id DESC LIMIT ").push_bind(i64::from(limit));
-    let rows = query.build().fetch_all(db).await.map_err(failed("list exchanges"))?;
+    query
+        .push(" ORDER BY e.started_ms DESC, e.id DESC LIMIT ")
+        .push_bind(i64::from(limit));
+    let rows = query
+        .build()
+        .fetch_all(db)
+        .await
+        .map_err(failed("list exchanges"))?;
     rows.iter().map(read).collect()
 }
 
@@ -140,13 +166,24 @@ pub(crate) async fn get(
 ) -> Result<Option<(NamedExchange, Vec<Attempt>)>, StoreError> {
     let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(SELECT);
     query.push("e.id = ").push_bind(id.uuid());
-    let row = query.build().fetch_optional(&mut *db).await.map_err(failed("read an exchange"))?;
+    let row = query
+        .build()
+        .fetch_optional(&mut *db)
+        .await
+        .map_err(failed("read an exchange"))?;
     let Some(row) = row else {
         return Ok(None);
     };
     let attempts = sqlx::query("SELECT * FROM attempts WHERE exchange_id = $1 ORDER BY number");
-    let attempts = attempts.bind(id.uuid()).fetch_all(db).await.map_err(failed("list attempts"))?;
-    let attempts = attempts.iter().map(read_attempt).collect::<Result<_, _>>()?;
+    let attempts = attempts
+        .bind(id.uuid())
+        .fetch_all(db)
+        .await
+        .map_err(failed("list attempts"))?;
+    let attempts = attempts
+        .iter()
+        .map(read_attempt)
+        .collect::<Result<_, _>>()?;
     Ok(Some((read(&row)?, attempts)))
 }
 
@@ -201,7 +238,10 @@ fn read(row: &SqliteRow) -> Result<NamedExchange, StoreError> {
         has_unknown_price: columns.get("unknown_price")?,
         is_estimated: columns.get("estimated")?,
         price_book: columns.get("price_book")?,
-        origin: VmOrigin { process_id: columns.get("process_id")?, vm_id: columns.get("vm_id")? },
+        origin: VmOrigin {
+            process_id: columns.get("process_id")?,
+            vm_id: columns.get("vm_id")?,
+        },
     };
     Ok(NamedExchange {
         exchange,
@@ -223,7 +263,11 @@ fn read_attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
         status: columns.narrow("status")?,
         started_at: Timestamp::from_millis(columns.number("started_ms")?),
         headers_ms: columns.optional_number("headers_ms")?,
-        usage: if used { Some(read_usage(&columns)?) } else { None },
+        usage: if used {
+            Some(read_usage(&columns)?)
+        } else {
+            None
+        },
         is_estimated: columns.get("estimated")?,
         price_table: columns.get("price_table")?,
         cost: MicroUsd::new(columns.number("cost_micro_usd")?),

@@ -106,9 +106,14 @@ impl SumBy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Group {
     /// An id; `None` where exchanges have none. The name is `None` once the object was deleted.
-    Object { id: Option<Uuid>, name: Option<String> },
+    Object {
+        id: Option<Uuid>,
+        name: Option<String>,
+    },
     /// Start of a day.
-    Day { start_ms: u64 },
+    Day {
+        start_ms: u64,
+    },
     Text(String),
 }
 
@@ -141,7 +146,11 @@ pub(crate) async fn sum(
 ) -> Result<Vec<Sum>, StoreError> {
     let is_of_attempts = by.iter().any(|by| by.is_of_attempts());
     // An exchange has one row for each attempt once attempts are joined.
-    let (row, one) = if is_of_attempts { ("a", "DISTINCT e.id") } else { ("e", "e.id") };
+    let (row, one) = if is_of_attempts {
+        ("a", "DISTINCT e.id")
+    } else {
+        ("e", "e.id")
+    };
     let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT * FROM (SELECT ");
     for (number, by) in by.iter().enumerate() {
         query.push(format!("{} AS g{number}, ", by.expression()));
@@ -171,7 +180,9 @@ pub(crate) async fn sum(
         "reasoning_tokens",
         "web_search_requests",
     ] {
-        query.push(format!(", CAST(COALESCE(SUM({row}.{class}), 0) AS BIGINT) AS {class}"));
+        query.push(format!(
+            ", CAST(COALESCE(SUM({row}.{class}), 0) AS BIGINT) AS {class}"
+        ));
     }
     query.push(" FROM exchanges e");
     if is_of_attempts {
@@ -188,8 +199,14 @@ pub(crate) async fn sum(
         query.push(format!(", s.g{number}"));
     }
     query.push(" LIMIT ").push_bind(i64::from(limit));
-    let rows = query.build().fetch_all(db).await.map_err(failed("sum exchanges up"))?;
-    rows.iter().map(|row| read(&Columns::new(row, "sum of exchanges"), by)).collect()
+    let rows = query
+        .build()
+        .fetch_all(db)
+        .await
+        .map_err(failed("sum exchanges up"))?;
+    rows.iter()
+        .map(|row| read(&Columns::new(row, "sum of exchanges"), by))
+        .collect()
 }
 
 fn push_grouping(query: &mut QueryBuilder<Sqlite>, by: &[SumBy]) {
@@ -211,10 +228,13 @@ fn read(columns: &Columns<'_>, by: &[SumBy]) -> Result<Sum, StoreError> {
     for (number, by) in by.iter().enumerate() {
         let column = format!("g{number}");
         groups.push(match by {
-            SumBy::Key | SumBy::User | SumBy::Team | SumBy::Customer => {
-                Group::Object { id: columns.get(&column)?, name: columns.get(&format!("n{number}"))? }
-            }
-            SumBy::Day => Group::Day { start_ms: columns.number(&column)?.saturating_mul(DAY_MS) },
+            SumBy::Key | SumBy::User | SumBy::Team | SumBy::Customer => Group::Object {
+                id: columns.get(&column)?,
+                name: columns.get(&format!("n{number}"))?,
+            },
+            SumBy::Day => Group::Day {
+                start_ms: columns.number(&column)?.saturating_mul(DAY_MS),
+            },
             SumBy::Model
             | SumBy::Provider
             | SumBy::Environment

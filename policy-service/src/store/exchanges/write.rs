@@ -36,10 +36,16 @@ pub(crate) async fn write<'e>(
     for chunk in all.chunks(ROWS) {
         let stored = stored_ends(db, chunk).await?;
         let is_news = |it: &WholeExchange| {
-            stored.get(&it.exchange.id).is_none_or(|stored| it.exchange.ended.replaces(*stored))
+            stored
+                .get(&it.exchange.id)
+                .is_none_or(|stored| it.exchange.ended.replaces(*stored))
         };
         let fresh: Vec<_> = chunk.iter().copied().filter(|it| is_news(it)).collect();
-        let replaced: Vec<_> = fresh.iter().copied().filter(|it| stored.contains_key(&it.exchange.id)).collect();
+        let replaced: Vec<_> = fresh
+            .iter()
+            .copied()
+            .filter(|it| stored.contains_key(&it.exchange.id))
+            .collect();
         delete_parts(db, &replaced).await?;
         write_exchanges(db, &fresh, now).await?;
         write_attempts(db, &fresh).await?;
@@ -53,9 +59,15 @@ async fn stored_ends(
     db: &mut SqliteConnection,
     chunk: &[&WholeExchange],
 ) -> Result<BTreeMap<ExchangeId, Ended>, StoreError> {
-    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("SELECT id, ended FROM exchanges WHERE id IN (");
+    let mut query: QueryBuilder<Sqlite> =
+        QueryBuilder::new("SELECT id, ended FROM exchanges WHERE id IN (");
     push_ids(&mut query, chunk);
-    let rows = query.build().persistent(false).fetch_all(db).await.map_err(failed("look exchanges up"))?;
+    let rows = query
+        .build()
+        .persistent(false)
+        .fetch_all(db)
+        .await
+        .map_err(failed("look exchanges up"))?;
     rows.iter()
         .map(|row| {
             let columns = Columns::new(row, OBJECT);
@@ -65,7 +77,10 @@ async fn stored_ends(
 }
 
 /// Deletes what [`write`] is about to write anew.
-async fn delete_parts(db: &mut SqliteConnection, replaced: &[&WholeExchange]) -> Result<(), StoreError> {
+async fn delete_parts(
+    db: &mut SqliteConnection,
+    replaced: &[&WholeExchange],
+) -> Result<(), StoreError> {
     if replaced.is_empty() {
         return Ok(());
     }
@@ -75,7 +90,12 @@ async fn delete_parts(db: &mut SqliteConnection, replaced: &[&WholeExchange]) ->
     ] {
         let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(statement);
         push_ids(&mut query, replaced);
-        query.build().persistent(false).execute(&mut *db).await.map_err(failed("replace attempts"))?;
+        query
+            .build()
+            .persistent(false)
+            .execute(&mut *db)
+            .await
+            .map_err(failed("replace attempts"))?;
     }
     Ok(())
 }
@@ -100,7 +120,8 @@ async fn write_exchanges(
     for it in fresh {
         words.push((it, word(OBJECT, &it.exchange.ended)?));
     }
-    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(format!("INSERT INTO exchanges ({COLUMNS}) "));
+    let mut query: QueryBuilder<Sqlite> =
+        QueryBuilder::new(format!("INSERT INTO exchanges ({COLUMNS}) "));
     query.push_values(words, |mut row, (it, ended)| {
         let exchange: &Exchange = &it.exchange;
         let usage = &exchange.usage;
@@ -152,15 +173,27 @@ async fn write_exchanges(
     for column in COLUMNS.split(", ").filter(|column| *column != "id") {
         updates.push(format!("{column} = excluded.{column}"));
     }
-    query.build().persistent(false).execute(db).await.map_err(failed("write exchanges"))?;
+    query
+        .build()
+        .persistent(false)
+        .execute(db)
+        .await
+        .map_err(failed("write exchanges"))?;
     Ok(())
 }
 
-async fn write_attempts(db: &mut SqliteConnection, fresh: &[&WholeExchange]) -> Result<(), StoreError> {
+async fn write_attempts(
+    db: &mut SqliteConnection,
+    fresh: &[&WholeExchange],
+) -> Result<(), StoreError> {
     let mut rows = Vec::new();
     for it in fresh {
         for attempt in &it.attempts {
-            rows.push((it.exchange.id.uuid(), attempt, word(OBJECT, &attempt.price)?));
+            rows.push((
+                it.exchange.id.uuid(),
+                attempt,
+                word(OBJECT, &attempt.price)?,
+            ));
         }
     }
     for chunk in rows.chunks(ROWS) {
@@ -195,7 +228,12 @@ async fn write_attempts(db: &mut SqliteConnection, fresh: &[&WholeExchange]) -> 
                 .push_bind(price.clone())
                 .push_bind(attempt.price_book.clone());
         });
-        query.build().persistent(false).execute(&mut *db).await.map_err(failed("write attempts"))?;
+        query
+            .build()
+            .persistent(false)
+            .execute(&mut *db)
+            .await
+            .map_err(failed("write attempts"))?;
     }
     Ok(())
 }
@@ -221,25 +259,40 @@ async fn write_created_ids(
                 .push_bind(exchange.payer.customer.map(|id| id.uuid()));
         });
         query.push(" ON CONFLICT (id, exchange_id) DO NOTHING");
-        query.build().persistent(false).execute(&mut *db).await.map_err(failed("write created ids"))?;
+        query
+            .build()
+            .persistent(false)
+            .execute(&mut *db)
+            .await
+            .map_err(failed("write created ids"))?;
     }
     Ok(())
 }
 
 /// Returns the VMs that stored exchanges still run on.
 pub(crate) async fn running_vms(db: &mut SqliteConnection) -> Result<Vec<VmOrigin>, StoreError> {
-    let rows = sqlx::query("SELECT DISTINCT process_id, vm_id FROM exchanges WHERE ended = 'running'");
-    let rows = rows.fetch_all(db).await.map_err(failed("list VMs with running exchanges"))?;
+    let rows =
+        sqlx::query("SELECT DISTINCT process_id, vm_id FROM exchanges WHERE ended = 'running'");
+    let rows = rows
+        .fetch_all(db)
+        .await
+        .map_err(failed("list VMs with running exchanges"))?;
     rows.iter()
         .map(|row| {
             let columns = Columns::new(row, OBJECT);
-            Ok(VmOrigin { process_id: columns.get("process_id")?, vm_id: columns.get("vm_id")? })
+            Ok(VmOrigin {
+                process_id: columns.get("process_id")?,
+                vm_id: columns.get("vm_id")?,
+            })
         })
         .collect()
 }
 
 /// Ends all exchanges that run on a VM as lost, at their last progress; returns how many.
-pub(crate) async fn settle_lost(db: &mut SqliteConnection, vm: &VmOrigin) -> Result<u64, StoreError> {
+pub(crate) async fn settle_lost(
+    db: &mut SqliteConnection,
+    vm: &VmOrigin,
+) -> Result<u64, StoreError> {
     let done = sqlx::query(
         "UPDATE exchanges SET ended = 'envoy_lost' \
          WHERE ended = 'running' AND process_id = $1 AND vm_id = $2",
@@ -259,24 +312,41 @@ pub(crate) async fn owns_stateful(
     payer: &Payer,
 ) -> Result<bool, StoreError> {
     let (statement, owner): (&'static str, Uuid) = match payer {
-        Payer { team: Some(id), .. } => {
-            ("SELECT COUNT(*) AS found FROM stateful_ids WHERE id = $1 AND team_id = $2", id.uuid())
-        }
-        Payer { user: Some(id), .. } => {
-            ("SELECT COUNT(*) AS found FROM stateful_ids WHERE id = $1 AND user_id = $2", id.uuid())
-        }
-        Payer { customer: Some(id), .. } => {
-            ("SELECT COUNT(*) AS found FROM stateful_ids WHERE id = $1 AND customer_id = $2", id.uuid())
-        }
-        Payer { key: Some(id), .. } => {
-            ("SELECT COUNT(*) AS found FROM stateful_ids WHERE id = $1 AND key_id = $2", id.uuid())
-        }
-        Payer { team: None, user: None, customer: None, key: None } => return Ok(false),
+        Payer { team: Some(id), .. } => (
+            "SELECT COUNT(*) AS found FROM stateful_ids WHERE id = $1 AND team_id = $2",
+            id.uuid(),
+        ),
+        Payer { user: Some(id), .. } => (
+            "SELECT COUNT(*) AS found FROM stateful_ids WHERE id = $1 AND user_id = $2",
+            id.uuid(),
+        ),
+        Payer {
+            customer: Some(id), ..
+        } => (
+            "SELECT COUNT(*) AS found FROM stateful_ids WHERE id = $1 AND customer_id = $2",
+            id.uuid(),
+        ),
+        Payer { key: Some(id), .. } => (
+            "SELECT COUNT(*) AS found FROM stateful_ids WHERE id = $1 AND key_id = $2",
+            id.uuid(),
+        ),
+        Payer {
+            team: None,
+            user: None,
+            customer: None,
+            key: None,
+        } => return Ok(false),
     };
     for id in ids {
-        let row = sqlx::query(statement).bind(id).bind(owner).fetch_one(&mut *db).await;
+        let row = sqlx::query(statement)
+            .bind(id)
+            .bind(owner)
+            .fetch_one(&mut *db)
+            .await;
         let row = row.map_err(failed("look a created id up"))?;
-        let found: i64 = row.try_get("found").map_err(failed("look a created id up"))?;
+        let found: i64 = row
+            .try_get("found")
+            .map_err(failed("look a created id up"))?;
         if found == 0 {
             return Ok(false);
         }

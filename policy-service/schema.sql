@@ -1,0 +1,277 @@
+CREATE TABLE admin_tokens (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    created_ms BIGINT NOT NULL,
+    revoked_ms BIGINT
+);
+
+CREATE UNIQUE INDEX admin_tokens_by_name ON admin_tokens (LOWER(name));
+
+CREATE TABLE attempts (
+    exchange_id BLOB NOT NULL REFERENCES exchanges (id) ON DELETE CASCADE,
+    number BIGINT NOT NULL,
+    provider TEXT NOT NULL,
+    provider_key_id BLOB,
+    model TEXT NOT NULL,
+    status BIGINT NOT NULL,
+    started_ms BIGINT NOT NULL,
+    headers_ms BIGINT,
+    -- Whether anything is known to have been used.
+    used BOOLEAN NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    cache_read_tokens BIGINT NOT NULL,
+    cache_write_5m_tokens BIGINT NOT NULL,
+    cache_write_1h_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    web_search_requests BIGINT NOT NULL,
+    estimated BOOLEAN NOT NULL,
+    price_table TEXT NOT NULL,
+    cost_micro_usd BIGINT NOT NULL,
+    -- How the price was found: `known`, `unknown`, `none` where nothing was used.
+    price TEXT NOT NULL,
+    price_book TEXT NOT NULL,
+    PRIMARY KEY (exchange_id, number)
+);
+
+CREATE TABLE audit_events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    at_ms BIGINT NOT NULL,
+    actor_kind TEXT NOT NULL,
+    actor_id BLOB,
+    actor_name TEXT NOT NULL,
+    action TEXT NOT NULL,
+    object_kind TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    object_name TEXT NOT NULL,
+    before TEXT,
+    after TEXT,
+    request_id TEXT
+);
+
+CREATE TRIGGER audit_events_remain BEFORE DELETE ON audit_events
+BEGIN
+    SELECT RAISE (ABORT, 'audit events are append-only');
+END;
+
+CREATE TRIGGER audit_events_stay BEFORE UPDATE ON audit_events
+BEGIN
+    SELECT RAISE (ABORT, 'audit events are append-only');
+END;
+
+CREATE TABLE customers (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    access TEXT,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX customers_by_name ON customers (LOWER(name));
+
+CREATE TABLE exchanges (
+    id BLOB PRIMARY KEY NOT NULL,
+    started_ms BIGINT NOT NULL,
+    surface TEXT NOT NULL,
+    key_id BLOB,
+    user_id BLOB,
+    team_id BLOB,
+    customer_id BLOB,
+    client_app TEXT NOT NULL,
+    session_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    device TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    region TEXT NOT NULL,
+    model_asked TEXT NOT NULL,
+    model_used TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    status BIGINT NOT NULL,
+    request_bytes BIGINT NOT NULL,
+    response_bytes BIGINT NOT NULL,
+    latency_ms BIGINT NOT NULL,
+    first_byte_ms BIGINT,
+    ended TEXT NOT NULL,
+    refusal_code TEXT NOT NULL,
+    streamed BOOLEAN NOT NULL,
+    unkeyed BOOLEAN NOT NULL,
+    subscription BOOLEAN NOT NULL,
+    path TEXT NOT NULL,
+    -- Sums over the attempts.
+    attempt_count BIGINT NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    cache_read_tokens BIGINT NOT NULL,
+    cache_write_5m_tokens BIGINT NOT NULL,
+    cache_write_1h_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    reasoning_tokens BIGINT NOT NULL,
+    web_search_requests BIGINT NOT NULL,
+    cost_micro_usd BIGINT NOT NULL,
+    -- Some attempt's model had no price of its own.
+    unknown_price BOOLEAN NOT NULL,
+    estimated BOOLEAN NOT NULL,
+    price_book TEXT NOT NULL,
+    -- The VM that runs or ran it; a running exchange is settled when its VM is gone.
+    process_id BLOB NOT NULL,
+    vm_id BLOB NOT NULL,
+    recorded_ms BIGINT NOT NULL
+);
+
+CREATE INDEX exchanges_by_customer ON exchanges (customer_id, started_ms);
+
+CREATE INDEX exchanges_by_key ON exchanges (key_id, started_ms);
+
+CREATE INDEX exchanges_by_start ON exchanges (started_ms, id);
+
+CREATE INDEX exchanges_by_team ON exchanges (team_id, started_ms);
+
+CREATE INDEX exchanges_by_user ON exchanges (user_id, started_ms);
+
+CREATE INDEX exchanges_running ON exchanges (process_id, vm_id) WHERE ended = 'running';
+
+CREATE TABLE price_overrides (
+    price_table TEXT NOT NULL,
+    model TEXT NOT NULL,
+    rates TEXT NOT NULL,
+    changed_ms BIGINT NOT NULL,
+    PRIMARY KEY (price_table, model)
+);
+
+CREATE TABLE provider_keys (
+    id BLOB PRIMARY KEY NOT NULL,
+    provider_id BLOB NOT NULL REFERENCES providers (id),
+    name TEXT NOT NULL,
+    sealed_secret BLOB NOT NULL,
+    weight BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    -- The status that made it bad; empty otherwise.
+    bad_status BIGINT,
+    -- A refusal older than this is no news.
+    state_changed_ms BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX provider_keys_by_name ON provider_keys (provider_id, LOWER(name));
+
+CREATE TABLE providers (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    dialect TEXT NOT NULL,
+    tls TEXT NOT NULL,
+    host TEXT NOT NULL,
+    port BIGINT NOT NULL,
+    path TEXT NOT NULL,
+    auth TEXT NOT NULL,
+    path_style TEXT NOT NULL,
+    hosts TEXT NOT NULL,
+    models TEXT NOT NULL,
+    listed_models TEXT NOT NULL,
+    stream_usage TEXT NOT NULL,
+    price_table TEXT NOT NULL,
+    stream_header_timeout_ms BIGINT NOT NULL,
+    whole_header_timeout_ms BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX providers_by_name ON providers (LOWER(name));
+
+CREATE TABLE routes (
+    id BLOB PRIMARY KEY NOT NULL,
+    -- `global`, or `team:<id>` and so on.
+    scope TEXT NOT NULL,
+    customer_id BLOB REFERENCES customers (id),
+    team_id BLOB REFERENCES teams (id),
+    user_id BLOB REFERENCES users (id),
+    key_id BLOB REFERENCES virtual_keys (id),
+    alias TEXT NOT NULL,
+    targets TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE INDEX routes_by_scope ON routes (scope, alias);
+
+CREATE TABLE settings (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    inference_auth TEXT NOT NULL,
+    on_unknown_price TEXT NOT NULL,
+    on_record_overflow TEXT NOT NULL,
+    body_cap_bytes BIGINT NOT NULL,
+    snapshot_max_age_ms BIGINT NOT NULL,
+    hosts TEXT NOT NULL,
+    max_attempts BIGINT NOT NULL
+);
+
+CREATE TABLE stateful_ids (
+    id TEXT NOT NULL,
+    exchange_id BLOB NOT NULL REFERENCES exchanges (id) ON DELETE CASCADE,
+    key_id BLOB,
+    user_id BLOB,
+    team_id BLOB,
+    customer_id BLOB,
+    PRIMARY KEY (id, exchange_id)
+);
+
+CREATE TABLE store_state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    -- Grows by one with every committed change of policy; what filters follow.
+    policy_version BIGINT NOT NULL,
+    -- Tells a wrong master key at start, before anything is sealed with it.
+    master_key_check BLOB NOT NULL
+);
+
+CREATE TABLE teams (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    customer_id BLOB REFERENCES customers (id),
+    access TEXT,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE INDEX teams_by_customer ON teams (customer_id);
+
+CREATE UNIQUE INDEX teams_by_name ON teams (LOWER(name));
+
+CREATE TABLE users (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    team_id BLOB REFERENCES teams (id),
+    customer_id BLOB REFERENCES customers (id),
+    access TEXT,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE INDEX users_by_customer ON users (customer_id);
+
+CREATE UNIQUE INDEX users_by_name ON users (LOWER(name));
+
+CREATE INDEX users_by_team ON users (team_id);
+
+CREATE TABLE virtual_keys (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    hash BLOB NOT NULL UNIQUE,
+    user_id BLOB REFERENCES users (id),
+    team_id BLOB REFERENCES teams (id),
+    customer_id BLOB REFERENCES customers (id),
+    environment TEXT NOT NULL,
+    state TEXT NOT NULL,
+    expires_at_ms BIGINT,
+    access TEXT NOT NULL,
+    subscription TEXT NOT NULL,
+    opaque_paths TEXT NOT NULL,
+    created_ms BIGINT NOT NULL,
+    CHECK (
+        (CASE WHEN user_id IS NULL THEN 0 ELSE 1 END)
+        + (CASE WHEN team_id IS NULL THEN 0 ELSE 1 END)
+        + (CASE WHEN customer_id IS NULL THEN 0 ELSE 1 END) = 1
+    )
+);
+
+CREATE INDEX virtual_keys_by_customer ON virtual_keys (customer_id);
+
+CREATE UNIQUE INDEX virtual_keys_by_name ON virtual_keys (LOWER(name));
+
+CREATE INDEX virtual_keys_by_team ON virtual_keys (team_id);
+
+CREATE INDEX virtual_keys_by_user ON virtual_keys (user_id);

@@ -1,0 +1,256 @@
+//! Spend: from reports to lists and sums.
+
+use uuid::Uuid;
+use wire::mesh::{self, ExchangeRecord};
+
+use super::*;
+use crate::operations::exchanges::{Reported, record};
+
+const DAY_MS: u64 = 86_400_000;
+
+fn exchange(number: u128, team: &str, model: &str, started_ms: u64) -> ExchangeRecord {
+    let usage = mesh::Usage {
+        input_tokens: 1_000,
+        output_tokens: 100,
+        ..Default::default()
+    };
+    let attempt = mesh::Attempt {
+        number: 1,
+        provider: "own".into(),
+        model: model.into(),
+        status: 200,
+        usage: Some(usage),
+        price_table: "mine".into(),
+        ..Default::default()
+    };
+    ExchangeRecord {
+        exchange_id: Uuid::from_u128(number).as_bytes().to_vec(),
+        started_ms,
+        surface: "openai.chat".into(),
+        team_id: team.parse::<Uuid>().unwrap().as_bytes().to_vec(),
+        model_asked: model.into(),
+        model_used: model.into(),
+        provider: "own".into(),
+        status: 200,
+        ended: mesh::Ended::Complete.into(),
+        attempts: vec![attempt],
+        environment: "ci".into(),
+        ..Default::default()
+    }
+}
+
+/// Two teams, two models, three days; each exchange of the dear model costs 1,200 micro-dollars, else 120.
+async fn spent(service: &Service) -> (String, String) {
+    for (model, price) in [("dear", 1_000_000), ("cheap", 100_000)] {
+        let rates =
+            json!({"input_micro_usd_per_mtok": price, "output_micro_usd_per_mtok": 2 * price});
+        let price = json!({"table": "mine", "model": model, "rates": rates});
+        service
+            .call("PUT", "/api/v1/prices/overrides", Some(&price))
+            .await
+            .ok();
+    }
+    let red = service.add("/api/v1/teams", named("red")).await;
+    let blue = service.add("/api/v1/teams", named("blue")).await;
+    let mut records = Vec::new();
+    for number in 0..10_u128 {
+        let team = if number % 2 == 0 { &red } else { &blue };
+        let model = if number < 4 { "dear" } else { "cheap" };
+        let day = u64::try_from(number % 3).unwrap();
+        records.push(exchange(
+            number + 1,
+            team,
+            model,
+            20_000 * DAY_MS + day * DAY_MS,
+        ));
+    }
+    let refused = ExchangeRecord {
+        ended: mesh::Ended::Refused.into(),
+        refusal_code: "model_not_allowed".into(),
+        status: 403,
+        attempts: Vec::new(),
+        ..exchange(11, &red, "forbidden", 20_000 * DAY_MS)
+    };
+    records.push(refused);
+    let own_login = ExchangeRecord {
+        subscription: true,
+        ..exchange(12, &blue, "dear", 20_000 * DAY_MS)
+    };
+    records.push(own_login);
+    report(service, records).await;
+    (red, blue)
+}
+
+async fn report(service: &Service, records: Vec<ExchangeRecord>) {
+    let reported = Reported {
+        process_id: vec![1; 16],
+        vm_id: vec![2; 16],
+        records,
+        running: Vec::new(),
+    };
+    record(&service.store, reported).await.unwrap();
+}
+
+fn count(body: &Value) -> usize {
+    body["items"].as_array().unwrap().len()
+}
+
+#[tokio::test]
+async fn exchanges_are_filtered_and_paged_newest_first() {
+    let service = Service::start().await;
+    let (red, _) = spent(&service).await;
+    let all = service.get("/api/v1/exchanges").await.ok();
+    assert_eq!(count(&all), 12);
+    let starts: Vec<_> = all["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["started_ms"].as_u64())
+        .collect();
+    assert!(starts.windows(2).all(|pair| pair[0] >= pair[1]));
+    for (query, want) in [
+        (format!("team={red}"), 6),
+        ("model=dear".into(), 5),
+        ("status=403".into(), 1),
+        ("ended=refused".into(), 1),
+        ("refusal_code=model_not_allowed".into(), 1),
+        ("subscription=true".into(), 1),
+        ("unkeyed=true".into(), 0),
+        ("provider=own&surface=openai.chat&environment=ci".into(), 12),
+        (
+            format!("from_ms={}&to_ms={}", 20_001 * DAY_MS, 20_002 * DAY_MS),
+            3,
+        ),
+        ("key=0198c0de-0000-7000-8000-000000000000".into(), 0),
+    ] {
+        let found = service
+            .get(&format!("/api/v1/exchanges?{query}"))
+            .await
+            .ok();
+        assert_eq!(count(&found), want, "{query}");
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let mut path = "/api/v1/exchanges?limit=5".to_owned();
+    for pages in 1.. {
+        let page = service.get(&path).await.ok();
+        for item in page["items"].as_array().unwrap() {
+            assert!(
+                seen.insert(item["id"].as_str().unwrap().to_owned()),
+                "twice: {item}"
+            );
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else {
+            assert_eq!(pages, 3);
+            break;
+        };
+        path = format!("/api/v1/exchanges?limit=5&cursor={cursor}");
+    }
+    assert_eq!(seen.len(), 12);
+}
+
+#[tokio::test]
+async fn one_exchange_shows_its_attempts_and_price() {
+    let service = Service::start().await;
+    spent(&service).await;
+    let id = Uuid::from_u128(1);
+    let whole = service.get(&format!("/api/v1/exchanges/{id}")).await.ok();
+    assert_eq!(whole["exchange"]["cost_micro_usd"], 1_200);
+    assert_eq!(whole["exchange"]["team"]["name"], "red");
+    assert_eq!(whole["exchange"]["usage"]["input_tokens"], 1_000);
+    assert_eq!(whole["exchange"]["ended"], "complete");
+    assert_eq!(whole["attempts"][0]["price"], "override");
+    let own_login = service
+        .get(&format!("/api/v1/exchanges/{}", Uuid::from_u128(12)))
+        .await
+        .ok();
+    assert_eq!(own_login["exchange"]["cost_micro_usd"], 0);
+    assert_eq!(own_login["exchange"]["notional_cost_micro_usd"], 1_200);
+    let nothing = service
+        .get(&format!("/api/v1/exchanges/{}", Uuid::from_u128(99)))
+        .await;
+    nothing.refused(404, "exchange_not_found");
+}
+
+#[tokio::test]
+async fn sums_agree_however_they_are_told_apart() {
+    let service = Service::start().await;
+    spent(&service).await;
+    let total = service.get("/api/v1/exchanges/sum").await.ok();
+    let total = &total["items"][0];
+    assert_eq!(total["exchanges"], 12);
+    assert_eq!(total["refused"], 1);
+    assert_eq!(total["failed"], 0);
+    assert_eq!(total["cost_micro_usd"], 4 * 1_200 + 6 * 120);
+    assert_eq!(total["notional_cost_micro_usd"], 1_200);
+    assert_eq!(total["usage"]["output_tokens"], 1_100);
+    for by in [
+        "key",
+        "user",
+        "team",
+        "customer",
+        "model",
+        "provider",
+        "day",
+        "environment",
+        "surface",
+        "team,model,day",
+    ] {
+        let sums = service
+            .get(&format!("/api/v1/exchanges/sum?by={by}"))
+            .await
+            .ok();
+        let items = sums["items"].as_array().unwrap();
+        let sum = |field: &str| {
+            items
+                .iter()
+                .map(|item| item[field].as_u64().unwrap())
+                .sum::<u64>()
+        };
+        assert_eq!(sum("exchanges"), 12, "{by}");
+        assert_eq!(sum("cost_micro_usd"), 5_520, "{by}");
+        assert_eq!(sum("notional_cost_micro_usd"), 1_200, "{by}");
+    }
+    let by_model = service.get("/api/v1/exchanges/sum?by=model").await.ok();
+    assert_eq!(by_model["items"][0]["group"], json!({"model": "dear"}));
+    assert_eq!(by_model["items"][0]["exchanges"], 5);
+    let by_team = service
+        .get("/api/v1/exchanges/sum?by=team,day&limit=1&ended=complete")
+        .await
+        .ok();
+    assert_eq!(by_team["truncated"], true);
+    assert_eq!(by_team["items"][0]["group"]["day"], "2024-10-04");
+    assert_eq!(by_team["items"][0]["group"]["team"]["name"], "blue");
+}
+
+#[tokio::test]
+async fn a_refused_provider_key_goes_out_of_use_once() {
+    let service = Service::start().await;
+    let provider = service.add_provider("openai").await;
+    let path = format!("/api/v1/providers/{provider}");
+    let key = service.get(&path).await.ok()["keys"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let team = service.add("/api/v1/teams", named("red")).await;
+    let mut refused = exchange(1, &team, "gpt", crate::clock::now().as_millis());
+    refused.attempts[0].status = 401;
+    refused.attempts[0].started_ms = crate::clock::now().as_millis();
+    refused.attempts[0].provider_key_id = key.parse::<Uuid>().unwrap().as_bytes().to_vec();
+    let version = *service.store.changes().borrow();
+    report(&service, vec![refused.clone()]).await;
+    assert_eq!(service.get(&path).await.ok()["keys"][0]["state"], "bad");
+    assert_eq!(*service.store.changes().borrow(), version + 1);
+    service
+        .patch(&format!("{path}/keys/{key}"), json!({"state": "active"}))
+        .await
+        .ok();
+    report(&service, vec![refused.clone()]).await;
+    refused.exchange_id = Uuid::from_u128(2).as_bytes().to_vec();
+    refused.attempts[0].started_ms = 1;
+    report(&service, vec![refused]).await;
+    assert_eq!(
+        service.get(&path).await.ok()["keys"][0]["state"],
+        "active",
+        "old answers are no news"
+    );
+}
