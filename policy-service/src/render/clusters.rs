@@ -54,6 +54,7 @@ fn provider(
         Discovery::Fixed => "STATIC",
         Discovery::Name => {
             fields.insert(String::from("dns_lookup_family"), json!("ALL"));
+            fields.insert(String::from("wait_for_warm_on_init"), json!(false));
             "LOGICAL_DNS"
         }
     };

@@ -10,7 +10,9 @@ use envoy_types::pb::envoy::extensions::clusters::composite::v3 as composite;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3 as tls;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3 as http;
 use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
-use envoy_types::pb::google::protobuf::{Any, Duration, Struct, UInt32Value, Value, value};
+use envoy_types::pb::google::protobuf::{
+    Any, BoolValue, Duration, Struct, UInt32Value, Value, value,
+};
 use envoy_types::util::pack_any;
 use policy::documents::BaseUrl;
 
@@ -45,16 +47,20 @@ fn provider(
     trust: &TrustAnchors,
     common: cluster::Cluster,
 ) -> cluster::Cluster {
-    let by = match discovery(base_url) {
-        Discovery::Fixed => cluster::cluster::DiscoveryType::Static,
-        Discovery::Name => cluster::cluster::DiscoveryType::LogicalDns,
+    use cluster::cluster::{ClusterDiscoveryType, DiscoveryType, DnsLookupFamily};
+    let (by, family, wait_for_warm) = match discovery(base_url) {
+        Discovery::Fixed => (DiscoveryType::Static, DnsLookupFamily::Auto, None),
+        // A resolver that does not answer must cost one provider, not hold up Envoy's start.
+        Discovery::Name => (
+            DiscoveryType::LogicalDns,
+            DnsLookupFamily::All,
+            Some(BoolValue { value: false }),
+        ),
     };
     cluster::Cluster {
-        cluster_discovery_type: Some(cluster::cluster::ClusterDiscoveryType::Type(by.into())),
-        dns_lookup_family: match discovery(base_url) {
-            Discovery::Fixed => 0,
-            Discovery::Name => cluster::cluster::DnsLookupFamily::All.into(),
-        },
+        cluster_discovery_type: Some(ClusterDiscoveryType::Type(by.into())),
+        dns_lookup_family: family.into(),
+        wait_for_warm_on_init: wait_for_warm,
         load_assignment: Some(assignment(spec, base_url)),
         transport_socket: is_verified(base_url).then(|| transport_socket(base_url, trust)),
         typed_extension_protocol_options: HashMap::from([(
