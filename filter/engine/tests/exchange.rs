@@ -117,6 +117,20 @@ fn a_host_outside_the_plan_is_never_reached() {
 }
 
 #[test]
+fn a_target_without_a_host_is_passed_over() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], SMART);
+    driven.forwarded();
+    let attempt = driven.attempt(1, Some("anthropic-b"));
+    assert_eq!(edit(&attempt, "x-api-key"), Some("secret-of-anthropic-b"));
+    assert_eq!(driven.spliced(SMART), SMART.replace("smart", "claude-b"));
+    assert_eq!(
+        code_of(&driven.refused_attempt(2, Some("anthropic-a"))),
+        "plan_unavailable"
+    );
+}
+
+#[test]
 fn usage_is_asked_for_and_its_event_taken_out_again() {
     let world = World::default();
     let mut driven = Driven::post(&world, "/v1/chat/completions", &[], CHAT_STREAM);

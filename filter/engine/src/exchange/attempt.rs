@@ -35,7 +35,7 @@ pub(super) struct Attempt {
 impl Exchange {
     /// Lets the request go on its plan.
     pub(super) fn forward(&mut self, plan: Plan) -> Flow {
-        let Some((_, first)) = plan.target(1) else {
+        let Some((_, first)) = plan.target(1, None) else {
             return self.refuse_later(
                 RefusalCode::PlanUnavailable,
                 "The targets of this request are not known to this proxy yet; try again in a moment.".to_owned(),
@@ -80,13 +80,11 @@ impl Exchange {
         let State::Forwarded(plan) = &self.state else {
             return self.refuse_attempt("The request is not on its way to a provider.");
         };
-        let Some((target, provider)) = plan.target(number.0) else {
-            return self.refuse_attempt("The plan of this request has no further target.");
+        let Some((target, provider)) = plan.target(number.0, host_provider) else {
+            return self.refuse_attempt(
+                "The host that was chosen is not among the targets left for this request.",
+            );
         };
-        if host_provider.is_some_and(|host| host != provider.name) {
-            return self
-                .refuse_attempt("The host that was chosen is not in the plan of this request.");
-        }
         let key = target.key.and_then(|index| provider.keys.get(index));
         let record = AttemptRecord {
             number: number.0,

@@ -30,7 +30,7 @@ impl Exchange {
         let provider = match &self.state {
             State::Forwarded(plan) => {
                 let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
-                plan.target(number.max(1))
+                plan.target(number.max(1), None)
                     .map(|(_, provider)| provider.name.clone())
             }
             State::Start

@@ -118,12 +118,21 @@ impl Plan {
         }
     }
 
-    /// Returns the target of attempt `number`, counted from 1.
-    pub(super) fn target(&self, number: u32) -> Option<(&AttemptTarget, &CompiledProvider)> {
-        let target = self
-            .targets
-            .get(usize::try_from(number.checked_sub(1)?).ok()?)?;
-        Some((target, self.mesh.providers.get(target.provider)?))
+    /// Returns the target of attempt `number`, counted from 1, that `host_provider` belongs to.
+    ///
+    /// Where a member of a plan's cluster has no host at all (its name does not resolve), Envoy takes the next
+    /// member that has one for the same attempt; a target before the attempt's own place never counts.
+    pub(super) fn target(
+        &self,
+        number: u32,
+        host_provider: Option<&str>,
+    ) -> Option<(&AttemptTarget, &CompiledProvider)> {
+        let place = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.targets
+            .get(place..)?
+            .iter()
+            .filter_map(|target| Some((target, self.mesh.providers.get(target.provider)?)))
+            .find(|(_, provider)| host_provider.is_none_or(|host| host == provider.name))
     }
 
     /// Returns whether the usage of the stream is asked for on behalf of the client, who had not.
