@@ -195,3 +195,110 @@ pub struct Usage {
     pub reasoning_tokens: u64,
     pub web_search_requests: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use policy::documents as real;
+    use policy::{price, surface, usage};
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+    use utoipa::PartialSchema;
+
+    use super::*;
+
+    fn schema<S: PartialSchema>() -> Value {
+        serde_json::to_value(S::schema()).unwrap()
+    }
+
+    /// `sample` must have every field.
+    #[track_caller]
+    fn check_fields<S: PartialSchema>(sample: impl Serialize) {
+        let described = schema::<S>();
+        let described: BTreeSet<_> = described["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .collect();
+        let sample = serde_json::to_value(sample).unwrap();
+        assert_eq!(described, sample.as_object().unwrap().keys().collect());
+    }
+
+    /// Every word and every tagged value of the description is read.
+    #[track_caller]
+    fn check_variants<S: PartialSchema, T: DeserializeOwned>(count: usize) {
+        let described = schema::<S>();
+        let choices = described["oneOf"]
+            .as_array()
+            .cloned()
+            .unwrap_or(vec![described]);
+        let mut read = 0;
+        for choice in choices {
+            for word in choice["enum"].as_array().unwrap_or(&Vec::new()) {
+                assert!(serde_json::from_value::<T>(word.clone()).is_ok(), "{word}");
+                read += 1;
+            }
+            for tag in choice["properties"]
+                .as_object()
+                .into_iter()
+                .flat_map(|tags| tags.keys())
+            {
+                let contents = [
+                    json!("0198c0de-0000-7000-8000-000000000000"),
+                    json!({"api_version": "1"}),
+                ];
+                let is_read = |content| serde_json::from_value::<T>(json!({tag: content})).is_ok();
+                assert!(contents.into_iter().any(is_read), "{tag}");
+                read += 1;
+            }
+        }
+        assert_eq!(read, count);
+    }
+
+    #[test]
+    fn described_objects_have_the_fields_of_the_real_ones() {
+        check_fields::<Access>(real::Access::default());
+        let entry = json!({"provider": "openai"});
+        check_fields::<ProviderAccess>(
+            serde_json::from_value::<real::ProviderAccess>(entry).unwrap(),
+        );
+        let target = json!({"provider": "openai"});
+        check_fields::<RouteTarget>(serde_json::from_value::<real::RouteTarget>(target).unwrap());
+        check_fields::<Usage>(usage::Usage::default());
+        let long_context = price::LongContext {
+            cache_read: Some(Default::default()),
+            cache_write_5m: Some(Default::default()),
+            cache_write_1h: Some(Default::default()),
+            ..Default::default()
+        };
+        check_fields::<LongContext>(long_context);
+        let rates = price::Rates {
+            cache_read: Some(Default::default()),
+            cache_write_5m: Some(Default::default()),
+            cache_write_1h: Some(Default::default()),
+            long_context: Some(long_context),
+            ..Default::default()
+        };
+        check_fields::<Rates>(rates);
+        let own = json!({"table": "a", "model": "b", "rates": rates});
+        check_fields::<PriceOverride>(serde_json::from_value::<price::PriceOverride>(own).unwrap());
+    }
+
+    #[test]
+    fn described_words_are_read_as_the_real_ones() {
+        check_variants::<Owner, real::Owner>(3);
+        check_variants::<Scope, real::Scope>(5);
+        check_variants::<Dialect, surface::Dialect>(3);
+        check_variants::<AuthStyle, real::AuthStyle>(5);
+        check_variants::<PathStyle, real::PathStyle>(2);
+        check_variants::<StreamUsage, real::StreamUsage>(2);
+        check_variants::<KeyState, real::KeyState>(3);
+        check_variants::<ProviderKeyState, real::ProviderKeyState>(3);
+        check_variants::<Subscription, real::Subscription>(2);
+        check_variants::<InferenceAuth, real::InferenceAuth>(2);
+        check_variants::<OnUnknownPrice, real::OnUnknownPrice>(3);
+        check_variants::<OnRecordOverflow, real::OnRecordOverflow>(2);
+    }
+}

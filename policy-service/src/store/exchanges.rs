@@ -176,3 +176,41 @@ pub(crate) struct WholeExchange {
     /// Provider-side ids that it created.
     pub(crate) created_ids: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what is stored after `reports` arrived in this order.
+    fn stored(reports: &[Ended]) -> Option<Ended> {
+        reports.iter().fold(None, |stored, report| match stored {
+            Some(held) if !report.replaces(held) => Some(held),
+            Some(_) | None => Some(*report),
+        })
+    }
+
+    #[test]
+    fn the_true_end_stays_whatever_comes_before_after_or_twice() {
+        let reports = [Ended::Running, Ended::EnvoyLost, Ended::Complete];
+        for first in reports {
+            for second in reports {
+                for third in reports {
+                    for fourth in reports {
+                        let all = [first, second, third, fourth];
+                        if all.contains(&Ended::Complete) {
+                            assert_eq!(stored(&all), Some(Ended::Complete), "{all:?}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_and_words_agree() {
+        for ended in Ended::ALL {
+            assert_eq!(Ended::from_name(ended.name()), Some(ended));
+            assert_eq!(serde_json::to_value(ended).unwrap(), ended.name());
+        }
+    }
+}

@@ -174,3 +174,43 @@ async fn null_empties_and_absence_keeps() {
     );
     assert_eq!(service.get(&path).await.ok()["name"], "blue");
 }
+
+#[tokio::test]
+async fn a_misplaced_secret_is_not_repeated() {
+    let service = Service::start().await;
+    let secret = json!({"value": PROVIDER_SECRET});
+    for body in [
+        json!({"preset": "openai", "keys": [{"name": "main", "secret": secret}]}),
+        json!({"preset": "openai", "keys": [{"name": "main", "secret": [PROVIDER_SECRET]}]}),
+        json!({"preset": "openai", "keys": [{"name": "main", "secret": format!("{PROVIDER_SECRET}\n")}]}),
+    ] {
+        let answer = service.post("/api/v1/providers", body).await;
+        answer.refused(400, "invalid_fields");
+        assert!(
+            !answer.body.to_string().contains(PROVIDER_SECRET),
+            "{:#}",
+            answer.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_gone_is_said_so_without_details() {
+    let service = Service::start().await;
+    service.store.close().await;
+    let answer = service.get("/api/v1/teams").await;
+    answer.refused(503, "store_unavailable");
+    assert_eq!(
+        answer.body["message"],
+        "the database is not available; try again"
+    );
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_refused_like_the_rest() {
+    let service = Service::start().await;
+    service
+        .get("/api/v1/teams/%ff")
+        .await
+        .refused(400, "bad_request");
+}
