@@ -119,3 +119,11 @@ async fn the_guide_works_as_written() {
     }
     assert!(steps >= 8, "{steps}");
 }
+
+#[test]
+fn the_guide_names_every_preset() {
+    for preset in policy::presets::Preset::ALL {
+        let name = format!("`{}`", preset.name);
+        assert!(GUIDE.contains(&name), "docs/api.md does not name {name}");
+    }
+}
