@@ -364,10 +364,11 @@ pub(crate) fn carry_out_late(exchange: &mut Exchange) {
     }
 }
 
-fn deliver(record: engine::ExchangeRecord) {
+fn deliver(mut record: engine::ExchangeRecord) {
     let refused = !record.refusal_code.is_empty();
     vm::with(|vm| {
         vm.counters.refusals = vm.counters.refusals.saturating_add(u64::from(refused));
+        vm.rates.settle(&mut record);
         vm.outbox.push(records::message(record));
     });
 }

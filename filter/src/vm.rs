@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use engine::{Exchange, ExchangeSeed};
+use engine::{Exchange, ExchangeSeed, OutputRates};
 use policy::compiled::{CompiledKey, KeyTable, Mesh};
 use policy::ids::ExchangeId;
 use policy::key::KeyHash;
@@ -41,6 +41,7 @@ pub(crate) struct Vm {
     pub mesh: Option<Rc<Mesh>>,
     pub outbox: Outbox,
     pub counters: Counters,
+    pub rates: OutputRates,
     held_body_bytes: usize,
     keys: HashMap<KeyHash, Option<Rc<CompiledKey>>>,
     running: HashMap<u64, Rc<RefCell<Running>>>,
@@ -73,6 +74,7 @@ impl Vm {
             mesh: None,
             outbox: Outbox::default(),
             counters: Counters::default(),
+            rates: OutputRates::default(),
             held_body_bytes: 0,
             keys: HashMap::new(),
             running: HashMap::new(),

@@ -1,5 +1,6 @@
 //! Whole exchanges, driven the way an adapter drives them.
 
+#[cfg(test)]
 mod support;
 
 use dialects::refusal::Reply;
@@ -177,6 +178,25 @@ data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text
     let usage = record.attempts[0].usage.unwrap();
     assert_eq!(usage.output_tokens.get(), 3);
     assert!(usage.input_tokens.get() > 0);
+}
+
+#[test]
+fn a_client_that_leaves_before_the_answer_is_charged_its_input() {
+    let world = World::default();
+    let mut driven = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    driven.forwarded();
+    driven.attempt(1, Some("anthropic-a"));
+    driven.push(Input::Closed {
+        peer: ClosedBy::Client,
+        response_bytes: 0,
+    });
+    let commands = driven.commands();
+    let [Command::Record(record)] = commands.as_slice() else {
+        panic!("{commands:?}")
+    };
+    assert_eq!(record.ended, Ended::ClientGone);
+    assert!(record.attempts[0].estimated);
+    assert!(record.attempts[0].usage.unwrap().input_tokens.get() > 0);
 }
 
 #[test]

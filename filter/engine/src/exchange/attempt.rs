@@ -222,27 +222,30 @@ impl Exchange {
 }
 
 impl Attempt {
-    /// The record of the attempt; `request_bytes` and the fate of the exchange decide what is estimated.
-    pub(super) fn record(&self, request_bytes: u64, surface: Option<Surface>) -> AttemptRecord {
+    /// The record of the attempt. `is_open`: nobody waited for its end, or it has not come yet, so what the
+    /// provider has not reported is estimated.
+    pub(super) fn record(
+        &self,
+        request_bytes: u64,
+        surface: Option<Surface>,
+        is_open: bool,
+    ) -> AttemptRecord {
         let mut record = self.record.clone();
-        let reported = self.reader.as_ref().and_then(|reader| reader.usage());
         let metered = surface.is_some_and(is_metered);
-        match (&self.reader, reported) {
-            (Some(reader), Some(usage)) if reader.terminal_seen() || self.ended => {
-                record.usage = Some(usage)
-            }
-            (Some(reader), usage) if metered => {
-                record.usage = Some(estimate(
-                    usage,
-                    request_bytes,
-                    reader.visible_output_bytes(),
-                ));
-                record.estimated = true;
-            }
-            (Some(_) | None, usage) => record.usage = usage,
-        }
-        if self.reader.is_none() && record.status == 200 && metered {
-            record.usage = Some(estimate(None, request_bytes, 0));
+        let reported = self.reader.as_ref().and_then(|reader| reader.usage());
+        let is_final = self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.terminal_seen())
+            || self.ended;
+        let is_billed = record.status == 200 || (record.status == 0 && is_open);
+        record.usage = reported;
+        if metered && is_billed && !(is_final && reported.is_some()) {
+            let visible = self
+                .reader
+                .as_ref()
+                .map_or(0, |reader| reader.visible_output_bytes());
+            record.usage = Some(estimate(reported, request_bytes, visible));
             record.estimated = true;
         }
         record

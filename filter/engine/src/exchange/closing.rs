@@ -103,10 +103,13 @@ impl Exchange {
             .key
             .as_ref()
             .map_or_else(Principal::default, |key| key.principal.clone());
-        let attempts = self
-            .attempts
-            .iter()
-            .map(|attempt| attempt.record(facts.request_bytes, facts.surface))
+        let is_open = matches!(ended, Ended::ClientGone | Ended::Running);
+        let last = self.attempts.len();
+        let attempts = self.attempts.iter().zip(1..);
+        let attempts = attempts
+            .map(|(attempt, place)| {
+                attempt.record(facts.request_bytes, facts.surface, is_open && place == last)
+            })
             .collect();
         let created_ids = match facts.surface {
             // The only ids that a later request may name.

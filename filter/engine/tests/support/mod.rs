@@ -301,12 +301,11 @@ impl Driven {
         let Some(command) = driven.exchange.poll_command() else {
             return driven;
         };
-        match command {
-            Command::FindKey(_) => {
-                let key = Rc::clone(&driven.key);
-                driven.push(Input::KeyFound(Some(key)));
-            }
-            early => driven.early = Some(early),
+        if matches!(command, Command::FindKey(_)) {
+            let key = Rc::clone(&driven.key);
+            driven.push(Input::KeyFound(Some(key)));
+        } else {
+            driven.early = Some(command);
         }
         driven
     }
