@@ -4,6 +4,8 @@
 //! Envoy is looked for at `WEIR_TEST_ENVOY`, the filter at `WEIR_TEST_FILTER`, both else where
 //! `cargo xtask test` puts them. Without them the tests that need them say so and pass.
 
+#![cfg(test)]
+
 #[path = "envoy/process.rs"]
 mod process;
 
@@ -15,7 +17,10 @@ use std::time::Duration;
 use policy::compiled::Mesh;
 use policy::file::Sources;
 use policy::secret::Secret;
+use weir::mesh::{self, Control};
+use weir::readiness::{self, Readiness};
 use weir::render::{self, AccessLog, RenderOptions};
+use weir::store::{MasterKey, Store};
 use weir::xds::{Clusters, TrustAnchors, ads, cluster};
 
 use crate::process::{Parts, RunningEnvoy, parts};
@@ -263,4 +268,92 @@ async fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     };
     let waited = tokio::time::timeout(Duration::from_secs(30), waiting).await;
     assert!(waited.is_ok(), "{what} did not come");
+}
+
+/// A control plane over an empty store, and an Envoy that takes its policy from it.
+struct Governed {
+    control: Control,
+    envoy: RunningEnvoy,
+    mesh_url: String,
+    _store: tempfile::TempDir,
+}
+
+async fn governed(parts: &Parts, alter: impl Fn(String) -> String) -> Governed {
+    let folder = tempfile::tempdir().unwrap();
+    let master_key = MasterKey::from_bytes([1; 32]);
+    let store = Store::open(&folder.path().join("weir.db"), &master_key)
+        .await
+        .unwrap();
+    let control = Control::start(store, mesh::Options::default())
+        .await
+        .unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let policy_port = listener.local_addr().unwrap().port();
+    let token = Secret::new("token");
+    tokio::spawn(mesh::serve(
+        listener,
+        control.clone(),
+        token,
+        std::future::pending(),
+    ));
+    let options = RenderOptions {
+        listen_port: 0,
+        policy_port,
+        ..example_options()
+    };
+    let text = alter(here(parts, &render::bootstrap(&options)));
+    let envoy = RunningEnvoy::start(parts, "governed", &text);
+    let mesh_url = format!("http://{}", envoy.listener().await);
+    Governed {
+        control,
+        envoy,
+        mesh_url,
+        _store: folder,
+    }
+}
+
+impl Governed {
+    fn readiness(&self, workers: Option<usize>) -> Readiness {
+        let options = readiness::Options {
+            mesh_urls: vec![self.mesh_url.clone()],
+            workers,
+        };
+        Readiness::start(self.control.clone(), options)
+    }
+}
+
+#[tokio::test]
+async fn readiness_is_proven_by_every_worker() {
+    let Some(parts) = parts() else { return };
+    let governed = governed(&parts, |text| text).await;
+    let readiness = governed.readiness(None);
+    readiness.wait_ready(Duration::from_secs(30)).await.unwrap();
+    let state = readiness.state();
+    assert_eq!(
+        (state.workers_proven, state.workers_expected),
+        (process::WORKERS, process::WORKERS)
+    );
+    assert_eq!(state.proven_version, governed.control.version().version);
+    drop(governed.envoy);
+}
+
+#[tokio::test]
+async fn readiness_is_refused_while_bodies_are_not_read() {
+    let Some(parts) = parts() else { return };
+    let flag = "allow_on_headers_stop_iteration: true";
+    let governed = governed(&parts, |text| {
+        assert!(text.contains(flag));
+        text.replace(flag, "allow_on_headers_stop_iteration: false")
+    })
+    .await;
+    let readiness = governed.readiness(Some(process::WORKERS));
+    let refused = readiness
+        .wait_ready(Duration::from_secs(8))
+        .await
+        .unwrap_err();
+    assert!(
+        refused.missing.contains("allow_on_headers_stop_iteration"),
+        "{refused}"
+    );
+    drop(governed.envoy);
 }

@@ -39,6 +39,10 @@ pub(crate) enum Problem {
         "{url} answered {status} to a canary: the filter has no policy of this service yet, or is not in that listener's chain"
     )]
     NotOurs { url: String, status: u16 },
+    #[error(
+        "{url} gave a canary no answer; does the filter get its body (`allow_on_headers_stop_iteration`)?"
+    )]
+    Unanswered { url: String },
     #[error("{url} answered a canary with something else: {because}")]
     Unreadable { url: String, because: String },
     #[error(
@@ -114,20 +118,30 @@ impl Canary {
         path: &str,
         body: String,
     ) -> Result<reqwest::Response, Problem> {
-        let unreachable = |error: reqwest::Error| Problem::Unreachable {
-            url: url.to_owned(),
-            because: crate::mesh::chain(&error.without_url()),
-        };
         let client = reqwest::Client::builder()
             .no_proxy()
             .timeout(TIMEOUT)
-            .build()
-            .map_err(unreachable)?;
+            .build();
+        let client = client.map_err(|error| Problem::failed(url, error))?;
         let request = client
             .post(format!("{}{path}", url.trim_end_matches('/')))
             .header(CONTENT_TYPE, "application/json")
             .header(HEADER, self.secret.expose())
             .body(body);
-        request.send().await.map_err(unreachable)
+        request
+            .send()
+            .await
+            .map_err(|error| Problem::failed(url, error))
+    }
+}
+
+impl Problem {
+    fn failed(url: &str, error: reqwest::Error) -> Self {
+        let url = url.to_owned();
+        if error.is_timeout() && !error.is_connect() {
+            return Self::Unanswered { url };
+        }
+        let because = crate::mesh::chain(&error.without_url());
+        Self::Unreachable { url, because }
     }
 }

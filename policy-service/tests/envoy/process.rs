@@ -12,6 +12,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+/// Workers of each Envoy.
+pub(crate) const WORKERS: usize = 2;
+
 /// What the tests need besides this crate.
 pub(crate) struct Parts {
     envoy: PathBuf,
@@ -87,7 +90,7 @@ impl Parts {
         command.arg("--config-path").arg(config).args([
             "--use-dynamic-base-id",
             "--concurrency",
-            "1",
+            &WORKERS.to_string(),
         ]);
         command
     }
@@ -141,6 +144,26 @@ impl RunningEnvoy {
         tokio::time::timeout(Duration::from_secs(30), wait)
             .await
             .expect("Envoy shows its clusters")
+    }
+
+    /// Returns where Envoy listens for clients, once it does.
+    pub(crate) async fn listener(&self) -> String {
+        let wait = async {
+            loop {
+                let found = self.ask("/listeners?format=json").await.unwrap_or_default();
+                let listeners: Value = serde_json::from_str(&found).unwrap_or_default();
+                let address = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+                if let (Some(host), Some(port)) =
+                    (address["address"].as_str(), address["port_value"].as_u64())
+                {
+                    return format!("{host}:{port}");
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait)
+            .await
+            .expect("Envoy listens")
     }
 
     async fn ask(&self, path: &str) -> Option<String> {
