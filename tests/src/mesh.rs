@@ -76,7 +76,7 @@ impl Mesh {
         };
         mesh.start_service();
         let token = wait::until_for("the admin token", START_PATIENCE, || {
-            let text = std::fs::read_to_string(mesh.folder.join("service.out")).ok()?;
+            let text = mesh.output("service.log");
             let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with("admin token"))?;
             line.split_whitespace().next_back().map(str::to_owned)
         });
@@ -185,8 +185,9 @@ impl Mesh {
             .args(["--grpc-listen", &self.grpc_listen.to_string()])
             .args(["--mesh-url", &self.url()])
             .args(["--workers", &self.workers.to_string()])
-            .stdout(self.log("service.out"))
-            .stderr(self.log("service.err"));
+            .env("WEIR_LOG", "info")
+            .stdout(self.log("service.log"))
+            .stderr(self.log("service.log"));
         *self.service.lock().unwrap() = Some(self.group.spawn(command));
         wait::until_for("the policy service", START_PATIENCE, || {
             self.assert_alive(&self.service, "the policy service");
@@ -212,8 +213,8 @@ impl Mesh {
             .arg(self.bootstrap())
             .args(["--concurrency", &self.workers.to_string()])
             .args(["--log-level", "warning", "--disable-hot-restart", "--drain-strategy", "immediate"])
-            .stdout(self.log("envoy.out"))
-            .stderr(self.log("envoy.err"));
+            .stdout(self.log("envoy.log"))
+            .stderr(self.log("envoy.log"));
         *self.envoy.lock().unwrap() = Some(self.group.spawn(command));
         wait::until_for("Envoy", START_PATIENCE, || {
             self.assert_alive(&self.envoy, "Envoy");
@@ -286,7 +287,7 @@ impl Mesh {
     /// Returns the last lines of every part's output.
     pub fn logs(&self) -> String {
         let mut text = String::new();
-        for name in ["service.out", "service.err", "envoy.err"] {
+        for name in ["service.log", "envoy.log"] {
             let output = self.output(name);
             let lines: Vec<&str> = output.lines().collect();
             let tail = &lines[lines.len().saturating_sub(30)..];

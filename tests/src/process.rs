@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use crate::wait;
 
 /// What the warden does once its input ends: `$1` is the group, `$2` the folder.
-const WARDEN: &str = r#"cat >/dev/null; kill -KILL -- "-$1" 2>/dev/null; rm -rf -- "$2""#;
+const WARDEN: &str = r#"cat >/dev/null; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2""#;
 
 /// A process group with a warden. Dropping it ends the group.
 #[derive(Debug)]

@@ -61,6 +61,10 @@ fn head(to: SocketAddr, request: &Request) -> io::Result<http::Request<()>> {
         .body(())
         .map_err(io::Error::other)?;
     for (name, value) in &request.fields {
+        if name == ":protocol" {
+            head.extensions_mut().insert(h2::ext::Protocol::from(String::from_utf8_lossy(value).as_ref()));
+            continue;
+        }
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
         let value = HeaderValue::from_bytes(value).map_err(io::Error::other)?;
         head.headers_mut().append(name, value);

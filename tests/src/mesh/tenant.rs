@@ -65,6 +65,11 @@ impl Registration {
         self
     }
 
+    /// Returns the body of the request that registers it.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+
     /// Returns the provider's name.
     pub fn name(&self) -> &str {
         &self.name
