@@ -16,7 +16,7 @@ use crate::{api, demo};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ServiceError {
-    #[error("cannot listen on {address}: is something else running there?")]
+    #[error("cannot listen on {address}")]
     Listen {
         address: SocketAddr,
         source: io::Error,
@@ -58,7 +58,8 @@ impl Servers {
 
     /// Serves the admin API, its health probe and the readiness of the mesh.
     pub(super) fn api(&mut self, listener: TcpListener, store: Store, readiness: Readiness) {
-        let app = api::router(store).merge(readiness::router(readiness));
+        let app =
+            api::router_with_mesh(store, readiness.clone()).merge(readiness::router(readiness));
         let stopped = self.stopped();
         self.tasks.spawn(async move {
             axum::serve(listener, app)
