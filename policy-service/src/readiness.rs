@@ -61,7 +61,10 @@ impl fmt::Display for State {
         match (&self.missing, self.ready) {
             (None, true) => {
                 let (workers, version) = (self.workers_proven, self.proven_version);
-                write!(f, "ready: all {workers} workers enforce policy version {version}")
+                write!(
+                    f,
+                    "ready: all {workers} workers enforce policy version {version}"
+                )
             }
             (None, false) => f.write_str("waiting: the proof has not begun"),
             (Some(missing), true) => write!(f, "ready, and checking again: {missing}"),
@@ -165,7 +168,10 @@ async fn readyz(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<Ready
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let seen = Readyz { ready: state.ready, proven_version: state.proven_version };
+    let seen = Readyz {
+        ready: state.ready,
+        proven_version: state.proven_version,
+    };
     (status, Json(seen))
 }
 
