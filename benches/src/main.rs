@@ -1,1 +1,189 @@
-fn main() {}
+//! Measures what Weir costs; `README.md` beside says which command answers which question.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use weir_benches::overhead::{self, Effort};
+use weir_benches::plateau::{self, Amounts};
+use weir_benches::provider::{Provider, Streams};
+use weir_benches::report::{self, Setting, say};
+use weir_benches::rig::{Plan, Rig};
+use weir_benches::scenario::Scenario;
+use weir_benches::sides::{Baseline, GatewayArgs};
+use weir_benches::soak::{self, Load};
+use weir_tests::parts;
+
+/// Measures what Weir costs.
+#[derive(Debug, Parser)]
+#[command(name = "weir-benches")]
+struct Cli {
+    /// Write the results to benches/results/NAME.json and NAME.md
+    #[arg(long, value_name = "NAME", global = true)]
+    save: Option<String>,
+    /// Port of the provider that answers; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0, global = true)]
+    provider_port: u16,
+    /// What the Envoy without Weir keeps
+    #[arg(long, value_enum, default_value_t = Baseline::Router, global = true)]
+    baseline: Baseline,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Processor time and time to first byte that Weir adds to an exchange
+    Overhead(OverheadArgs),
+    /// Memory of the filter's VMs with many keys, exchanges, large bodies and reloads
+    Plateau(PlateauArgs),
+    /// A steady rate for minutes: success, latency, cores used
+    Soak(SoakArgs),
+    /// Only the provider, to configure other gateways against
+    Provider,
+}
+
+#[derive(Debug, clap::Args)]
+struct OverheadArgs {
+    /// Samples of each side; they take turns
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Processor time that one sample should use on the cheapest side
+    #[arg(long, value_name = "MS", default_value_t = 600)]
+    sample_ms: u64,
+    #[arg(long, default_value_t = 4)]
+    connections: usize,
+    /// Connections for streams whose events come singly
+    #[arg(long, default_value_t = 16)]
+    stream_connections: usize,
+    /// Events of a stream
+    #[arg(long, default_value_t = 1_000)]
+    events: usize,
+    /// Pause of the provider between two events that come singly
+    #[arg(long, value_name = "US", default_value_t = 1_000)]
+    event_gap_us: u64,
+    /// Measure only scenarios whose name holds this text; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    only: Vec<String>,
+    #[command(flatten)]
+    gateway: GatewayArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct PlateauArgs {
+    #[arg(long, default_value_t = 10_000)]
+    keys: usize,
+    #[arg(long, default_value_t = 200_000)]
+    exchanges: usize,
+    /// Bodies sent at the same time
+    #[arg(long, default_value_t = 50)]
+    bodies: usize,
+    #[arg(long, value_name = "MIB", default_value_t = 8)]
+    body_mib: usize,
+    #[arg(long, default_value_t = 100)]
+    reloads: usize,
+}
+
+#[derive(Debug, clap::Args)]
+struct SoakArgs {
+    #[arg(long, default_value_t = 10.0)]
+    minutes: f64,
+    /// Exchanges per second
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody else to tell when even this cannot be said.
+            say(&format!("error: {error:#}")).unwrap_or_default();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    match &cli.command {
+        Command::Overhead(args) => overhead(cli, args),
+        Command::Plateau(args) => plateau(cli, args),
+        Command::Soak(args) => soak(cli, args),
+        Command::Provider => provider(cli),
+    }
+}
+
+fn overhead(cli: &Cli, args: &OverheadArgs) -> Result<()> {
+    let scenarios: Vec<Scenario> = Scenario::all(args.events)
+        .into_iter()
+        .filter(|scenario| args.only.is_empty() || args.only.iter().any(|text| scenario.name().contains(text)))
+        .collect();
+    ensure!(!scenarios.is_empty(), "no scenario has such a name");
+    let streams = Streams { events: args.events, gap: Duration::from_micros(args.event_gap_us) };
+    let rig = Rig::start(&plan(cli, streams, Some(args.gateway.clone())))?;
+    let effort = Effort {
+        rounds: args.rounds,
+        sample: Duration::from_millis(args.sample_ms),
+        connections: args.connections,
+        stream_connections: args.stream_connections,
+        first_byte: Duration::from_secs(2),
+    };
+    let result = overhead::run(&scenarios, &rig.sides(), effort, setting(), baseline(cli.baseline))?;
+    finish(cli, &result, &result.table())
+}
+
+fn plateau(cli: &Cli, args: &PlateauArgs) -> Result<()> {
+    let rig = Rig::start(&plan(cli, Streams { events: 100, gap: Duration::ZERO }, None))?;
+    let amounts = Amounts {
+        keys: args.keys,
+        exchanges: args.exchanges,
+        bodies: args.bodies,
+        body_bytes: args.body_mib * 1_024 * 1_024,
+        reloads: args.reloads,
+    };
+    let result = plateau::run(&rig, amounts, setting())?;
+    finish(cli, &result, &result.table())
+}
+
+fn soak(cli: &Cli, args: &SoakArgs) -> Result<()> {
+    let rig = Rig::start(&plan(cli, Streams { events: 100, gap: Duration::ZERO }, None))?;
+    let load = Load { rate: args.rate, duration: Duration::from_secs_f64(args.minutes * 60.0), connections: args.connections };
+    let result = soak::run(&rig, load, setting())?;
+    finish(cli, &result, &result.table())
+}
+
+fn provider(cli: &Cli) -> Result<()> {
+    let provider = Provider::start(cli.provider_port, Streams { events: 1_000, gap: Duration::from_millis(1) })?;
+    say(&format!("answering on http://{}", provider.address()))?;
+    loop {
+        std::thread::park();
+    }
+}
+
+fn plan(cli: &Cli, streams: Streams, gateway: Option<GatewayArgs>) -> Plan {
+    Plan { baseline: cli.baseline, streams, provider_port: cli.provider_port, gateway }
+}
+
+fn setting() -> Setting {
+    Setting::at_start(&parts::envoy())
+}
+
+const fn baseline(baseline: Baseline) -> &'static str {
+    match baseline {
+        Baseline::Router => "the same Envoy with the router alone (no decompressors, no Wasm), all limits and clusters equal",
+        Baseline::Decompressors => "the same Envoy with the decompressors and the router, no Wasm, all limits and clusters equal",
+    }
+}
+
+fn finish(cli: &Cli, result: &impl Serialize, table: &str) -> Result<()> {
+    say(&format!("\n{table}"))?;
+    if let Some(name) = &cli.save {
+        let path = report::save(name, result, table).context("the results could not be saved")?;
+        say(&format!("saved as {}", path.display()))?;
+    }
+    Ok(())
+}

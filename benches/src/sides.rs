@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -82,8 +82,9 @@ pub fn start_plain(
     let bootstrap = without_weir(&dump, &format!("provider/{provider}"), &admin, baseline)?;
     let path = folder.join("plain.json");
     fs::write(&path, serde_json::to_vec_pretty(&bootstrap)?)?;
-    let part = start_envoy(group, &path, &folder.join("plain.log"))?;
-    let address = listener(&admin)?;
+    let log = folder.join("plain.log");
+    let mut part = start_envoy(group, &path, &log)?;
+    let address = listener(&mut part, &admin, &log)?;
     let account = Accounted {
         pid: part.pid(),
         scope: Scope::Process,
@@ -131,12 +132,13 @@ fn without_weir(dump: &Value, cluster: &str, admin: &Path, baseline: Baseline) -
     let clusters = part("dynamic_active_clusters")
         .and_then(Value::as_array)
         .context("no clusters from the service")?;
-    let provider = clusters
+    let mut provider = clusters
         .iter()
         .filter_map(|entry| entry.get("cluster"))
         .find(|entry| entry.get("name").and_then(Value::as_str) == Some(cluster))
         .with_context(|| format!("no cluster `{cluster}`"))?
         .clone();
+    provider.as_object_mut().context("a cluster that is no object")?.remove("@type");
     let root = bootstrap
         .as_object_mut()
         .context("a bootstrap that is no object")?;
@@ -235,19 +237,17 @@ pub fn ask_admin(socket: &Path, path: &str) -> Result<String> {
 }
 
 /// Waits until the only listener has its address.
-fn listener(admin: &Path) -> Result<SocketAddr> {
+fn listener(envoy: &mut Part, admin: &Path, log: &Path) -> Result<SocketAddr> {
     let found = wait::until("plain Envoy to listen", || {
-        let listeners: Value =
-            serde_json::from_str(&ask_admin(admin, "/listeners?format=json").ok()?).ok()?;
-        let address = listeners
-            .pointer("/listener_statuses/0/local_address/socket_address")?
-            .clone();
-        Some((
-            address.get("address")?.as_str()?.to_owned(),
-            address.get("port_value")?.as_u64()?,
-        ))
+        if envoy.ended().is_some() {
+            return Some(None);
+        }
+        let listeners: Value = serde_json::from_str(&ask_admin(admin, "/listeners?format=json").ok()?).ok()?;
+        let address = listeners.pointer("/listener_statuses/0/local_address/socket_address")?.clone();
+        Some(Some((address.get("address")?.as_str()?.to_owned(), address.get("port_value")?.as_u64()?)))
     });
-    Ok(format!("{}:{}", found.0, found.1).parse()?)
+    let Some((host, port)) = found else { bail!("plain Envoy ended: {}", fs::read_to_string(log)?) };
+    Ok(format!("{host}:{port}").parse()?)
 }
 
 /// Another gateway, as the command line describes it.
@@ -322,13 +322,6 @@ pub fn start_gateway(
     Ok(Some((part, side)))
 }
 
-/// Returns the real path of a part that a measurement names.
-pub fn part_or_fail(path: PathBuf) -> Result<PathBuf> {
-    if !path.exists() {
-        bail!("{} is missing", path.display());
-    }
-    Ok(path)
-}
 
 #[cfg(test)]
 mod tests {
@@ -346,7 +339,7 @@ mod tests {
                     "filter_chains": [{"filters": [{"typed_config": {
                         "http_filters": [filter("decompressor.v3.Decompressor"), filter("wasm.v3.Wasm"), filter("router.v3.Router")],
                         "route_config": {"virtual_hosts": [{"routes": [{"route": {"cluster_header": "x", "timeout": "0s"}}]}]}}}]}]}]}}},
-            {"dynamic_active_clusters": [{"cluster": {"name": "provider/p", "per_connection_buffer_limit_bytes": 8}}]},
+            {"dynamic_active_clusters": [{"cluster": {"@type": "cluster", "name": "provider/p", "per_connection_buffer_limit_bytes": 8}}]},
         ]});
         let plain =
             without_weir(&dump, "provider/p", Path::new("/a.sock"), Baseline::Router).unwrap();

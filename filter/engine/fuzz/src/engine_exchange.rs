@@ -227,7 +227,15 @@ impl Driver<'_> {
                 }
                 Command::Consult { call, .. } => self.consult(call),
                 Command::ReplaceChunk(bytes) => replaced = Some(bytes),
-                other => self.carry_out(other),
+                other @ (Command::Reply(_)
+                | Command::AnswerCanary { .. }
+                | Command::Forward { .. }
+                | Command::EditAttempt { .. }
+                | Command::SplicePrefix(_)
+                | Command::RefuseAttempt(_)
+                | Command::RewriteResponse(_)
+                | Command::EditResponse { .. }
+                | Command::Record(_)) => self.carry_out(other),
             }
         }
         replaced

@@ -13,8 +13,11 @@ pub mod usage;
 pub mod usage_event;
 pub mod world;
 
+/// Runs one input.
+type Target = fn(&[u8]);
+
 /// All targets by the name of their corpus folder.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("json_walk", json_walk::run),
     ("request_body", request_body::run),
     ("sse_stream", sse_stream::run),

@@ -1,0 +1,118 @@
+//! A whole mesh with one worker, and what it is compared with, all on loopback and gone with this process.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use weir_tests::mesh::admin::Admin;
+use weir_tests::mesh::{Mesh, Options};
+use weir_tests::process::{Group, Part};
+
+use crate::process_clock::{Accounted, Scope};
+use crate::provider::{Provider, Streams};
+use crate::scenario::ALIAS;
+use crate::sides::{self, Baseline, GatewayArgs, Side, Sort};
+
+/// Providers of the mesh, their dialects and the paths of their base URLs; all are the harness's own.
+const PROVIDERS: [(&str, &str, &str); 3] = [("bench-anthropic", "anthropic", ""), ("bench-openai", "openai", "/v1"), ("bench-gemini", "gemini", "")];
+
+/// What is to be started.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub baseline: Baseline,
+    pub streams: Streams,
+    pub provider_port: u16,
+    pub gateway: Option<GatewayArgs>,
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Rig {
+    pub plain: Side,
+    pub weir: Side,
+    pub gateway: Option<Side>,
+    /// The policy service.
+    pub service: Accounted,
+    pub mesh: Mesh,
+    pub provider: Provider,
+    /// In the order in which they must end: processes before their folder.
+    _parts: Vec<Part>,
+    _group: Group,
+    _folder: TempDir,
+}
+
+impl Rig {
+    /// Starts a provider, a mesh over it, the same Envoy without Weir, and the other gateway if one is named.
+    ///
+    /// # Errors
+    /// When a part is missing or does not get ready.
+    pub fn start(plan: &Plan) -> Result<Self> {
+        let provider = Provider::start(plan.provider_port, plan.streams)?;
+        let mesh = Mesh::start(&Options { workers: 1, ..Options::default() });
+        let key = mesh.change(|admin| furnish(admin, provider.address()))?;
+        let weir = Side {
+            name: "Weir".to_owned(),
+            sort: Sort::Weir,
+            address: mesh.address(),
+            base_path: String::new(),
+            key,
+            models: None,
+            account: Accounted { pid: mesh.envoy_pid(), scope: Scope::Process },
+        };
+        let folder = tempfile::tempdir()?;
+        let group = Group::new(folder.path());
+        let (part, plain) = sides::start_plain(&group, folder.path(), &mesh.admin_socket(), "bench-anthropic", plan.baseline)?;
+        let mut parts = vec![part];
+        let gateway = match &plan.gateway {
+            Some(args) => sides::start_gateway(&group, args, provider.address())?,
+            None => None,
+        };
+        let gateway = gateway.map(|(part, side)| {
+            parts.push(part);
+            side
+        });
+        let service = Accounted { pid: mesh.service_pid(), scope: Scope::Process };
+        Ok(Self { plain, weir, gateway, service, mesh, provider, _parts: parts, _group: group, _folder: folder })
+    }
+
+    /// Returns the sides in the order of tables: what others are compared with comes first.
+    pub fn sides(&self) -> Vec<Side> {
+        [Some(&self.plain), Some(&self.weir), self.gateway.as_ref()].into_iter().flatten().cloned().collect()
+    }
+}
+
+/// Registers the provider under each dialect, an alias, and a key that may use everything; returns the key.
+fn furnish(admin: &Admin, provider: SocketAddr) -> Result<String> {
+    for (name, dialect, path) in PROVIDERS {
+        admin.post("/providers", &json!({
+            "name": name, "dialect": dialect, "base_url": format!("http://{provider}{path}"), "models": ["*"],
+            "listed_models": ["bench"], "keys": [{"name": "main", "secret": "sk-provider-secret"}],
+        }));
+    }
+    admin.post("/routes", &json!({
+        "alias": ALIAS, "scope": "global", "targets": [{"provider": "bench-anthropic", "model": "claude-sonnet-4-5"}],
+    }));
+    make_key(admin, &team(admin, "bench")?, "bench")
+}
+
+/// Makes a team that can own keys.
+///
+/// # Errors
+/// When the service's answer has no id.
+pub fn team(admin: &Admin, name: &str) -> Result<Value> {
+    let made = admin.post("/teams", &json!({"name": name}));
+    Ok(json!({"team": made.get("id").context("a team without id")?}))
+}
+
+/// Makes a key that may use everything.
+///
+/// # Errors
+/// When the service's answer has no secret.
+pub fn make_key(admin: &Admin, owner: &Value, name: &str) -> Result<String> {
+    let made = admin.post("/keys", &json!({
+        "name": name, "owner": owner, "environment": "bench",
+        "access": {"providers": PROVIDERS.map(|(provider, ..)| json!({"provider": provider, "models": ["*"], "provider_keys": ["*"]}))},
+    }));
+    made.get("secret").and_then(Value::as_str).map(str::to_owned).with_context(|| format!("a key without secret: {made}"))
+}
