@@ -88,6 +88,20 @@ mod tests {
     }
 
     #[test]
+    fn the_file_in_the_guide_has_no_problem() {
+        let guide = include_str!("../../../docs/getting-started.md");
+        let files: Vec<&str> = guide
+            .split("```json\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .collect();
+        assert!(!files.is_empty());
+        for file in files {
+            check(file, &["p.json: no problem"]);
+        }
+    }
+
+    #[test]
     fn the_exit_code_tells_good_from_bad() {
         let folder = tempfile::tempdir().unwrap();
         for (text, want) in [

@@ -78,18 +78,8 @@ pub(super) fn filter_token(folder: &DataFolder) -> Result<Secret, FirstRunError>
     Ok(token)
 }
 
-/// What the person at the terminal starts with.
-#[derive(Debug)]
-pub(super) struct First {
-    /// Good for everything.
-    pub(super) key: Secret,
-    /// Only at the first start.
-    pub(super) admin_token: Option<Secret>,
-}
-
 /// Returns the key of the last start, or makes one that may use everything, with a user and a team to own it.
-pub(super) async fn first(store: &Store, folder: &DataFolder) -> Result<First, FirstRunError> {
-    let admin_token = admin_token(store).await?;
+pub(super) async fn first_key(store: &Store, folder: &DataFolder) -> Result<Secret, FirstRunError> {
     let file = folder.virtual_key();
     if let Some(kept) = folder.read_secret(&file)? {
         if let Some(known) = find(store, &kept).await? {
@@ -99,10 +89,7 @@ pub(super) async fn first(store: &Store, folder: &DataFolder) -> Result<First, F
                     file.display()
                 ));
             }
-            return Ok(First {
-                key: kept,
-                admin_token,
-            });
+            return Ok(kept);
         }
         say(&format!(
             "the key in {} is unknown to this mesh; making another",
@@ -111,7 +98,7 @@ pub(super) async fn first(store: &Store, folder: &DataFolder) -> Result<First, F
     }
     let key = make_key(store).await?;
     folder.write(&file, &format!("{}\n", key.expose()))?;
-    Ok(First { key, admin_token })
+    Ok(key)
 }
 
 /// The stored virtual key with this secret.
@@ -206,15 +193,17 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataFolder::open_or_create(parent.path()).unwrap();
         let store = open_store(&folder).await.unwrap();
-        let made = first(&store, &folder).await.unwrap();
+        let made = first_key(&store, &folder).await.unwrap();
         let token = filter_token(&folder).unwrap();
-        assert!(made.admin_token.is_some());
+        assert!(admin_token(&store).await.unwrap().is_some());
         store.close().await;
 
         let store = open_store(&folder).await.unwrap();
-        let found = first(&store, &folder).await.unwrap();
-        assert_eq!(found.key, made.key);
-        assert!(found.admin_token.is_none(), "an admin token is shown once");
+        assert_eq!(first_key(&store, &folder).await.unwrap(), made);
+        assert!(
+            admin_token(&store).await.unwrap().is_none(),
+            "an admin token is shown once"
+        );
         assert_eq!(filter_token(&folder).unwrap(), token);
         assert_eq!(store.documents().await.unwrap().keys.len(), 1);
     }
@@ -224,10 +213,10 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataFolder::open_or_create(parent.path()).unwrap();
         let store = open_store(&folder).await.unwrap();
-        let made = first(&store, &folder).await.unwrap();
+        let made = first_key(&store, &folder).await.unwrap();
         std::fs::remove_file(folder.virtual_key()).unwrap();
-        let other = first(&store, &folder).await.unwrap();
-        assert_ne!(other.key, made.key);
+        let other = first_key(&store, &folder).await.unwrap();
+        assert_ne!(other, made);
         assert_eq!(store.documents().await.unwrap().users.len(), 1);
     }
 }

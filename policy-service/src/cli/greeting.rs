@@ -42,12 +42,18 @@ impl Greeting<'_> {
             "Admin API     {}/api/v1 (described in /api/v1/openapi.json)",
             self.addresses.admin_url
         )?;
-        if let Some(token) = self.admin_token {
-            writeln!(out, "Admin token   {}", token.expose())?;
-            writeln!(
+        match self.admin_token {
+            Some(token) => {
+                writeln!(out, "Admin token   {}", token.expose())?;
+                writeln!(
+                    out,
+                    "              shown this once; only its hash is kept: put it where you keep passwords"
+                )?;
+            }
+            None => writeln!(
                 out,
-                "              shown this once and kept nowhere: put it where you keep passwords"
-            )?;
+                "Admin token   shown at the first start; `weir token --name NAME` makes another"
+            )?,
         }
         writeln!(
             out,
@@ -142,7 +148,7 @@ mod tests {
     fn the_admin_token_is_shown_only_when_given() {
         let token = Secret::new("weir-admin-token");
         assert!(text(Examples::default(), Some(&token)).contains("weir-admin-token"));
-        assert!(!text(Examples::default(), None).contains("Admin token"));
+        assert!(text(Examples::default(), None).contains("weir token"));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use policy::secret::Secret;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 
@@ -31,7 +32,8 @@ const POLL: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Parts {
     pub(super) addresses: Addresses,
-    pub(super) first: first_run::First,
+    /// The first virtual key.
+    pub(super) key: Secret,
     pub(super) readiness: Readiness,
     pub(super) admin_socket: AdminSocket,
     store: Store,
@@ -60,7 +62,7 @@ impl Parts {
         if registered.needs_demo {
             servers.demo(demo.0);
         }
-        let first = first_run::first(&store, folder).await?;
+        let key = first_run::first_key(&store, folder).await?;
         let filter_token = first_run::filter_token(folder)?;
         let body_cap_bytes = first_run::settings(&store).await?.body_cap_bytes;
 
@@ -85,7 +87,7 @@ impl Parts {
         let admin_socket = AdminSocket::place(folder.root(), std::process::id());
         Ok(Self {
             addresses,
-            first,
+            key,
             readiness,
             admin_socket,
             store,
@@ -110,6 +112,11 @@ impl Parts {
                 folder.filter_token_sds(),
             )
         }
+    }
+
+    /// Makes the first admin token; `None` when there is one already.
+    pub(super) async fn admin_token(&self) -> Result<Option<Secret>, UpError> {
+        Ok(first_run::admin_token(&self.store).await?)
     }
 
     /// Stores the records that are new in Envoy's log.

@@ -154,7 +154,7 @@ async fn live(
         () = signals.next() => return Ok(()),
     }
     parts.addresses.save(folder)?;
-    greet(parts, folder)?;
+    greet(parts, folder).await?;
     tokio::select! {
         ended = envoy.ended() => Err(ended_early(ended, envoy)),
         error = servers.failed() => Err(error.into()),
@@ -205,13 +205,15 @@ async fn search_records(parts: &mut Parts) {
     }
 }
 
-fn greet(parts: &Parts, folder: &DataFolder) -> Result<(), UpError> {
+async fn greet(parts: &Parts, folder: &DataFolder) -> Result<(), UpError> {
+    // Made here and not earlier: a start that fails must not make a token that nobody sees.
+    let admin_token = parts.admin_token().await?;
     let greeting = Greeting {
         addresses: &parts.addresses,
-        key: &parts.first.key,
+        key: &parts.key,
         key_file: &folder.virtual_key(),
         gemini_settings: &gemini_settings::write(Some(folder.root()))?,
-        admin_token: parts.first.admin_token.as_ref(),
+        admin_token: admin_token.as_ref(),
     };
     terminal::answer(&greeting.text()).map_err(|source| UpError::Print { source })?;
     say("the mesh is up; Ctrl-C stops it");
