@@ -24,6 +24,9 @@ use admin::Admin;
 /// How long a mesh may take to get ready on a loaded machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
 
+/// A change is published within this time, on a loaded machine too.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// What a mesh is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -133,14 +136,28 @@ impl Mesh {
     #[track_caller]
     pub fn change<T>(&self, change: impl FnOnce(&Admin) -> T) -> T {
         let _turn = self.turn();
-        let before = self.readiness()["proven_version"].as_u64().unwrap_or_default();
+        let (before, _) = self.versions();
         let outcome = change(&self.admin);
+        // Other tests change policy too, and acts that follow each other are published together or apart:
+        // what counts is that nothing newer is on its way.
+        let mut quiet_since = wait::now();
+        let mut seen = before;
         wait::until("every worker to enforce the change", || {
-            let state = self.readiness();
-            let proven = state["proven_version"].as_u64().unwrap_or_default();
-            (state["ready"] == json!(true) && proven > before).then_some(())
+            let (published, proven) = self.versions();
+            if published != seen {
+                (seen, quiet_since) = (published, wait::now());
+            }
+            let enforced = published > before && proven >= published;
+            (enforced && quiet_since.elapsed() >= QUIET).then_some(())
         });
         outcome
+    }
+
+    /// The version of policy that is published, and the one that every worker was proven to enforce.
+    fn versions(&self) -> (u64, u64) {
+        let proven = self.readiness()["proven_version"].as_u64().unwrap_or_default();
+        let mesh = self.admin.ask("GET", "/mesh", None).json();
+        (mesh["policy"]["version"].as_u64().unwrap_or(proven), proven)
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {

@@ -1,0 +1,184 @@
+//! Which target and which of the provider's keys a request gets: sessions stay, weights share, bad keys rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+use weir_tests::client::{Answered, Request};
+use weir_tests::mesh::tenant::{Dialect, Registration, unique};
+use weir_tests::mesh::{Mesh, Options};
+use weir_tests::provider::answer::Answer;
+use weir_tests::provider::{MockProvider, Seen, anthropic};
+use weir_tests::tokens::Tokens;
+use weir_tests::wait;
+
+static MESH: LazyLock<Mesh> = LazyLock::new(|| Mesh::start(&Options::default()));
+
+fn ask(model: &str) -> Request {
+    let body = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]});
+    Request::post("/v1/messages", &body)
+}
+
+fn good() -> Answer {
+    Answer::json(200, &anthropic::message("m", "hello", Tokens::new(1, 1)))
+}
+
+fn failing(status: u16) -> Answer {
+    Answer::json(
+        status,
+        &anthropic::error("authentication_error", "scripted failure"),
+    )
+}
+
+fn key_used(seen: &Seen) -> String {
+    format!(
+        "{} {}",
+        seen.fields.get("host").unwrap_or_default(),
+        seen.fields.get("x-api-key").unwrap_or_default()
+    )
+}
+
+#[test]
+fn a_session_stays_with_its_target_and_key() {
+    let mocks = [good(), good()].map(MockProvider::always);
+    let keys = json!([{"name": "a", "secret": "secret-a"}, {"name": "b", "secret": "secret-b"}]);
+    let registrations: Vec<Registration> = mocks
+        .iter()
+        .map(|mock| Registration::new(Dialect::Anthropic, mock).with("keys", keys.clone()))
+        .collect();
+    let tenant = MESH.tenant(&registrations);
+    let alias = unique("alias");
+    let targets: Vec<Value> = tenant
+        .providers
+        .iter()
+        .map(|provider| json!({"provider": provider}))
+        .collect();
+    MESH.change(|admin| admin.post("/routes", &json!({"alias": alias, "targets": targets})));
+    let mut places: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for turn in 0..4 {
+        for session in 0..24 {
+            let header = ["x-claude-code-session-id", "session-id", "x-session-id"][session % 3];
+            let session = format!("session-{session}");
+            let request = ask(&alias)
+                .field(header, &session)
+                .field("x-turn", &turn.to_string());
+            assert_eq!(MESH.send(&tenant.sign(request)).status, 200);
+            let seen = mocks
+                .iter()
+                .flat_map(MockProvider::seen)
+                .collect::<Vec<_>>();
+            assert_eq!(seen.len(), 1);
+            mocks.iter().for_each(MockProvider::forget);
+            places
+                .entry(session)
+                .or_default()
+                .insert(key_used(&seen[0]));
+        }
+    }
+    assert!(
+        places.values().all(|used| used.len() == 1),
+        "a session moved: {places:#?}"
+    );
+    let all: BTreeSet<&String> = places.values().flatten().collect();
+    eprintln!(
+        "24 sessions over {} of 4 places (2 targets with 2 keys each)",
+        all.len()
+    );
+    assert!(all.len() >= 3, "sessions do not spread: {all:?}");
+}
+
+#[test]
+fn weights_share_the_sessions() {
+    let mocks = [good(), good(), good()].map(MockProvider::always);
+    let registrations: Vec<Registration> = mocks
+        .iter()
+        .map(|mock| Registration::new(Dialect::Anthropic, mock))
+        .collect();
+    let tenant = MESH.tenant(&registrations);
+    let alias = unique("alias");
+    let targets = tenant.providers.iter().zip([9, 1, 0]);
+    let targets: Vec<Value> = targets
+        .map(|(provider, weight)| json!({"provider": provider, "weight": weight}))
+        .collect();
+    MESH.change(|admin| admin.post("/routes", &json!({"alias": alias, "targets": targets})));
+    for session in 0..200 {
+        let request = ask(&alias).field("x-session-id", &format!("session-{session}"));
+        assert_eq!(MESH.send(&tenant.sign(request)).status, 200);
+    }
+    let [often, seldom, never] = mocks.each_ref().map(MockProvider::count);
+    eprintln!("200 sessions at weights 9, 1, 0: {often}, {seldom}, {never}");
+    assert_eq!((often + seldom, never), (200, 0));
+    // Five standard deviations around 180.
+    assert!(
+        (159..=199).contains(&often),
+        "{often} of 200 at a weight of 9 in 10"
+    );
+}
+
+/// The provider refuses one of its keys: it is reported, and not used again.
+#[test]
+fn a_key_that_the_provider_refuses_is_put_aside() {
+    for status in [401, 403] {
+        let refusing = move |seen: &Seen, _: usize| {
+            let bad = seen.fields.get("x-api-key").as_deref() == Some("bad-secret");
+            if bad { failing(status) } else { good() }
+        };
+        let provider = MockProvider::start(refusing);
+        let keys = json!([{"name": "bad", "secret": "bad-secret"}, {"name": "good", "secret": "good-secret", "weight": 0}]);
+        let registration = Registration::new(Dialect::Anthropic, &provider).with("keys", keys);
+        let tenant = MESH.tenant(&[registration]);
+        let answered = MESH.send(&tenant.sign(ask("m")));
+        assert_eq!(
+            (answered.status, answered.body.clone()),
+            (status, failing(status).body())
+        );
+        let refused = wait::now();
+        let states = || -> Vec<Value> {
+            let found = MESH
+                .admin()
+                .get(&format!("/providers?name={}", tenant.providers[0]));
+            let keys = found["items"][0]["keys"]
+                .as_array()
+                .expect("keys of the provider")
+                .clone();
+            keys.iter()
+                .map(|key| json!([key["name"], key["state"]]))
+                .collect()
+        };
+        wait::until("the key to be marked", || {
+            (states() == [json!(["bad", "bad"]), json!(["good", "active"])]).then_some(())
+        });
+        let marked = refused.elapsed();
+        wait::until("the other key to be used", || {
+            answers(&MESH.send(&tenant.sign(ask("m")))).then_some(())
+        });
+        eprintln!(
+            "after a {status}: marked in {marked:?}, out of use in {:?}",
+            refused.elapsed()
+        );
+        // Both workers know by now, or within a moment; from then on nobody meets the bad key again.
+        wait::until("the bad key to be out of use", || {
+            provider.forget();
+            (0..20).for_each(|_| drop(MESH.send(&tenant.sign(ask("m")))));
+            provider
+                .seen()
+                .iter()
+                .all(|seen| seen.fields.get("x-api-key").as_deref() == Some("good-secret"))
+                .then_some(())
+        });
+        provider.forget();
+        for _ in 0..20 {
+            assert!(answers(&MESH.send(&tenant.sign(ask("m")))));
+        }
+        assert!(
+            !provider
+                .seen()
+                .iter()
+                .any(|seen| seen.mentions("bad-secret"))
+        );
+    }
+}
+
+fn answers(answered: &Answered) -> bool {
+    answered.status == 200
+}
