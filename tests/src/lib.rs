@@ -15,5 +15,6 @@ pub mod process;
 pub mod provider;
 pub mod refused;
 pub mod surfaces;
+pub mod tap;
 pub mod tokens;
 pub mod wait;
