@@ -88,7 +88,7 @@ impl Cli {
             Command::Serve(args) => block_on(serve::run(args))??,
             Command::Show(args) => show::run(&args)?,
             Command::Token(args) => block_on(token::run(args))??,
-            Command::Run(args) => block_on(run::run(args))??,
+            Command::Run(args) => run::run(&args)?,
             Command::Check(args) => check::run(&args)?,
             Command::Render(args) => block_on(render::run(args))??,
             Command::Child(args) => child::run(&args)?,

@@ -33,7 +33,12 @@ struct EnvoyArgs {
     #[arg(long)]
     fragment: bool,
     /// Folder of the policy service's data
-    #[arg(long, default_value = ".weir", env = "WEIR_DATA")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = ".weir",
+        env = "WEIR_DATA"
+    )]
     data: PathBuf,
     /// Where that Envoy listens for clients
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]

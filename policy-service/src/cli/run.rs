@@ -1,10 +1,10 @@
 //! `weir run`: a coding agent with the settings for a mesh, in its environment and arguments alone.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{ExitCode, ExitStatus};
+use std::process::{Command, ExitCode};
 
 use clap::ValueEnum;
 use policy::secret::Secret;
@@ -24,7 +24,12 @@ pub(super) struct Args {
     /// Agent to start; it must be installed
     agent: Agent,
     /// Folder of the mesh on this machine, when neither --url nor --key is given
-    #[arg(long, default_value = ".weir", env = "WEIR_DATA")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = ".weir",
+        env = "WEIR_DATA"
+    )]
     data: PathBuf,
     /// Base URL of the mesh
     #[arg(long, env = "WEIR_URL")]
@@ -33,7 +38,7 @@ pub(super) struct Args {
     #[arg(long, env = "WEIR_KEY", hide_env_values = true)]
     key: Option<String>,
     /// Arguments for the agent, after `--`
-    #[arg(last = true)]
+    #[arg(last = true, value_name = "ARGS")]
     rest: Vec<OsString>,
 }
 
@@ -74,9 +79,9 @@ pub(super) enum RunError {
     },
 }
 
-/// Starts the agent, waits for its end and passes its exit code on.
-pub(super) async fn run(args: Args) -> Result<ExitCode, RunError> {
-    let mesh = mesh(&args)?;
+/// Becomes the agent, so that its exit code, signals and terminal are its own; returns only if that fails.
+pub(super) fn run(args: &Args) -> Result<ExitCode, RunError> {
+    let mesh = mesh(args)?;
     let mut launch = Launch::new(args.agent, &mesh.endpoint, &mesh.examples, &args.rest);
     if args.agent == Agent::Gemini {
         let settings = gemini_settings::write(mesh.folder.as_ref().map(DataFolder::root))?;
@@ -84,43 +89,17 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, RunError> {
             .set
             .push((gemini_settings::VARIABLE, settings.into_os_string()));
     }
-    let mut command = tokio::process::Command::new(launch.program);
-    command.args(&launch.args);
-    for name in &launch.unset {
-        command.env_remove(name);
-    }
-    command
-        .envs(launch.set)
-        .envs(launch.keys.iter().map(|(name, key)| (name, key.expose())));
-    let mut child = command.spawn().map_err(|source| {
-        if source.kind() == io::ErrorKind::NotFound {
-            return RunError::NotInstalled {
-                program: launch.program,
-                install: args.agent.install_line(),
-            };
-        }
-        RunError::Start {
+    let source = launch.command().exec();
+    if source.kind() == io::ErrorKind::NotFound {
+        return Err(RunError::NotInstalled {
             program: launch.program,
-            source,
-        }
-    })?;
-    // The terminal sends Ctrl-C to both; what it means is the agent's decision.
-    let ignored = tokio::spawn(async { while tokio::signal::ctrl_c().await.is_ok() {} });
-    let status = child.wait().await.map_err(|source| RunError::Start {
+            install: args.agent.install_line(),
+        });
+    }
+    Err(RunError::Start {
         program: launch.program,
         source,
-    })?;
-    ignored.abort();
-    Ok(exit_code(status))
-}
-
-/// The code a shell would report: 128 + N for an end by signal N.
-fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(1);
-    ExitCode::from(u8::try_from(code).unwrap_or(1))
+    })
 }
 
 /// What is known of the mesh to use.
@@ -195,6 +174,24 @@ impl Launch {
         };
         launch.args.extend(rest.iter().cloned());
         launch
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.program);
+        command.args(&self.args);
+        for name in &self.unset {
+            command.env_remove(name);
+        }
+        let set = self
+            .set
+            .iter()
+            .map(|(name, value)| (name, value.as_os_str()));
+        let keys = self
+            .keys
+            .iter()
+            .map(|(name, key)| (name, OsStr::new(key.expose())));
+        command.envs(set.chain(keys));
+        command
     }
 }
 
@@ -406,9 +403,12 @@ mod tests {
     }
 
     #[test]
-    fn an_end_by_signal_becomes_a_shells_code() {
-        assert_eq!(exit_code(ExitStatus::from_raw(3 << 8)), ExitCode::from(3));
-        assert_eq!(exit_code(ExitStatus::from_raw(15)), ExitCode::from(143));
+    fn the_agents_environment_holds_what_was_decided() {
+        let command = launch(Agent::Claude, &["-p"]).command();
+        let variables: Vec<_> = command.get_envs().collect();
+        assert!(variables.contains(&(OsStr::new("ANTHROPIC_API_KEY"), None)));
+        let token = (OsStr::new("ANTHROPIC_AUTH_TOKEN"), Some(OsStr::new(KEY)));
+        assert!(variables.contains(&token));
     }
 
     #[test]

@@ -21,7 +21,12 @@ use crate::readiness::{self, Readiness};
 )]
 pub(super) struct Args {
     /// Folder for the database and the secrets; made at the first start
-    #[arg(long, default_value = ".weir", env = "WEIR_DATA")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = ".weir",
+        env = "WEIR_DATA"
+    )]
     data: PathBuf,
     /// Where the admin API listens
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]

@@ -13,7 +13,12 @@ use super::terminal;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder of the mesh on this machine
-    #[arg(long, default_value = ".weir", env = "WEIR_DATA")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = ".weir",
+        env = "WEIR_DATA"
+    )]
     data: PathBuf,
     /// Print the virtual key and nothing else
     #[arg(long)]

@@ -13,7 +13,12 @@ use crate::operations::{Caller, OperationError, admin_tokens};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Folder of the mesh on this machine
-    #[arg(long, default_value = ".weir", env = "WEIR_DATA")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = ".weir",
+        env = "WEIR_DATA"
+    )]
     data: PathBuf,
     /// Name by which the token is listed, revoked and found in the audit log
     #[arg(long)]

@@ -37,7 +37,12 @@ Ctrl-C lets running requests finish and ends everything that was started; a seco
 )]
 pub(super) struct Args {
     /// Folder for everything the mesh keeps; made at the first start
-    #[arg(long, default_value = ".weir", env = "WEIR_DATA")]
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = ".weir",
+        env = "WEIR_DATA"
+    )]
     data: PathBuf,
     /// Where clients reach the mesh; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
