@@ -45,6 +45,8 @@ impl Exchange {
         let mut edits: Vec<_> = plan
             .headers
             .iter()
+            // A path with a key in it is set anew for each attempt; without one there is no route.
+            .filter(|(name, _)| !name.starts_with(':'))
             .filter(|(name, value)| is_internal(name, plan.own_login) || holds_virtual_key(value))
             .map(|(name, _)| HeaderEdit::remove(name))
             .collect();
