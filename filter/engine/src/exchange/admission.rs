@@ -87,7 +87,8 @@ impl Exchange {
             Ok(host) => host,
             Err(refused) => return refused,
         };
-        match address(raw_path, host, models_dialect) {
+        let known = host.or_else(|| self.named_dialect(raw_path));
+        match address(raw_path, known, models_dialect) {
             Ok(found) => {
                 self.facts.surface = Some(found.surface);
                 self.facts.dialect = found.surface.dialect();
@@ -189,6 +190,17 @@ impl Exchange {
             RefusalCode::MisdirectedHost,
             "This mesh does not serve the host name that was asked for; an administrator can add it to the mesh's hosts.".to_owned(),
         ))
+    }
+
+    /// Returns the dialect of the provider that the path names by `/p/{name}/`.
+    fn named_dialect(&self, raw_path: &str) -> Option<Dialect> {
+        let (name, _) = raw_path.strip_prefix("/p/")?.split_once('/')?;
+        let mesh = self.seed.mesh.as_ref()?;
+        let provider = mesh
+            .providers
+            .iter()
+            .find(|provider| provider.name == name)?;
+        Some(provider.dialect)
     }
 
     fn present(&mut self, headers: &Rc<Headers>, end_of_stream: bool) -> Flow {

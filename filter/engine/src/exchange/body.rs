@@ -406,7 +406,20 @@ impl Exchange {
 
     pub(super) fn answer_models(&mut self, admitted: &Admitted) -> Flow {
         let surface = self.facts.surface.unwrap_or(Surface::OpenaiModels);
-        let ids = routing::models_for(&admitted.mesh, admitted.key.as_deref(), surface.dialect());
+        let key = admitted.key.as_deref();
+        let pinned = self
+            .facts
+            .address
+            .as_ref()
+            .and_then(|address| address.provider.clone());
+        let listed = match &pinned {
+            Some(provider) => routing::models_at(&admitted.mesh, key, surface.dialect(), provider),
+            None => Ok(routing::models_for(&admitted.mesh, key, surface.dialect())),
+        };
+        let ids = match listed {
+            Ok(ids) => ids,
+            Err(error) => return self.no_plan(&PlanError::Route(error), ""),
+        };
         let one = self.facts.address.as_ref().and_then(|address| {
             let id = address.path.split_once("/models/").map(|(_, id)| id)?;
             Some(id.to_owned())

@@ -284,8 +284,8 @@ impl PlanError {
             Self::Route(NoRoute::ModelNotAllowed { .. }) => {
                 format!("Your virtual key may not use the model `{asked}`; choose one of the listed models, or ask your administrator.")
             }
-            Self::Route(NoRoute::ProviderNotAllowed { .. }) => {
-                format!("Your virtual key may not use the provider that serves `{asked}`; ask your administrator.")
+            Self::Route(NoRoute::ProviderNotAllowed { provider }) => {
+                format!("Your virtual key may not use the provider `{provider}`; ask your administrator.")
             }
             Self::Route(NoRoute::UnknownModel { .. }) => {
                 format!("No provider of this mesh serves the model `{asked}`; choose one of the listed models.")
