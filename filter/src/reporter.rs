@@ -79,7 +79,8 @@ pub(crate) fn answered(cluster: &str, call: u32, status: u32, now: Timestamp) ->
         outbox.call = None;
         if status == 0 {
             outbox.sent.clear();
-            if !outbox.waiting.is_empty() {
+            // Less than a full batch waits for the next tick: a call costs more than the records in it.
+            if outbox.waiting.len() >= BATCH {
                 send(vm, cluster, now);
             }
         } else {

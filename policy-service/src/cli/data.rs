@@ -47,7 +47,13 @@ impl DataFolder {
             .create(path)
             .map_err(create)?;
         let root = path.canonicalize().map_err(create)?;
-        Ok(Self { root })
+        let folder = Self { root };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder.token_folder())
+            .map_err(create)?;
+        Ok(folder)
     }
 
     /// Opens the folder of a mesh that has been started before.
@@ -101,14 +107,19 @@ impl DataFolder {
         self.root.join("master.key")
     }
 
+    /// Envoy watches the folder that the token is in: nothing that changes often may stand beside it.
+    fn token_folder(&self) -> PathBuf {
+        self.root.join("filter-token")
+    }
+
     /// The filter's credential, as Envoy sends it.
     pub(super) fn filter_token(&self) -> PathBuf {
-        self.root.join("filter.token")
+        self.token_folder().join("token")
     }
 
     /// The SDS resource that points Envoy at [`filter_token`](Self::filter_token).
     pub(super) fn filter_token_sds(&self) -> PathBuf {
-        self.root.join("filter-token.sds.yaml")
+        self.token_folder().join("sds.yaml")
     }
 
     /// The first virtual key, for `weir run` and `weir show`.
