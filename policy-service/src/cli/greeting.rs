@@ -52,7 +52,7 @@ impl Greeting<'_> {
             }
             None => writeln!(
                 out,
-                "Admin token   shown at the first start; `weir token --name NAME` makes another"
+                "              its token was shown at the first start; `weir token --name NAME` makes another"
             )?,
         }
         writeln!(
