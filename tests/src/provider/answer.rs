@@ -181,6 +181,11 @@ impl Answer {
         body
     }
 
+    /// Whether the body is an event stream.
+    pub fn is_event_stream(&self) -> bool {
+        self.fields.iter().any(|(name, value)| name == "content-type" && value == "text/event-stream")
+    }
+
     /// Returns the status.
     pub fn status(&self) -> u16 {
         self.status
