@@ -110,6 +110,39 @@ impl Desk {
         process::finish(command, PATIENCE)
     }
 
+    /// Runs a line of shell with the agents and `weir` on the search path.
+    pub fn shell(&self, line: &str) -> Finished {
+        let mut path = OsString::from(parts::clients_path());
+        for folder in [parts::weir().parent().map(Path::to_path_buf), std::env::var_os("PATH").map(PathBuf::from)] {
+            path.push(":");
+            path.push(folder.unwrap_or_default());
+        }
+        let mut command = self.command(Path::new("sh"));
+        command
+            .env("PATH", path)
+            .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+            .env("DISABLE_AUTOUPDATER", "1")
+            .args(["-c", line]);
+        process::finish(command, PATIENCE)
+    }
+
+    /// Lists what lies in the agent's home, with the size of each file.
+    pub fn home_files(&self) -> Vec<(PathBuf, u64)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.home()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.metadata() {
+                    Ok(facts) if facts.is_dir() => folders.push(entry.path()),
+                    Ok(facts) => found.push((entry.path(), facts.len())),
+                    Err(_) => {}
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
     /// A command that inherits nothing but the search path.
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);

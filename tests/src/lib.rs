@@ -17,4 +17,5 @@ pub mod refused;
 pub mod surfaces;
 pub mod tap;
 pub mod tokens;
+pub mod up;
 pub mod wait;

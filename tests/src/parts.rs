@@ -29,6 +29,12 @@ pub fn client(name: &str) -> PathBuf {
     found(clients().join("node_modules/.bin").join(name), "cargo xtask clients")
 }
 
+/// Returns the folder that holds the agents' commands.
+#[track_caller]
+pub fn clients_path() -> PathBuf {
+    found(clients().join("node_modules/.bin"), "cargo xtask clients")
+}
+
 /// Returns the folder that holds the Python SDKs.
 #[track_caller]
 pub fn python_path() -> PathBuf {
