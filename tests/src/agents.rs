@@ -39,7 +39,10 @@ impl Default for Desk {
 impl Desk {
     /// Makes an empty desk.
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("weir-desk-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .prefix("weir-desk-")
+            .tempdir()
+            .expect("a temporary folder");
         for name in ["home", "work"] {
             std::fs::create_dir(folder.path().join(name)).expect("a folder for the agent");
         }
@@ -73,7 +76,14 @@ impl Desk {
     pub fn claude_code(&self, endpoint: &Endpoint, prompt: &str) -> Finished {
         let mut command = self.command(&parts::client("claude"));
         command
-            .args(["-p", prompt, "--output-format", "json", "--model", &endpoint.model])
+            .args([
+                "-p",
+                prompt,
+                "--output-format",
+                "json",
+                "--model",
+                &endpoint.model,
+            ])
             .args(["--allowedTools", "Write,Bash"])
             .env("ANTHROPIC_BASE_URL", &endpoint.base)
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
@@ -106,14 +116,21 @@ impl Desk {
     /// Runs a Python script with the SDKs at hand.
     pub fn python(&self, script: &str, arguments: &[&str]) -> Finished {
         let mut command = self.command(Path::new("python3"));
-        command.env("PYTHONPATH", parts::python_path()).arg("-c").arg(script).args(arguments);
+        command
+            .env("PYTHONPATH", parts::python_path())
+            .arg("-c")
+            .arg(script)
+            .args(arguments);
         process::finish(command, PATIENCE)
     }
 
     /// Runs a line of shell with the agents and `weir` on the search path.
     pub fn shell(&self, line: &str) -> Finished {
         let mut path = OsString::from(parts::clients_path());
-        for folder in [parts::weir().parent().map(Path::to_path_buf), std::env::var_os("PATH").map(PathBuf::from)] {
+        for folder in [
+            parts::weir().parent().map(Path::to_path_buf),
+            std::env::var_os("PATH").map(PathBuf::from),
+        ] {
             path.push(":");
             path.push(folder.unwrap_or_default());
         }

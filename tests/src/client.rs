@@ -94,7 +94,8 @@ impl Request {
     /// Takes header fields away.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
-        self.fields.retain(|(field, _)| !field.eq_ignore_ascii_case(name));
+        self.fields
+            .retain(|(field, _)| !field.eq_ignore_ascii_case(name));
         self
     }
 
@@ -175,6 +176,7 @@ impl Answered {
     pub fn events(&self) -> Vec<Value> {
         let text = self.text();
         let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        data.filter_map(|line| serde_json::from_str(line).ok()).collect()
+        data.filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 }

@@ -26,18 +26,27 @@ impl Fields {
 
     /// Whether `needle` stands in any name or value.
     pub fn mention(&self, needle: &str) -> bool {
-        self.0.iter().any(|(name, value)| contains(name, needle.as_bytes()) || contains(value, needle.as_bytes()))
+        self.0.iter().any(|(name, value)| {
+            contains(name, needle.as_bytes()) || contains(value, needle.as_bytes())
+        })
     }
 
     /// Returns the names, lower-case.
     pub fn names(&self) -> Vec<String> {
-        self.0.iter().map(|(name, _)| String::from_utf8_lossy(name).to_ascii_lowercase()).collect()
+        self.0
+            .iter()
+            .map(|(name, _)| String::from_utf8_lossy(name).to_ascii_lowercase())
+            .collect()
     }
 
     fn push_line(&mut self, line: &[u8]) {
-        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let colon = line
+            .iter()
+            .position(|byte| *byte == b':')
+            .unwrap_or(line.len());
         let value = line.get(colon + 1..).unwrap_or_default();
-        self.0.push((line[..colon].to_vec(), value.trim_ascii().to_vec()));
+        self.0
+            .push((line[..colon].to_vec(), value.trim_ascii().to_vec()));
     }
 }
 
@@ -55,7 +64,9 @@ pub struct Head {
 
 /// Reads a head; `None` when the peer closed before its first byte.
 pub fn read_head(from: &mut impl BufRead) -> io::Result<Option<Head>> {
-    let Some(first) = read_line(from)? else { return Ok(None) };
+    let Some(first) = read_line(from)? else {
+        return Ok(None);
+    };
     let mut fields = Fields::default();
     loop {
         let line = read_line(from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -98,10 +109,17 @@ pub enum Framing {
 impl Framing {
     /// Reads the framing from `fields`; `otherwise` applies when they do not say.
     pub fn of(fields: &Fields, otherwise: Self) -> Self {
-        if fields.all("transfer-encoding").iter().any(|value| value.contains("chunked")) {
+        if fields
+            .all("transfer-encoding")
+            .iter()
+            .any(|value| value.contains("chunked"))
+        {
             return Self::Chunked;
         }
-        match fields.get("content-length").and_then(|value| value.parse().ok()) {
+        match fields
+            .get("content-length")
+            .and_then(|value| value.parse().ok())
+        {
             Some(length) => Self::Length(length),
             None => otherwise,
         }
@@ -120,9 +138,18 @@ pub struct BodyReader {
 impl BodyReader {
     /// Starts reading a body.
     pub fn new(framing: Framing) -> Self {
-        let left = if let Framing::Length(length) = framing { length } else { 0 };
+        let left = if let Framing::Length(length) = framing {
+            length
+        } else {
+            0
+        };
         let done = matches!(framing, Framing::None | Framing::Length(0));
-        Self { framing, left, done, trailers: Fields::default() }
+        Self {
+            framing,
+            left,
+            done,
+            trailers: Fields::default(),
+        }
     }
 
     /// Returns the next piece, `None` at the proper end. A connection cut before that is `UnexpectedEof`.
@@ -158,7 +185,8 @@ impl BodyReader {
         let line = read_line(from)?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let text = String::from_utf8_lossy(&line);
         let size = text.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(size, 16).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let size = usize::from_str_radix(size, 16)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         if size > 0 {
             let mut chunk = vec![0; size];
             from.read_exact(&mut chunk)?;

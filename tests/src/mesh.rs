@@ -38,7 +38,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { workers: 2, settings: json!({}) }
+        Self {
+            workers: 2,
+            settings: json!({}),
+        }
     }
 }
 
@@ -80,7 +83,9 @@ impl Mesh {
         mesh.start_service();
         let token = wait::until_for("the admin token", START_PATIENCE, || {
             let text = mesh.output("service.log");
-            let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with("admin token"))?;
+            let line = text
+                .lines()
+                .find(|line| line.to_ascii_lowercase().starts_with("admin token"))?;
             line.split_whitespace().next_back().map(str::to_owned)
         });
         mesh.admin = Admin::new(admin_listen, token);
@@ -128,7 +133,12 @@ impl Mesh {
     #[track_caller]
     pub fn send_over(&self, request: &Request, protocol: Protocol) -> Answered {
         request.send(self.listen, protocol).unwrap_or_else(|error| {
-            panic!("no answer to {} {} over {protocol:?}: {error}\n{}", request.method, request.target, self.logs())
+            panic!(
+                "no answer to {} {} over {protocol:?}: {error}\n{}",
+                request.method,
+                request.target,
+                self.logs()
+            )
         })
     }
 
@@ -155,14 +165,18 @@ impl Mesh {
 
     /// The version of policy that is published, and the one that every worker was proven to enforce.
     fn versions(&self) -> (u64, u64) {
-        let proven = self.readiness()["proven_version"].as_u64().unwrap_or_default();
+        let proven = self.readiness()["proven_version"]
+            .as_u64()
+            .unwrap_or_default();
         let mesh = self.admin.ask("GET", "/mesh", None).json();
         (mesh["policy"]["version"].as_u64().unwrap_or(proven), proven)
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
         // A test that failed while it held its turn harms nobody else's.
-        self.changing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.changing
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Returns what the service says about readiness; `null` when it does not answer.
@@ -182,10 +196,18 @@ impl Mesh {
             }
             for part in [&self.service, &self.envoy] {
                 if let Some(part) = part.lock().unwrap().as_mut() {
-                    assert!(part.ended().is_none(), "a part ended before the mesh was ready\n{}", self.logs());
+                    assert!(
+                        part.ended().is_none(),
+                        "a part ended before the mesh was ready\n{}",
+                        self.logs()
+                    );
                 }
             }
-            assert!(started.elapsed() < START_PATIENCE, "the mesh does not get ready: {state}\n{}", self.logs());
+            assert!(
+                started.elapsed() < START_PATIENCE,
+                "the mesh does not get ready: {state}\n{}",
+                self.logs()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -209,14 +231,21 @@ impl Mesh {
         wait::until_for("the policy service", START_PATIENCE, || {
             self.assert_alive(&self.service, "the policy service");
             let asked = Request::get("/healthz").send(self.admin_listen, Protocol::Http1);
-            asked.is_ok_and(|answered| answered.status == 200).then_some(())
+            asked
+                .is_ok_and(|answered| answered.status == 200)
+                .then_some(())
         });
     }
 
     /// Ends the policy service by `signal`.
     #[track_caller]
     pub fn end_service(&self, signal: Signal) -> ExitStatus {
-        self.service.lock().unwrap().take().expect("a running service").end(signal)
+        self.service
+            .lock()
+            .unwrap()
+            .take()
+            .expect("a running service")
+            .end(signal)
     }
 
     /// Starts Envoy; workers may not be ready yet.
@@ -229,7 +258,13 @@ impl Mesh {
             .arg("--config-path")
             .arg(self.bootstrap())
             .args(["--concurrency", &self.workers.to_string()])
-            .args(["--log-level", "warning", "--disable-hot-restart", "--drain-strategy", "immediate"])
+            .args([
+                "--log-level",
+                "warning",
+                "--disable-hot-restart",
+                "--drain-strategy",
+                "immediate",
+            ])
             .stdout(self.log("envoy.log"))
             .stderr(self.log("envoy.log"));
         *self.envoy.lock().unwrap() = Some(self.group.spawn(command));
@@ -242,17 +277,32 @@ impl Mesh {
     /// Ends Envoy by `signal`.
     #[track_caller]
     pub fn end_envoy(&self, signal: Signal) -> ExitStatus {
-        self.envoy.lock().unwrap().take().expect("a running Envoy").end(signal)
+        self.envoy
+            .lock()
+            .unwrap()
+            .take()
+            .expect("a running Envoy")
+            .end(signal)
     }
 
     /// Returns Envoy's process id.
     pub fn envoy_pid(&self) -> u32 {
-        self.envoy.lock().unwrap().as_ref().expect("a running Envoy").pid()
+        self.envoy
+            .lock()
+            .unwrap()
+            .as_ref()
+            .expect("a running Envoy")
+            .pid()
     }
 
     /// Returns the policy service's process id.
     pub fn service_pid(&self) -> u32 {
-        self.service.lock().unwrap().as_ref().expect("a running service").pid()
+        self.service
+            .lock()
+            .unwrap()
+            .as_ref()
+            .expect("a running service")
+            .pid()
     }
 
     /// Returns the Unix socket of Envoy's admin interface.
@@ -280,7 +330,11 @@ impl Mesh {
             .stdin(Stdio::null())
             .output()
             .expect("`weir render envoy`");
-        assert!(out.status.success(), "weir render envoy: {}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "weir render envoy: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         std::fs::write(self.bootstrap(), &out.stdout).expect("the bootstrap's file");
     }
 
@@ -292,7 +346,11 @@ impl Mesh {
 
     fn log(&self, name: &str) -> File {
         let path = self.folder.join(name);
-        OpenOptions::new().create(true).append(true).open(path).expect("a log file")
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .expect("a log file")
     }
 
     /// Returns the text of one of the parts' outputs.
@@ -316,7 +374,11 @@ impl Mesh {
 
 /// Makes the folder of a mesh; the warden removes it unless `WEIR_TEST_KEEP` is set.
 fn folder() -> PathBuf {
-    let folder = tempfile::Builder::new().prefix("weir-test-").tempdir().expect("a temporary folder").keep();
+    let folder = tempfile::Builder::new()
+        .prefix("weir-test-")
+        .tempdir()
+        .expect("a temporary folder")
+        .keep();
     std::fs::create_dir(folder.join("data")).expect("the data folder");
     folder
 }

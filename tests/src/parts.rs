@@ -8,13 +8,21 @@ use std::path::{Path, PathBuf};
 /// Returns the pinned Envoy.
 #[track_caller]
 pub fn envoy() -> PathBuf {
-    part("WEIR_TEST_ENVOY", ".tools/envoy-1.40.0/envoy", "cargo xtask envoy")
+    part(
+        "WEIR_TEST_ENVOY",
+        ".tools/envoy-1.40.0/envoy",
+        "cargo xtask envoy",
+    )
 }
 
 /// Returns the compiled filter.
 #[track_caller]
 pub fn filter() -> PathBuf {
-    part("WEIR_TEST_FILTER", "target/wasm32-wasip1/release/weir_filter.wasm", "cargo xtask build")
+    part(
+        "WEIR_TEST_FILTER",
+        "target/wasm32-wasip1/release/weir_filter.wasm",
+        "cargo xtask build",
+    )
 }
 
 /// Returns the `weir` binary.
@@ -26,7 +34,10 @@ pub fn weir() -> PathBuf {
 /// Returns an agent's command.
 #[track_caller]
 pub fn client(name: &str) -> PathBuf {
-    found(clients().join("node_modules/.bin").join(name), "cargo xtask clients")
+    found(
+        clients().join("node_modules/.bin").join(name),
+        "cargo xtask clients",
+    )
 }
 
 /// Returns the folder that holds the agents' commands.
@@ -42,17 +53,25 @@ pub fn python_path() -> PathBuf {
 }
 
 fn clients() -> PathBuf {
-    std::env::var_os("WEIR_TEST_CLIENTS").map_or_else(|| root().join(".tools/clients"), PathBuf::from)
+    std::env::var_os("WEIR_TEST_CLIENTS")
+        .map_or_else(|| root().join(".tools/clients"), PathBuf::from)
 }
 
 #[track_caller]
 fn part(variable: &str, otherwise: &str, made_by: &str) -> PathBuf {
-    found(std::env::var_os(variable).map_or_else(|| root().join(otherwise), PathBuf::from), made_by)
+    found(
+        std::env::var_os(variable).map_or_else(|| root().join(otherwise), PathBuf::from),
+        made_by,
+    )
 }
 
 #[track_caller]
 fn found(path: PathBuf, made_by: &str) -> PathBuf {
-    assert!(path.exists(), "{} is missing; `{made_by}` makes it", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing; `{made_by}` makes it",
+        path.display()
+    );
     path
 }
 

@@ -44,14 +44,22 @@ impl Group {
             .spawn()
             .expect("sh, to end a process group");
         let warden_input = warden.stdin.take();
-        Self { anchor, warden, warden_input }
+        Self {
+            anchor,
+            warden,
+            warden_input,
+        }
     }
 
     /// Starts `command` in the group.
     #[track_caller]
     pub fn spawn(&self, mut command: Command) -> Part {
-        command.process_group(pid(&self.anchor).as_raw()).stdin(Stdio::null());
-        let child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        command
+            .process_group(pid(&self.anchor).as_raw())
+            .stdin(Stdio::null());
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         Part { child }
     }
 }
@@ -140,8 +148,14 @@ impl Finished {
 #[track_caller]
 pub fn finish(mut command: Command, patience: Duration) -> Finished {
     let started = wait::now();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let status = loop {
@@ -155,7 +169,12 @@ pub fn finish(mut command: Command, patience: Duration) -> Finished {
         std::thread::sleep(Duration::from_millis(10));
     };
     let took = started.elapsed();
-    Finished { stdout: stdout.join().unwrap_or_default(), stderr: stderr.join().unwrap_or_default(), status, took }
+    Finished {
+        stdout: stdout.join().unwrap_or_default(),
+        stderr: stderr.join().unwrap_or_default(),
+        status,
+        took,
+    }
 }
 
 fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {

@@ -84,14 +84,17 @@ struct Shared {
 
 impl std::fmt::Debug for MockProvider {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MockProvider").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("MockProvider")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
 impl MockProvider {
     /// Starts a provider that answers by `script`.
     pub fn start(script: impl Fn(&Seen, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port for the mock provider");
+        let listener =
+            TcpListener::bind("127.0.0.1:0").expect("a loopback port for the mock provider");
         let address = listener.local_addr().expect("the mock provider's address");
         let script: Arc<Script> = Arc::new(script);
         let shared = Arc::new(Shared {
@@ -143,7 +146,11 @@ impl MockProvider {
     #[track_caller]
     pub fn only(&self) -> Seen {
         let mut seen = self.seen();
-        assert_eq!(seen.len(), 1, "the provider should have seen one request, saw {seen:#?}");
+        assert_eq!(
+            seen.len(),
+            1,
+            "the provider should have seen one request, saw {seen:#?}"
+        );
         seen.remove(0)
     }
 
@@ -209,7 +216,9 @@ fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()
 }
 
 fn read_request(reader: &mut BufReader<TcpStream>, connection: usize) -> io::Result<Option<Seen>> {
-    let Some(head) = read_head(reader)? else { return Ok(None) };
+    let Some(head) = read_head(reader)? else {
+        return Ok(None);
+    };
     let mut words = head.first_line.splitn(3, ' ');
     let method = words.next().unwrap_or_default().to_owned();
     let target = words.next().unwrap_or_default().to_owned();

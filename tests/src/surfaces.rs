@@ -49,8 +49,13 @@ pub const CACHED: Tokens = Tokens {
 };
 
 /// As [`CACHED`], with the classes only Anthropic reports and without those it does not.
-pub const CACHED_ANTHROPIC: Tokens =
-    Tokens { cache_write_5m: 2048, cache_write_1h: 512, reasoning: 0, web_searches: 3, ..CACHED };
+pub const CACHED_ANTHROPIC: Tokens = Tokens {
+    cache_write_5m: 2048,
+    cache_write_1h: 512,
+    reasoning: 0,
+    web_searches: 3,
+    ..CACHED
+};
 
 const TEXT: &str = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich. 🌊 \u{2028} \"Ende\" \\ / \u{7}";
 
@@ -65,7 +70,10 @@ pub fn all(model: &str) -> Vec<Case> {
 /// Returns the case called `name`, for `model`.
 #[track_caller]
 pub fn case(name: &str, model: &str) -> Case {
-    all(model).into_iter().find(|case| case.name == name).unwrap_or_else(|| panic!("there is no case {name}"))
+    all(model)
+        .into_iter()
+        .find(|case| case.name == name)
+        .unwrap_or_else(|| panic!("there is no case {name}"))
 }
 
 fn anthropic(model: &str) -> Vec<Case> {
@@ -89,13 +97,43 @@ fn anthropic(model: &str) -> Vec<Case> {
     let messages = "/v1/messages?beta=true";
     let whole = Answer::json(200, &anthropic::message(model, TEXT, CACHED_ANTHROPIC));
     let stream = Answer::sse(anthropic::stream(model, TEXT, CACHED_ANTHROPIC));
-    let tool = anthropic::tool_stream(model, "Write", &json!({"path": "/tmp/ü", "n": 1}), 3, CACHED_ANTHROPIC);
+    let tool = anthropic::tool_stream(
+        model,
+        "Write",
+        &json!({"path": "/tmp/ü", "n": 1}),
+        3,
+        CACHED_ANTHROPIC,
+    );
     let streamed = body(", \"stream\" : true");
     let usage = Some(CACHED_ANTHROPIC);
     vec![
-        case("messages", "anthropic.messages", messages, body(""), whole, usage, false),
-        case("messages stream", "anthropic.messages", messages, streamed.clone(), stream, usage, true),
-        case("messages tool stream", "anthropic.messages", messages, streamed, Answer::sse(tool), usage, true),
+        case(
+            "messages",
+            "anthropic.messages",
+            messages,
+            body(""),
+            whole,
+            usage,
+            false,
+        ),
+        case(
+            "messages stream",
+            "anthropic.messages",
+            messages,
+            streamed.clone(),
+            stream,
+            usage,
+            true,
+        ),
+        case(
+            "messages tool stream",
+            "anthropic.messages",
+            messages,
+            streamed,
+            Answer::sse(tool),
+            usage,
+            true,
+        ),
         case(
             "count_tokens",
             "anthropic.count_tokens",
@@ -134,7 +172,9 @@ fn openai(model: &str) -> Vec<Case> {
     };
     let usage = Some(CACHED);
     let asked = ", \"stream\":true, \"stream_options\" : {\"include_usage\" :true}";
-    let embeddings = format!("{{\"model\":\"{model}\",\"input\":[\"a\",\"\\u00e9\"] ,\"encoding_format\":\"float\"}}");
+    let embeddings = format!(
+        "{{\"model\":\"{model}\",\"input\":[\"a\",\"\\u00e9\"] ,\"encoding_format\":\"float\"}}"
+    );
     vec![
         case(
             "chat",
@@ -199,9 +239,10 @@ fn gemini(model: &str) -> Vec<Case> {
     };
     let path = |operation: &str| format!("/v1beta/models/{model}:{operation}");
     let array = gemini::array(model, TEXT, CACHED);
-    let array = array.into_iter().fold(Answer::bytes(200, "application/json", ""), |answer, write| {
-        answer.step(crate::provider::answer::Step::Write(write.into_bytes()))
-    });
+    let array = array.into_iter().fold(
+        Answer::bytes(200, "application/json", ""),
+        |answer, write| answer.step(crate::provider::answer::Step::Write(write.into_bytes())),
+    );
     let usage = Some(CACHED);
     let embed = "{\"content\":{\"parts\":[{\"text\":\"x\"}] }}";
     vec![
@@ -223,8 +264,32 @@ fn gemini(model: &str) -> Vec<Case> {
             usage,
             true,
         ),
-        case("generate array", "gemini.generate", path("streamGenerateContent"), body, array, usage, true),
-        case("count tokens", "gemini.count_tokens", path("countTokens"), body, gemini::count(9), None, false),
-        case("embed", "gemini.embed", path("embedContent"), embed, gemini::embed(), None, false),
+        case(
+            "generate array",
+            "gemini.generate",
+            path("streamGenerateContent"),
+            body,
+            array,
+            usage,
+            true,
+        ),
+        case(
+            "count tokens",
+            "gemini.count_tokens",
+            path("countTokens"),
+            body,
+            gemini::count(9),
+            None,
+            false,
+        ),
+        case(
+            "embed",
+            "gemini.embed",
+            path("embedContent"),
+            embed,
+            gemini::embed(),
+            None,
+            false,
+        ),
     ]
 }

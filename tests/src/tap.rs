@@ -30,14 +30,19 @@ impl Tap {
                     kept(&fields)
                         .into_iter()
                         .filter(|(name, _)| !name.eq_ignore_ascii_case("content-type"))
-                        .fold(Answer::bytes(answered.status, &kind, answered.body), |answer, (name, value)| {
-                            answer.field(&name, &String::from_utf8_lossy(&value))
-                        })
+                        .fold(
+                            Answer::bytes(answered.status, &kind, answered.body),
+                            |answer, (name, value)| {
+                                answer.field(&name, &String::from_utf8_lossy(&value))
+                            },
+                        )
                 }
                 Err(_) => Answer::reset(),
             }
         };
-        Self { listener: MockProvider::start(forward) }
+        Self {
+            listener: MockProvider::start(forward),
+        }
     }
 
     /// Returns the base URL clients are given.
@@ -60,7 +65,10 @@ impl Tap {
 
 fn kept(fields: &Fields) -> Vec<(String, Vec<u8>)> {
     let name = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-    let all = fields.0.iter().map(|(field, value)| (name(field), value.clone()));
-    all.filter(|(field, _)| !HOP_BY_HOP.iter().any(|hop| field.eq_ignore_ascii_case(hop))).collect::<Vec<_>>()
+    let all = fields
+        .0
+        .iter()
+        .map(|(field, value)| (name(field), value.clone()));
+    all.filter(|(field, _)| !HOP_BY_HOP.iter().any(|hop| field.eq_ignore_ascii_case(hop)))
+        .collect::<Vec<_>>()
 }
-

@@ -17,7 +17,11 @@ pub struct Tokens {
 impl Tokens {
     /// Plain input and output.
     pub fn new(input: u64, output: u64) -> Self {
-        Self { input, output, ..Self::default() }
+        Self {
+            input,
+            output,
+            ..Self::default()
+        }
     }
 
     /// Returns the classes under the names the admin API uses.

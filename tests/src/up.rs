@@ -33,7 +33,11 @@ impl Default for Home {
 impl Home {
     /// Makes an empty folder.
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("weir-up-").tempdir().expect("a temporary folder").keep();
+        let folder = tempfile::Builder::new()
+            .prefix("weir-up-")
+            .tempdir()
+            .expect("a temporary folder")
+            .keep();
         let group = Group::new(&folder);
         Self { folder, group }
     }
@@ -55,7 +59,14 @@ impl Home {
             .arg("up")
             .arg("--data")
             .arg(self.data())
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--workers", "2"])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--admin-listen",
+                "127.0.0.1:0",
+                "--workers",
+                "2",
+            ])
             .arg("--envoy")
             .arg(parts::envoy())
             .arg("--filter")
@@ -71,11 +82,15 @@ impl Home {
             let said = || format!("{}\n{}", read(&out), read(&err));
             assert!(ended.is_none(), "`weir up` ended: {ended:?}\n{}", said());
             let is_up = read(&out).contains("Base URL") && read(&err).contains("the mesh is up");
-            is_up.then(|| serde_json::from_str(&read(&endpoint)).ok()).flatten()
+            is_up
+                .then(|| serde_json::from_str(&read(&endpoint)).ok())
+                .flatten()
         });
         let address = |field: &str| -> SocketAddr {
             let url = addresses[field].as_str().unwrap_or_default();
-            url.trim_start_matches("http://").parse().unwrap_or_else(|error| panic!("{field} in {addresses}: {error}"))
+            url.trim_start_matches("http://")
+                .parse()
+                .unwrap_or_else(|error| panic!("{field} in {addresses}: {error}"))
         };
         Up {
             part,
@@ -89,7 +104,12 @@ impl Home {
 }
 
 fn fresh(path: &Path) -> File {
-    OpenOptions::new().create(true).truncate(true).write(true).open(path).expect("an output file")
+    OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .open(path)
+        .expect("an output file")
 }
 
 fn read(path: &Path) -> String {
@@ -112,19 +132,26 @@ pub struct Up {
 impl Up {
     /// Returns the admin token from the greeting; `None` when none was shown.
     pub fn admin_token(&self) -> Option<String> {
-        self.labelled("Admin token").filter(|token| token.starts_with("weir-admin-"))
+        self.labelled("Admin token")
+            .filter(|token| token.starts_with("weir-admin-"))
     }
 
     /// Returns what stands behind `label` in the greeting.
     pub fn labelled(&self, label: &str) -> Option<String> {
-        let line = self.greeting.lines().find_map(|line| line.trim_start().strip_prefix(label))?;
+        let line = self
+            .greeting
+            .lines()
+            .find_map(|line| line.trim_start().strip_prefix(label))?;
         Some(line.trim().to_owned())
     }
 
     /// Returns the `curl` command of the greeting.
     #[track_caller]
     pub fn curl(&self) -> String {
-        let start = self.greeting.find("curl ").unwrap_or_else(|| panic!("no curl in {}", self.greeting));
+        let start = self
+            .greeting
+            .find("curl ")
+            .unwrap_or_else(|| panic!("no curl in {}", self.greeting));
         self.greeting[start..].to_owned()
     }
 
@@ -136,13 +163,18 @@ impl Up {
     /// Sends `request` to the mesh.
     #[track_caller]
     pub fn send(&self, request: &Request) -> Answered {
-        request.send(self.mesh, Protocol::Http1).unwrap_or_else(|error| panic!("no answer: {error}\n{}", read(&self.err)))
+        request
+            .send(self.mesh, Protocol::Http1)
+            .unwrap_or_else(|error| panic!("no answer: {error}\n{}", read(&self.err)))
     }
 
     /// Returns the ids of the processes it has started and that still run.
     pub fn children(&self) -> Vec<u32> {
         let path = format!("/proc/{0}/task/{0}/children", self.part.pid());
-        read(Path::new(&path)).split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+        read(Path::new(&path))
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect()
     }
 
     /// Presses Ctrl-C and waits for the end.
@@ -162,5 +194,11 @@ impl Up {
 pub fn runs(pid: u32) -> bool {
     let state = read(Path::new(&format!("/proc/{pid}/stat")));
     // A zombie has ended and waits to be collected.
-    !state.is_empty() && !state.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
+    !state.is_empty()
+        && !state
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .trim_start()
+            .starts_with('Z')
 }

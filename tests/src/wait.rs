@@ -20,7 +20,10 @@ pub fn until_for<T>(what: &str, patience: Duration, mut probe: impl FnMut() -> O
         if let Some(answer) = probe() {
             return answer;
         }
-        assert!(started.elapsed() < patience, "waited {patience:?} in vain: {what}");
+        assert!(
+            started.elapsed() < patience,
+            "waited {patience:?} in vain: {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -52,7 +55,11 @@ impl Gate {
     /// Waits until the gate is open; gives up after `patience` and says whether it was opened.
     pub fn pass(&self, patience: Duration) -> bool {
         let guard = self.state.0.lock().unwrap();
-        let (guard, _) = self.state.1.wait_timeout_while(guard, patience, |open| !*open).unwrap();
+        let (guard, _) = self
+            .state
+            .1
+            .wait_timeout_while(guard, patience, |open| !*open)
+            .unwrap();
         *guard
     }
 }

@@ -53,8 +53,11 @@ impl Agent {
     }
 
     fn run(self, desk: &Desk, url: &str, key: &str) -> Finished {
-        let endpoint =
-            Endpoint { base: url.to_owned(), key: Some(key.to_owned()), model: self.model().to_owned() };
+        let endpoint = Endpoint {
+            base: url.to_owned(),
+            key: Some(key.to_owned()),
+            model: self.model().to_owned(),
+        };
         match self {
             Self::ClaudeCode => desk.claude_code(&endpoint, "Write the note."),
             Self::Codex => desk.codex(&endpoint, "Write the note."),
@@ -87,12 +90,25 @@ fn completes_a_task(agent: Agent) {
 
     let records = MESH.records(&tenant.key_id);
     assert!(run.succeeded(), "{run:#?}\n{records:#?}\n{}", MESH.logs());
-    assert_eq!(desk.written(&task).as_deref(), Some(task.content.as_str()), "{run:#?}");
+    assert_eq!(
+        desk.written(&task).as_deref(),
+        Some(task.content.as_str()),
+        "{run:#?}"
+    );
     assert!(run.text().contains(&task.farewell), "{run:#?}");
     let asked = questions(&provider);
     for seen in &asked {
-        assert!(!seen.mentions(&tenant.key), "the virtual key reached the provider");
-        assert!(!seen.fields.names().iter().any(|name| name.starts_with("x-weir") || name.starts_with("x-envoy")));
+        assert!(
+            !seen.mentions(&tenant.key),
+            "the virtual key reached the provider"
+        );
+        assert!(
+            !seen
+                .fields
+                .names()
+                .iter()
+                .any(|name| name.starts_with("x-weir") || name.starts_with("x-envoy"))
+        );
     }
     recorded(agent, &tenant, asked.len());
 }
@@ -107,17 +123,27 @@ fn recorded(agent: Agent, tenant: &Tenant, turns: usize) {
     let filter = format!("key={}&surface={surface}", tenant.key_id);
     let records = MESH.wait_records_where(&filter, turns);
     let sessions: Vec<&Value> = records.iter().map(|record| &record["session_id"]).collect();
-    assert!(sessions.iter().all(|session| *session == sessions[0] && *session != &json!("")), "{sessions:?}");
+    assert!(
+        sessions
+            .iter()
+            .all(|session| *session == sessions[0] && *session != &json!("")),
+        "{sessions:?}"
+    );
     for record in &records {
         assert_eq!(record["client_app"], json!(agent.name()));
         assert_eq!(record["ended"], json!("complete"), "{record:#}");
-        assert_eq!((&record["status"], &record["streamed"]), (&json!(200), &json!(true)));
+        assert_eq!(
+            (&record["status"], &record["streamed"]),
+            (&json!(200), &json!(true))
+        );
         assert_eq!(record["team"]["id"], json!(tenant.team));
         assert_eq!(record["model_used"], json!(agent.model()));
         assert_eq!(record["estimated"], json!(false));
     }
     for tokens in [TOOL_TURN, LAST_TURN] {
-        let found = records.iter().find(|record| record["usage"] == tokens.as_record());
+        let found = records
+            .iter()
+            .find(|record| record["usage"] == tokens.as_record());
         let found = found.unwrap_or_else(|| panic!("no record of {tokens:?} in {records:#?}"));
         assert_eq!(found["cost_micro_usd"], json!(PRICE.micro_usd(tokens)));
     }
@@ -139,13 +165,25 @@ fn is_refused(agent: Agent, key: &str, code: &str, provider: &MockProvider) {
     let tap = Tap::start(MESH.address());
     let run = agent.run(&desk, &tap.url(), key);
     let asked = tap.questions();
-    let asked: Vec<_> = asked.iter().map(|seen| (&seen.method, &seen.target)).collect();
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|seen| (&seen.method, &seen.target))
+        .collect();
     assert_eq!(asked.len(), 1, "{agent:?} {code}: {asked:?}\n{run:#?}");
     assert!(run.ended_itself(), "{run:#?}");
-    assert!(!run.succeeded(), "{agent:?} took a refusal for success: {run:#?}");
+    assert!(
+        !run.succeeded(),
+        "{agent:?} took a refusal for success: {run:#?}"
+    );
     let marker = format!("(Weir: {code})");
-    assert!(run.text().contains(&marker), "{agent:?} does not show the text of {code}: {run:#?}");
-    assert!(!run.text().contains(key), "{agent:?} was told the key: {run:#?}");
+    assert!(
+        run.text().contains(&marker),
+        "{agent:?} does not show the text of {code}: {run:#?}"
+    );
+    assert!(
+        !run.text().contains(key),
+        "{agent:?} was told the key: {run:#?}"
+    );
     assert_eq!(provider.count(), 0, "the provider was asked");
 }
 
@@ -158,7 +196,12 @@ fn refused_tenant(agent: Agent, fields: &Value) -> (MockProvider, Tenant) {
 
 fn without_a_virtual_key(agent: Agent) {
     let (provider, _tenant) = refused_tenant(agent, &json!({}));
-    is_refused(agent, "sk-a-key-of-the-providers-own", "missing_credential", &provider);
+    is_refused(
+        agent,
+        "sk-a-key-of-the-providers-own",
+        "missing_credential",
+        &provider,
+    );
 }
 
 fn with_a_revoked_key(agent: Agent) {
@@ -170,7 +213,12 @@ fn with_a_revoked_key(agent: Agent) {
 fn with_a_model_not_allowed(agent: Agent) {
     let (provider, tenant) = refused_tenant(agent, &json!({}));
     let access = access(&[&tenant.providers[0]], &["some-other-model"]);
-    MESH.change(|admin| admin.patch(&format!("/keys/{}", tenant.key_id), &json!({"access": access})));
+    MESH.change(|admin| {
+        admin.patch(
+            &format!("/keys/{}", tenant.key_id),
+            &json!({"access": access}),
+        )
+    });
     is_refused(agent, &tenant.key, "model_not_allowed", &provider);
 }
 

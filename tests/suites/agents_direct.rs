@@ -6,7 +6,11 @@ use weir_tests::agents::{Desk, Endpoint};
 use weir_tests::provider::{MockProvider, agents};
 
 fn endpoint(provider: &MockProvider, model: &str) -> Endpoint {
-    Endpoint { base: provider.url(""), key: Some("sk-scripted".to_owned()), model: model.to_owned() }
+    Endpoint {
+        base: provider.url(""),
+        key: Some("sk-scripted".to_owned()),
+        model: model.to_owned(),
+    }
 }
 
 #[test]
@@ -17,7 +21,11 @@ fn agents_direct_claude_code_writes_a_file() {
     let provider = MockProvider::start(move |seen, _| agents::claude_code(&scripted, seen));
     let run = desk.claude_code(&endpoint(&provider, "claude-sonnet-4-5"), "Write the note.");
     assert!(run.succeeded(), "{run:#?}\n{:#?}", provider.seen());
-    assert_eq!(desk.written(&task).as_deref(), Some(task.content.as_str()), "{run:#?}");
+    assert_eq!(
+        desk.written(&task).as_deref(),
+        Some(task.content.as_str()),
+        "{run:#?}"
+    );
     assert!(run.stdout.contains(&task.farewell), "{run:#?}");
 }
 
@@ -29,6 +37,10 @@ fn agents_direct_codex_writes_a_file() {
     let provider = MockProvider::start(move |seen, _| agents::codex(&scripted, seen));
     let run = desk.codex(&endpoint(&provider, "gpt-5"), "Write the note.");
     assert!(run.succeeded(), "{run:#?}\n{:#?}", provider.seen());
-    assert_eq!(desk.written(&task).as_deref(), Some(task.content.as_str()), "{run:#?}");
+    assert_eq!(
+        desk.written(&task).as_deref(),
+        Some(task.content.as_str()),
+        "{run:#?}"
+    );
     assert!(run.text().contains(&task.farewell), "{run:#?}");
 }

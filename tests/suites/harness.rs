@@ -16,18 +16,27 @@ fn provider_keeps_every_byte_of_a_request() {
         .raw_field("X-Odd", b"caf\xe9")
         .field("x-odd", "second");
     let answered = request.send(provider.address(), Protocol::Http1).unwrap();
-    assert_eq!((answered.status, answered.json()), (200, json!({"ok": true})));
+    assert_eq!(
+        (answered.status, answered.json()),
+        (200, json!({"ok": true}))
+    );
     let seen = provider.only();
     assert_eq!(seen.target, "/a%2Fb//c?x=%20");
     assert_eq!(seen.body, b"{ \"a\" :1}");
-    let odd: Vec<_> = seen.fields.0.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"x-odd")).collect();
+    let odd: Vec<_> = seen
+        .fields
+        .0
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"x-odd"))
+        .collect();
     assert_eq!(odd[0], &(b"X-Odd".to_vec(), b"caf\xe9".to_vec()));
     assert_eq!(odd[1], &(b"x-odd".to_vec(), b"second".to_vec()));
 }
 
 #[test]
 fn pieces_and_trailers_arrive() {
-    let provider = MockProvider::always(Answer::sse(["data: 1\n\n", "data: 2\n\n"]).trailer("x-end", "here"));
+    let provider =
+        MockProvider::always(Answer::sse(["data: 1\n\n", "data: 2\n\n"]).trailer("x-end", "here"));
     let request = Request::post_bytes("/", "0123456789").pieces(&[1, 3], End::Trailers);
     let answered = request.send(provider.address(), Protocol::Http1).unwrap();
     assert_eq!(answered.text(), "data: 1\n\ndata: 2\n\n");
@@ -41,22 +50,35 @@ fn pieces_and_trailers_arrive() {
 #[test]
 fn a_broken_answer_is_seen_as_broken() {
     for how in [Step::Reset, Step::Cut] {
-        let provider = MockProvider::always(Answer::bytes(200, "text/plain", "0123456789").broken_after(4, how));
+        let provider = MockProvider::always(
+            Answer::bytes(200, "text/plain", "0123456789").broken_after(4, how),
+        );
         let answered = Request::get("/").send(provider.address(), Protocol::Http1);
         // A reset may overtake what was written before it.
-        assert!(answered.is_err() || !answered.as_ref().unwrap().complete, "{answered:?}");
-        wait::until("the script to end", || (provider.only().outcome() == Outcome::Broken).then_some(()));
+        assert!(
+            answered.is_err() || !answered.as_ref().unwrap().complete,
+            "{answered:?}"
+        );
+        wait::until("the script to end", || {
+            (provider.only().outcome() == Outcome::Broken).then_some(())
+        });
     }
 }
 
 #[test]
 fn a_client_that_leaves_is_noticed() {
     let provider = MockProvider::start(|_, _| {
-        Answer::sse(["data: 1\n\n"]).step(Step::Forever(b": \n\n".to_vec(), Duration::from_millis(5)))
+        Answer::sse(["data: 1\n\n"])
+            .step(Step::Forever(b": \n\n".to_vec(), Duration::from_millis(5)))
     });
-    let mut running = Connection::open(provider.address()).unwrap().begin(&Request::get("/")).unwrap();
+    let mut running = Connection::open(provider.address())
+        .unwrap()
+        .begin(&Request::get("/"))
+        .unwrap();
     running.read_until("data: 1").unwrap();
     assert_eq!(provider.only().outcome(), Outcome::Answering);
     drop(running);
-    wait::until("the provider to notice", || (provider.only().outcome() == Outcome::PeerGone).then_some(()));
+    wait::until("the provider to notice", || {
+        (provider.only().outcome() == Outcome::PeerGone).then_some(())
+    });
 }

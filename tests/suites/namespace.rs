@@ -25,12 +25,21 @@ fn agents_and_mesh_need_nothing_but_loopback() {
     }
     let probe = process::finish(in_namespace("true", &[]), PATIENCE);
     if !probe.succeeded() {
-        eprintln!("NOT TESTED: this system lets nobody make a network namespace: {}", probe.stderr);
+        eprintln!(
+            "NOT TESTED: this system lets nobody make a network namespace: {}",
+            probe.stderr
+        );
         return;
     }
     let this = std::env::current_exe().expect("this test's program");
     let this = this.to_str().expect("a path of text");
-    let run = process::finish(in_namespace(this, &["agents_and_mesh_need_nothing_but_loopback", "--exact"]), PATIENCE);
+    let run = process::finish(
+        in_namespace(
+            this,
+            &["agents_and_mesh_need_nothing_but_loopback", "--exact"],
+        ),
+        PATIENCE,
+    );
     assert!(run.succeeded(), "{}", run.text());
     assert!(run.stdout.contains("1 passed"), "{}", run.text());
 }
@@ -40,18 +49,37 @@ fn in_namespace(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("unshare");
     command
         // Without the right to it, a user namespace gives it.
-        .args(if nix::unistd::geteuid().is_root() { &["--net"][..] } else { &["--net", "--map-root-user"][..] })
-        .args(["--", "sh", "-c", "ip link set lo up && exec \"$@\"", "sh", program])
+        .args(if nix::unistd::geteuid().is_root() {
+            &["--net"][..]
+        } else {
+            &["--net", "--map-root-user"][..]
+        })
+        .args([
+            "--",
+            "sh",
+            "-c",
+            "ip link set lo up && exec \"$@\"",
+            "sh",
+            program,
+        ])
         .args(arguments)
         .env(INSIDE, "1");
     command
 }
 
 fn inside() {
-    assert_eq!(routeless(), 0, "something tried to leave before the test began");
+    assert_eq!(
+        routeless(),
+        0,
+        "something tried to leave before the test began"
+    );
     mesh_of_its_own();
     governed_mesh();
-    assert_eq!(routeless(), 0, "a part of Weir tried to reach something beyond this machine");
+    assert_eq!(
+        routeless(),
+        0,
+        "a part of Weir tried to reach something beyond this machine"
+    );
     real_agents();
 }
 
@@ -82,7 +110,10 @@ fn governed_mesh() {
 /// Agents may try to reach their makers; they must do their work without.
 fn real_agents() {
     let mesh = Mesh::start(&Options::default());
-    for (dialect, model) in [(Dialect::Anthropic, "claude-sonnet-4-5"), (Dialect::Openai, "gpt-5")] {
+    for (dialect, model) in [
+        (Dialect::Anthropic, "claude-sonnet-4-5"),
+        (Dialect::Openai, "gpt-5"),
+    ] {
         let desk = Desk::new();
         let task = desk.task();
         let scripted = task.clone();
@@ -91,7 +122,11 @@ fn real_agents() {
             Dialect::Openai | Dialect::Gemini => agents::codex(&scripted, seen),
         });
         let tenant = mesh.tenant(&[Registration::new(dialect, &provider)]);
-        let endpoint = Endpoint { base: mesh.url(), key: Some(tenant.key), model: model.to_owned() };
+        let endpoint = Endpoint {
+            base: mesh.url(),
+            key: Some(tenant.key),
+            model: model.to_owned(),
+        };
         let run = match dialect {
             Dialect::Anthropic => desk.claude_code(&endpoint, "Write the note."),
             Dialect::Openai | Dialect::Gemini => desk.codex(&endpoint, "Write the note."),
@@ -108,9 +143,16 @@ fn routeless() -> u64 {
     let mut lines = v4.lines().filter(|line| line.starts_with("Ip:"));
     let names = lines.next().unwrap_or_default().split_whitespace();
     let values = lines.next().unwrap_or_default().split_whitespace();
-    let v4 = names.zip(values).find(|(name, _)| *name == "OutNoRoutes").map(|(_, value)| value.to_owned());
+    let v4 = names
+        .zip(values)
+        .find(|(name, _)| *name == "OutNoRoutes")
+        .map(|(_, value)| value.to_owned());
     let v6 = std::fs::read_to_string("/proc/net/snmp6").unwrap_or_default();
-    let v6 = v6.lines().find_map(|line| line.strip_prefix("Ip6OutNoRoutes")).map(str::trim).map(str::to_owned);
+    let v6 = v6
+        .lines()
+        .find_map(|line| line.strip_prefix("Ip6OutNoRoutes"))
+        .map(str::trim)
+        .map(str::to_owned);
     let count = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
     count(v4).expect("the counter of IPv4") + count(v6).unwrap_or_default()
 }

@@ -25,7 +25,11 @@ const WHOLE: Tokens = Tokens {
     reasoning: 7,
     web_searches: 0,
 };
-const STREAM: Tokens = Tokens { input: 44, output: 55, ..WHOLE };
+const STREAM: Tokens = Tokens {
+    input: 44,
+    output: 55,
+    ..WHOLE
+};
 
 /// Cuts events into pieces that end inside characters, lines and events.
 fn ragged(events: Vec<String>) -> Answer {
@@ -34,7 +38,12 @@ fn ragged(events: Vec<String>) -> Answer {
 }
 
 fn anthropic_provider() -> MockProvider {
-    let cached = |tokens: Tokens| Tokens { reasoning: 0, cache_write_5m: 5, cache_write_1h: 6, ..tokens };
+    let cached = |tokens: Tokens| Tokens {
+        reasoning: 0,
+        cache_write_5m: 5,
+        cache_write_1h: 6,
+        ..tokens
+    };
     MockProvider::start(move |seen: &Seen, _| {
         let streamed = seen.json()["stream"] == json!(true);
         match seen.path() {
@@ -52,7 +61,9 @@ fn openai_provider() -> MockProvider {
         let streamed = request["stream"] == json!(true);
         let asked = request["stream_options"]["include_usage"] == json!(true);
         match seen.path() {
-            "/v1/chat/completions" if streamed => ragged(openai::chat_stream("m-1", TEXT, asked.then_some(STREAM))),
+            "/v1/chat/completions" if streamed => {
+                ragged(openai::chat_stream("m-1", TEXT, asked.then_some(STREAM)))
+            }
             "/v1/chat/completions" => Answer::json(200, &openai::chat("m-1", TEXT, WHOLE)),
             "/v1/responses" if streamed => ragged(openai::response_stream("m-1", TEXT, STREAM)),
             "/v1/responses" => Answer::json(200, &openai::response("m-1", TEXT, WHOLE)),
@@ -100,13 +111,23 @@ fn the_anthropic_sdk_works() {
     let provider = anthropic_provider();
     let tenant = tenant(Dialect::Anthropic, &provider);
     let found = ask(ANTHROPIC, &MESH.url(), &tenant.key);
-    let cached = |tokens: Tokens| Tokens { reasoning: 0, cache_write_5m: 5, cache_write_1h: 6, ..tokens };
+    let cached = |tokens: Tokens| Tokens {
+        reasoning: 0,
+        cache_write_5m: 5,
+        cache_write_1h: 6,
+        ..tokens
+    };
     same(&found["whole"], TEXT, cached(WHOLE));
     same(&found["stream"], TEXT, cached(STREAM));
     assert_eq!(found["count"], json!(123));
     assert_eq!(found["models"], json!(["m-1", "m-2"]));
     assert_eq!(found["refused"], Value::Null);
-    recorded(&tenant, "anthropic.messages", "anthropic_sdk", &[cached(WHOLE), cached(STREAM)]);
+    recorded(
+        &tenant,
+        "anthropic.messages",
+        "anthropic_sdk",
+        &[cached(WHOLE), cached(STREAM)],
+    );
 }
 
 #[test]
@@ -115,7 +136,10 @@ fn the_openai_sdk_works() {
     let tenant = tenant(Dialect::Openai, &provider);
     let found = ask(OPENAI, &MESH.url(), &tenant.key);
     same(&found["whole"], TEXT, WHOLE);
-    assert_eq!(found["stream"], json!({"text": TEXT, "usage": null, "chunks_without_choices": 0}));
+    assert_eq!(
+        found["stream"],
+        json!({"text": TEXT, "usage": null, "chunks_without_choices": 0})
+    );
     same(&found["stream with usage"], TEXT, STREAM);
     same(&found["response"], TEXT, WHOLE);
     same(&found["response stream"], TEXT, STREAM);
@@ -123,7 +147,12 @@ fn the_openai_sdk_works() {
     assert_eq!(found["embedding"]["vector"], json!([0.25, -0.5, 0.125]));
     assert_eq!(found["models"], json!(["m-1", "m-2"]));
     assert_eq!(found["refused"], Value::Null);
-    recorded(&tenant, "openai.chat", "openai_sdk", &[WHOLE, STREAM, STREAM]);
+    recorded(
+        &tenant,
+        "openai.chat",
+        "openai_sdk",
+        &[WHOLE, STREAM, STREAM],
+    );
     recorded(&tenant, "openai.responses", "openai_sdk", &[WHOLE, STREAM]);
 }
 
@@ -133,9 +162,15 @@ fn refused(script: &str, key: &str, kind: &str, status: u16, code: &str) {
     let found = ask(script, &tap.url(), key);
     let refusal = &found["refused"];
     assert_eq!(refusal["kind"], json!(kind), "{found:#}");
-    assert_eq!((&refusal["status"], &refusal["code"]), (&json!(status), &json!(code)));
+    assert_eq!(
+        (&refusal["status"], &refusal["code"]),
+        (&json!(status), &json!(code))
+    );
     let text = refusal["text"].as_str().unwrap_or_default();
-    assert!(text.contains(&format!("(Weir: {code})")) && !text.contains(key), "{text}");
+    assert!(
+        text.contains(&format!("(Weir: {code})")) && !text.contains(key),
+        "{text}"
+    );
     assert_eq!(tap.questions().len(), 1, "{:#?}", tap.questions());
 }
 
@@ -145,8 +180,20 @@ fn a_refused_anthropic_sdk_asks_once() {
     let registration = Registration::new(Dialect::Anthropic, &provider);
     let other = access(&[registration.name()], &["some-other-model"]);
     let tenant = MESH.tenant_with(&[registration], &json!({"access": other}));
-    refused(ANTHROPIC, "sk-ant-not-ours", "AuthenticationError", 401, "missing_credential");
-    refused(ANTHROPIC, &tenant.key, "PermissionDeniedError", 403, "model_not_allowed");
+    refused(
+        ANTHROPIC,
+        "sk-ant-not-ours",
+        "AuthenticationError",
+        401,
+        "missing_credential",
+    );
+    refused(
+        ANTHROPIC,
+        &tenant.key,
+        "PermissionDeniedError",
+        403,
+        "model_not_allowed",
+    );
     assert_eq!(provider.count(), 0);
 }
 
@@ -156,8 +203,20 @@ fn a_refused_openai_sdk_asks_once() {
     let registration = Registration::new(Dialect::Openai, &provider);
     let other = access(&[registration.name()], &["some-other-model"]);
     let tenant = MESH.tenant_with(&[registration], &json!({"access": other}));
-    refused(OPENAI, "sk-not-ours", "AuthenticationError", 401, "missing_credential");
-    refused(OPENAI, &tenant.key, "PermissionDeniedError", 403, "model_not_allowed");
+    refused(
+        OPENAI,
+        "sk-not-ours",
+        "AuthenticationError",
+        401,
+        "missing_credential",
+    );
+    refused(
+        OPENAI,
+        &tenant.key,
+        "PermissionDeniedError",
+        403,
+        "model_not_allowed",
+    );
     assert_eq!(provider.count(), 0);
 }
 
@@ -165,11 +224,17 @@ fn a_refused_openai_sdk_asks_once() {
 #[test]
 fn an_sdk_sees_the_providers_own_errors() {
     let body = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded, says the provider"}});
-    let provider = MockProvider::start(move |_, _| Answer::json(529, &body).field("retry-after", "0"));
+    let provider =
+        MockProvider::start(move |_, _| Answer::json(529, &body).field("retry-after", "0"));
     let tenant = tenant(Dialect::Anthropic, &provider);
     let found = ask(ANTHROPIC, &MESH.url(), &tenant.key);
     assert_eq!(found["refused"]["status"], json!(529), "{found:#}");
     assert_eq!(found["refused"]["code"], Value::Null);
-    assert!(found["refused"]["text"].as_str().unwrap_or_default().contains("Overloaded, says the provider"));
+    assert!(
+        found["refused"]["text"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("Overloaded, says the provider")
+    );
     assert_eq!(provider.count(), 3, "the SDK tries three times");
 }

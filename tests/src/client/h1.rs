@@ -61,7 +61,12 @@ impl Connection {
     pub fn begin(mut self, request: &Request) -> io::Result<Running> {
         let sent = self.write(request);
         match self.head(&request.method) {
-            Ok((status, fields, body)) => Ok(Running { connection: self, status, fields, body }),
+            Ok((status, fields, body)) => Ok(Running {
+                connection: self,
+                status,
+                fields,
+                body,
+            }),
             Err(error) => sent.and(Err(error)),
         }
     }
@@ -105,19 +110,33 @@ impl Connection {
                 Err(_) => break false,
             }
         };
-        Ok(Answered { status, fields, body: bytes, trailers: body.trailers, complete })
+        Ok(Answered {
+            status,
+            fields,
+            body: bytes,
+            trailers: body.trailers,
+            complete,
+        })
     }
 
     fn head(&mut self, method: &str) -> io::Result<(u16, Fields, BodyReader)> {
         loop {
             let head = read_head(&mut self.reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            let status: u16 =
-                head.first_line.split(' ').nth(1).and_then(|word| word.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+            let status: u16 = head
+                .first_line
+                .split(' ')
+                .nth(1)
+                .and_then(|word| word.parse().ok())
+                .ok_or(io::ErrorKind::InvalidData)?;
             if (100..200).contains(&status) && status != 101 {
                 continue;
             }
             let bodiless = method == "HEAD" || status == 204 || status == 304 || status == 101;
-            let framing = if bodiless { Framing::None } else { Framing::of(&head.fields, Framing::UntilClose) };
+            let framing = if bodiless {
+                Framing::None
+            } else {
+                Framing::of(&head.fields, Framing::UntilClose)
+            };
             return Ok((status, head.fields, BodyReader::new(framing)));
         }
     }
@@ -137,13 +156,24 @@ impl Connection {
         match request.end {
             // The coding ends with an empty chunk in either case.
             End::Data | End::Empty => write_last_chunk(&mut self.stream, &[]),
-            End::Trailers => write_last_chunk(&mut self.stream, &[("x-checked".to_owned(), "yes".to_owned())]),
+            End::Trailers => write_last_chunk(
+                &mut self.stream,
+                &[("x-checked".to_owned(), "yes".to_owned())],
+            ),
         }
     }
 
     fn head_bytes(&self, request: &Request, framing: Option<Framing>) -> Vec<u8> {
-        let host = if request.host.is_empty() { self.to.to_string() } else { request.host.clone() };
-        let mut head = format!("{} {} HTTP/1.1\r\nhost: {host}\r\n", request.method, request.target).into_bytes();
+        let host = if request.host.is_empty() {
+            self.to.to_string()
+        } else {
+            request.host.clone()
+        };
+        let mut head = format!(
+            "{} {} HTTP/1.1\r\nhost: {host}\r\n",
+            request.method, request.target
+        )
+        .into_bytes();
         for (name, value) in &request.fields {
             head.extend_from_slice(name.as_bytes());
             head.extend_from_slice(b": ");
@@ -176,6 +206,7 @@ impl Running {
     ///
     /// # Errors
     /// When the connection breaks before the end.
+    #[expect(clippy::should_implement_trait, reason = "an error must not be skipped by a loop")]
     pub fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         self.body.next(&mut self.connection.reader)
     }
@@ -203,6 +234,12 @@ impl Running {
             }
         };
         let trailers = self.body.trailers;
-        Answered { status: self.status, fields: self.fields, body: bytes, trailers, complete }
+        Answered {
+            status: self.status,
+            fields: self.fields,
+            body: bytes,
+            trailers,
+            complete,
+        }
     }
 }

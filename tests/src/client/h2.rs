@@ -15,7 +15,9 @@ use super::{Answered, End, PATIENCE, Request};
 use crate::http1::Fields;
 
 pub(super) fn send(to: SocketAddr, request: &Request) -> io::Result<Answered> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match timeout(PATIENCE, exchange(to, request)).await {
             Ok(answered) => answered,
@@ -42,7 +44,9 @@ async fn exchange(to: SocketAddr, request: &Request) -> io::Result<Answered> {
 async fn on(client: SendRequest<Bytes>, to: SocketAddr, request: &Request) -> io::Result<Answered> {
     let mut client = client.ready().await.map_err(io::Error::other)?;
     let bodiless = request.body.is_empty() && request.pieces.is_none();
-    let (response, body) = client.send_request(head(to, request)?, bodiless).map_err(io::Error::other)?;
+    let (response, body) = client
+        .send_request(head(to, request)?, bodiless)
+        .map_err(io::Error::other)?;
     if bodiless {
         return read(response).await;
     }
@@ -54,7 +58,11 @@ async fn on(client: SendRequest<Bytes>, to: SocketAddr, request: &Request) -> io
 }
 
 fn head(to: SocketAddr, request: &Request) -> io::Result<http::Request<()>> {
-    let host = if request.host.is_empty() { to.to_string() } else { request.host.clone() };
+    let host = if request.host.is_empty() {
+        to.to_string()
+    } else {
+        request.host.clone()
+    };
     let mut head = http::Request::builder()
         .method(request.method.as_str())
         .uri(format!("http://{host}{}", request.target))
@@ -62,7 +70,9 @@ fn head(to: SocketAddr, request: &Request) -> io::Result<http::Request<()>> {
         .map_err(io::Error::other)?;
     for (name, value) in &request.fields {
         if name == ":protocol" {
-            head.extensions_mut().insert(h2::ext::Protocol::from(String::from_utf8_lossy(value).as_ref()));
+            head.extensions_mut().insert(h2::ext::Protocol::from(
+                String::from_utf8_lossy(value).as_ref(),
+            ));
             continue;
         }
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(io::Error::other)?;
@@ -70,7 +80,8 @@ fn head(to: SocketAddr, request: &Request) -> io::Result<http::Request<()>> {
         head.headers_mut().append(name, value);
     }
     if request.pieces.is_none() && !request.body.is_empty() {
-        head.headers_mut().insert("content-length", HeaderValue::from(request.body.len()));
+        head.headers_mut()
+            .insert("content-length", HeaderValue::from(request.body.len()));
     }
     Ok(head)
 }
@@ -101,7 +112,9 @@ async fn send_piece(body: &mut SendStream<Bytes>, piece: Vec<u8>, ends: bool) ->
     while !rest.is_empty() {
         body.reserve_capacity(rest.len());
         let room = poll_fn(|context| body.poll_capacity(context)).await;
-        let room = room.ok_or(io::ErrorKind::BrokenPipe)?.map_err(io::Error::other)?;
+        let room = room
+            .ok_or(io::ErrorKind::BrokenPipe)?
+            .map_err(io::Error::other)?;
         let part = rest.split_to(room.min(rest.len()));
         let ends = ends && rest.is_empty();
         body.send_data(part, ends).map_err(io::Error::other)?;
@@ -117,7 +130,10 @@ async fn read(response: ResponseFuture) -> io::Result<Answered> {
     while let Some(piece) = stream.data().await {
         match piece {
             Ok(piece) => {
-                stream.flow_control().release_capacity(piece.len()).map_err(io::Error::other)?;
+                stream
+                    .flow_control()
+                    .release_capacity(piece.len())
+                    .map_err(io::Error::other)?;
                 body.extend_from_slice(&piece);
             }
             Err(_) => {
@@ -126,8 +142,18 @@ async fn read(response: ResponseFuture) -> io::Result<Answered> {
             }
         }
     }
-    let trailers = if complete { trailers(&mut stream).await } else { Fields::default() };
-    Ok(Answered { status: head.status.as_u16(), fields: fields(&head.headers), body, trailers, complete })
+    let trailers = if complete {
+        trailers(&mut stream).await
+    } else {
+        Fields::default()
+    };
+    Ok(Answered {
+        status: head.status.as_u16(),
+        fields: fields(&head.headers),
+        body,
+        trailers,
+        complete,
+    })
 }
 
 async fn trailers(stream: &mut RecvStream) -> Fields {
@@ -138,5 +164,10 @@ async fn trailers(stream: &mut RecvStream) -> Fields {
 }
 
 fn fields(headers: &HeaderMap) -> Fields {
-    Fields(headers.iter().map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec())).collect())
+    Fields(
+        headers
+            .iter()
+            .map(|(name, value)| (name.as_str().into(), value.as_bytes().to_vec()))
+            .collect(),
+    )
 }

@@ -49,14 +49,24 @@ impl Admin {
     pub fn send(&self, request: &Request) -> Answered {
         request
             .send(self.address, Protocol::Http1)
-            .unwrap_or_else(|error| panic!("no answer to {} {}: {error}", request.method, request.target))
+            .unwrap_or_else(|error| {
+                panic!(
+                    "no answer to {} {}: {error}",
+                    request.method, request.target
+                )
+            })
     }
 
     #[track_caller]
     fn expect(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let answered = self.ask(method, path, body);
         let good = (200..300).contains(&answered.status);
-        assert!(good, "{method} {path} {body:?}: {} {}", answered.status, answered.text());
+        assert!(
+            good,
+            "{method} {path} {body:?}: {} {}",
+            answered.status,
+            answered.text()
+        );
         answered.json()
     }
 

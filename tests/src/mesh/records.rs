@@ -23,8 +23,15 @@ impl Mesh {
         let mut records = Vec::new();
         let mut cursor = String::new();
         loop {
-            let page = self.admin().get(&format!("/exchanges?{filter}&limit=1000{cursor}"));
-            records.extend(page["items"].as_array().expect("a page of exchanges").clone());
+            let page = self
+                .admin()
+                .get(&format!("/exchanges?{filter}&limit=1000{cursor}"));
+            records.extend(
+                page["items"]
+                    .as_array()
+                    .expect("a page of exchanges")
+                    .clone(),
+            );
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return records,
@@ -60,6 +67,9 @@ impl Mesh {
     #[track_caller]
     pub fn attempts(&self, record: &Value) -> Vec<Value> {
         let id = record["id"].as_str().expect("a record's id");
-        self.admin().get(&format!("/exchanges/{id}"))["attempts"].as_array().expect("attempts").clone()
+        self.admin().get(&format!("/exchanges/{id}"))["attempts"]
+            .as_array()
+            .expect("attempts")
+            .clone()
     }
 }

@@ -94,7 +94,11 @@ pub fn provider_secret(name: &str) -> String {
 /// Returns `prefix` with a number nobody else got.
 pub fn unique(prefix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
-    format!("{prefix}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "{prefix}-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// A team and its key.
@@ -118,7 +122,8 @@ impl Tenant {
 
 /// What a new key may use: `models` at each of `providers`, with any key of theirs.
 pub fn access(providers: &[&str], models: &[&str]) -> Value {
-    let one = |provider: &&str| json!({"provider": provider, "models": models, "provider_keys": ["*"]});
+    let one =
+        |provider: &&str| json!({"provider": provider, "models": models, "provider_keys": ["*"]});
     json!({"providers": providers.iter().map(one).collect::<Vec<_>>()})
 }
 
@@ -136,8 +141,18 @@ pub fn key(admin: &Admin, team: &str, fields: &Value) -> (String, String) {
         body[field] = value.clone();
     }
     let made = admin.post("/keys", &body);
-    let secret = made["secret"].as_str().expect("the secret of a new key").to_owned();
-    (id(if made["key"].is_object() { &made["key"] } else { &made }), secret)
+    let secret = made["secret"]
+        .as_str()
+        .expect("the secret of a new key")
+        .to_owned();
+    (
+        id(if made["key"].is_object() {
+            &made["key"]
+        } else {
+            &made
+        }),
+        secret,
+    )
 }
 
 /// Sets the price of `model` in the table of `dialect`.
@@ -150,7 +165,10 @@ pub fn price(admin: &Admin, dialect: Dialect, model: &str, price: Price) {
 /// Returns the id of an object of the admin API.
 #[track_caller]
 pub fn id(object: &Value) -> String {
-    object["id"].as_str().unwrap_or_else(|| panic!("no id in {object}")).to_owned()
+    object["id"]
+        .as_str()
+        .unwrap_or_else(|| panic!("no id in {object}"))
+        .to_owned()
 }
 
 impl Mesh {
@@ -175,7 +193,12 @@ impl Mesh {
             }
             let team = team(admin);
             let (key_id, key) = key(admin, &team, &all);
-            Tenant { team, key_id, key, providers }
+            Tenant {
+                team,
+                key_id,
+                key,
+                providers,
+            }
         })
     }
 }

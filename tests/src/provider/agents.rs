@@ -58,7 +58,9 @@ pub fn claude_code(task: &Task, seen: &Seen) -> Answer {
     if seen.mentions("\"tool_result\"") {
         return claude_says(&request, &task.farewell, LAST_TURN);
     }
-    Answer::sse(anthropic::tool_stream(model, &tool, &arguments, 9, TOOL_TURN))
+    Answer::sse(anthropic::tool_stream(
+        model, &tool, &arguments, 9, TOOL_TURN,
+    ))
 }
 
 fn claude_says(request: &Value, text: &str, tokens: Tokens) -> Answer {
@@ -73,10 +75,16 @@ fn claude_says(request: &Value, text: &str, tokens: Tokens) -> Answer {
 fn claude_tool(task: &Task, request: &Value) -> Option<(String, Value)> {
     let tools = tool_names(request);
     if tools.iter().any(|tool| tool == "Write") {
-        return Some(("Write".to_owned(), json!({"file_path": task.file, "content": task.content})));
+        return Some((
+            "Write".to_owned(),
+            json!({"file_path": task.file, "content": task.content}),
+        ));
     }
     let command = shell_line(task);
-    tools.iter().any(|tool| tool == "Bash").then(|| ("Bash".to_owned(), json!({"command": command})))
+    tools
+        .iter()
+        .any(|tool| tool == "Bash")
+        .then(|| ("Bash".to_owned(), json!({"command": command})))
 }
 
 /// Answers Codex: a shell call by whatever tool it offers, the farewell once its output is in the input.
@@ -85,17 +93,28 @@ pub fn codex(task: &Task, seen: &Seen) -> Answer {
         return openai::models(&["gpt-5"]);
     }
     if seen.method == "GET" {
-        return Answer::json(426, &openai::error("no WebSocket here", "invalid_request_error", None));
+        return Answer::json(
+            426,
+            &openai::error("no WebSocket here", "invalid_request_error", None),
+        );
     }
     if !seen.path().ends_with("/responses") {
-        return Answer::json(404, &openai::error("not scripted", "invalid_request_error", None));
+        return Answer::json(
+            404,
+            &openai::error("not scripted", "invalid_request_error", None),
+        );
     }
     let request = seen.json();
     let model = request["model"].as_str().unwrap_or_default();
     let done = |item: &Value| {
-        item["type"].as_str().is_some_and(|kind| kind.ends_with("_call_output"))
+        item["type"]
+            .as_str()
+            .is_some_and(|kind| kind.ends_with("_call_output"))
     };
-    if request["input"].as_array().is_some_and(|items| items.iter().any(done)) {
+    if request["input"]
+        .as_array()
+        .is_some_and(|items| items.iter().any(done))
+    {
         return Answer::sse(openai::response_stream(model, &task.farewell, LAST_TURN));
     }
     match codex_call(task, &request) {
@@ -113,7 +132,9 @@ fn codex_call(task: &Task, request: &Value) -> Option<Value> {
         ("local_shell", json!({"command": ["bash", "-lc", line]})),
     ];
     let tools = tool_names(request);
-    let (name, arguments) = known.into_iter().find(|(name, _)| tools.iter().any(|tool| tool == name))?;
+    let (name, arguments) = known
+        .into_iter()
+        .find(|(name, _)| tools.iter().any(|tool| tool == name))?;
     Some(json!({
         "type": "function_call", "id": "fc_scripted", "call_id": "call_scripted", "status": "completed",
         "name": name, "arguments": arguments.to_string(),
@@ -126,5 +147,9 @@ fn shell_line(task: &Task) -> String {
 
 fn tool_names(request: &Value) -> Vec<String> {
     let tools = request["tools"].as_array().cloned().unwrap_or_default();
-    tools.iter().filter_map(|tool| tool["name"].as_str().or(tool["type"].as_str())).map(str::to_owned).collect()
+    tools
+        .iter()
+        .filter_map(|tool| tool["name"].as_str().or(tool["type"].as_str()))
+        .map(str::to_owned)
+        .collect()
 }

@@ -58,7 +58,14 @@ pub struct Answer {
 impl Answer {
     fn new(status: u16, content_type: &str, coding: Coding) -> Self {
         let fields = vec![("content-type".to_owned(), content_type.to_owned())];
-        Self { status, fields, coding, trailers: Vec::new(), before_head: Vec::new(), steps: Vec::new() }
+        Self {
+            status,
+            fields,
+            coding,
+            trailers: Vec::new(),
+            before_head: Vec::new(),
+            steps: Vec::new(),
+        }
     }
 
     /// A whole body of any type.
@@ -81,7 +88,10 @@ impl Answer {
     /// An event stream, each event its own chunk and write.
     pub fn sse<T: Into<Vec<u8>>>(events: impl IntoIterator<Item = T>) -> Self {
         let mut answer = Self::new(200, "text/event-stream", Coding::Chunked);
-        answer.steps = events.into_iter().map(|event| Step::Write(event.into())).collect();
+        answer.steps = events
+            .into_iter()
+            .map(|event| Step::Write(event.into()))
+            .collect();
         answer
     }
 
@@ -157,7 +167,8 @@ impl Answer {
         let body = self.body();
         self.steps = vec![Step::Write(body[..bytes.min(body.len())].to_vec()), how];
         if self.coding == Coding::Length {
-            self.fields.push(("content-length".to_owned(), body.len().to_string()));
+            self.fields
+                .push(("content-length".to_owned(), body.len().to_string()));
             self.coding = Coding::Empty;
         }
         self
@@ -183,7 +194,9 @@ impl Answer {
 
     /// Whether the body is an event stream.
     pub fn is_event_stream(&self) -> bool {
-        self.fields.iter().any(|(name, value)| name == "content-type" && value == "text/event-stream")
+        self.fields
+            .iter()
+            .any(|(name, value)| name == "content-type" && value == "text/event-stream")
     }
 
     /// Returns the status.
@@ -196,7 +209,12 @@ impl Answer {
     }
 
     pub(super) fn breaks_connection(&self) -> bool {
-        let breaks = |step: &Step| matches!(step, Step::Hang | Step::Reset | Step::Cut | Step::Forever(..));
+        let breaks = |step: &Step| {
+            matches!(
+                step,
+                Step::Hang | Step::Reset | Step::Cut | Step::Forever(..)
+            )
+        };
         self.steps.iter().chain(&self.before_head).any(breaks)
     }
 
@@ -312,7 +330,14 @@ fn peer_gone_within(mut stream: &TcpStream, time: Duration) -> io::Result<bool> 
     match read {
         Ok(0) => Ok(true),
         Ok(_) => Ok(false),
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Ok(false),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+            ) =>
+        {
+            Ok(false)
+        }
         Err(_) => Ok(true),
     }
 }

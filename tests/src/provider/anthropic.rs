@@ -24,12 +24,18 @@ pub fn error(kind: &str, message: &str) -> Value {
 pub fn stream(model: &str, text: &str, tokens: Tokens) -> Vec<String> {
     let mut events = vec![
         start(model, tokens),
-        event("content_block_start", json!({"index": 0, "content_block": {"type": "text", "text": ""}})),
+        event(
+            "content_block_start",
+            json!({"index": 0, "content_block": {"type": "text", "text": ""}}),
+        ),
         event("ping", json!({})),
     ];
     for word in text.split_inclusive(' ') {
         let delta = json!({"type": "text_delta", "text": word});
-        events.push(event("content_block_delta", json!({"index": 0, "delta": delta})));
+        events.push(event(
+            "content_block_delta",
+            json!({"index": 0, "delta": delta}),
+        ));
     }
     events.push(event("content_block_stop", json!({"index": 0})));
     events.extend(end("end_turn", tokens));
@@ -37,15 +43,30 @@ pub fn stream(model: &str, text: &str, tokens: Tokens) -> Vec<String> {
 }
 
 /// A stream that calls a tool, the arguments in pieces of `piece` bytes.
-pub fn tool_stream(model: &str, tool: &str, arguments: &Value, piece: usize, tokens: Tokens) -> Vec<String> {
+pub fn tool_stream(
+    model: &str,
+    tool: &str,
+    arguments: &Value,
+    piece: usize,
+    tokens: Tokens,
+) -> Vec<String> {
     let block = json!({"type": "tool_use", "id": "toolu_01Scripted", "name": tool, "input": {}});
-    let mut events =
-        vec![start(model, tokens), event("content_block_start", json!({"index": 0, "content_block": block}))];
+    let mut events = vec![
+        start(model, tokens),
+        event(
+            "content_block_start",
+            json!({"index": 0, "content_block": block}),
+        ),
+    ];
     let arguments = arguments.to_string();
     let characters: Vec<char> = arguments.chars().collect();
     for part in characters.chunks(piece) {
-        let delta = json!({"type": "input_json_delta", "partial_json": part.iter().collect::<String>()});
-        events.push(event("content_block_delta", json!({"index": 0, "delta": delta})));
+        let delta =
+            json!({"type": "input_json_delta", "partial_json": part.iter().collect::<String>()});
+        events.push(event(
+            "content_block_delta",
+            json!({"index": 0, "delta": delta}),
+        ));
     }
     events.push(event("content_block_stop", json!({"index": 0})));
     events.extend(end("tool_use", tokens));
@@ -63,7 +84,10 @@ pub fn models(ids: &[&str]) -> Answer {
         .iter()
         .map(|id| json!({"type": "model", "id": id, "display_name": id, "created_at": "2025-01-01T00:00:00Z"}))
         .collect();
-    Answer::json(200, &json!({"data": data, "has_more": false, "first_id": ids.first(), "last_id": ids.last()}))
+    Answer::json(
+        200,
+        &json!({"data": data, "has_more": false, "first_id": ids.first(), "last_id": ids.last()}),
+    )
 }
 
 /// One event of a stream.
@@ -85,7 +109,10 @@ fn start(model: &str, tokens: Tokens) -> String {
 fn end(reason: &str, tokens: Tokens) -> [String; 2] {
     let delta = json!({"stop_reason": reason, "stop_sequence": null});
     [
-        event("message_delta", json!({"delta": delta, "usage": {"output_tokens": tokens.output}})),
+        event(
+            "message_delta",
+            json!({"delta": delta, "usage": {"output_tokens": tokens.output}}),
+        ),
         event("message_stop", json!({})),
     ]
 }

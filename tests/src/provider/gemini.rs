@@ -31,7 +31,10 @@ pub fn parts(model: &str, text: &str, tokens: Tokens) -> Vec<Value> {
 
 /// A stream asked for with `alt=sse`.
 pub fn stream(model: &str, text: &str, tokens: Tokens) -> Vec<String> {
-    parts(model, text, tokens).iter().map(|part| format!("data: {part}\r\n\r\n")).collect()
+    parts(model, text, tokens)
+        .iter()
+        .map(|part| format!("data: {part}\r\n\r\n"))
+        .collect()
 }
 
 /// A stream asked for without `alt=sse`: one JSON array, an element a write.
@@ -40,7 +43,10 @@ pub fn array(model: &str, text: &str, tokens: Tokens) -> Vec<String> {
     let mut writes: Vec<String> = Vec::new();
     for (index, part) in parts.iter().enumerate() {
         let before = if index == 0 { "[" } else { ",\r\n" };
-        writes.push(format!("{before}{}", serde_json::to_string_pretty(part).unwrap_or_default()));
+        writes.push(format!(
+            "{before}{}",
+            serde_json::to_string_pretty(part).unwrap_or_default()
+        ));
     }
     writes.push("\n]\n".to_owned());
     writes

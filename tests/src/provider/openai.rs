@@ -19,7 +19,12 @@ pub fn chat(model: &str, text: &str, tokens: Tokens) -> Value {
 /// A chat stream that says `text`; the usage event comes only where it was asked for.
 pub fn chat_stream(model: &str, text: &str, tokens: Option<Tokens>) -> Vec<String> {
     let asked = tokens.is_some();
-    let mut events = vec![chunk(model, json!({"role": "assistant", "content": ""}), Value::Null, asked)];
+    let mut events = vec![chunk(
+        model,
+        json!({"role": "assistant", "content": ""}),
+        Value::Null,
+        asked,
+    )];
     for word in text.split_inclusive(' ') {
         events.push(chunk(model, json!({"content": word}), Value::Null, asked));
     }
@@ -81,15 +86,36 @@ pub fn response_stream(model: &str, text: &str, tokens: Tokens) -> Vec<String> {
     open["content"] = json!([]);
     let place = json!({"item_id": "msg_scripted", "output_index": 0, "content_index": 0});
     let mut script = opening(model);
-    script.push(("response.output_item.added", json!({"output_index": 0, "item": open})));
-    script.push(("response.content_part.added", with(&place, "part", part(""))));
+    script.push((
+        "response.output_item.added",
+        json!({"output_index": 0, "item": open}),
+    ));
+    script.push((
+        "response.content_part.added",
+        with(&place, "part", part("")),
+    ));
     for word in text.split_inclusive(' ') {
-        script.push(("response.output_text.delta", with(&place, "delta", json!(word))));
+        script.push((
+            "response.output_text.delta",
+            with(&place, "delta", json!(word)),
+        ));
     }
-    script.push(("response.output_text.done", with(&place, "text", json!(text))));
-    script.push(("response.content_part.done", with(&place, "part", part(text))));
-    script.push(("response.output_item.done", json!({"output_index": 0, "item": item})));
-    script.push(("response.completed", json!({"response": finished(model, vec![item], tokens)})));
+    script.push((
+        "response.output_text.done",
+        with(&place, "text", json!(text)),
+    ));
+    script.push((
+        "response.content_part.done",
+        with(&place, "part", part(text)),
+    ));
+    script.push((
+        "response.output_item.done",
+        json!({"output_index": 0, "item": item}),
+    ));
+    script.push((
+        "response.completed",
+        json!({"response": finished(model, vec![item], tokens)}),
+    ));
     numbered(script)
 }
 
@@ -98,17 +124,32 @@ pub fn item_stream(model: &str, item: &Value, tokens: Tokens) -> Vec<String> {
     let mut open = item.clone();
     open["status"] = json!("in_progress");
     let mut script = opening(model);
-    script.push(("response.output_item.added", json!({"output_index": 0, "item": open})));
+    script.push((
+        "response.output_item.added",
+        json!({"output_index": 0, "item": open}),
+    ));
     if let Some(arguments) = item["arguments"].as_str() {
         let place = json!({"item_id": item["id"], "output_index": 0});
         for piece in arguments.as_bytes().chunks(7) {
             let piece = String::from_utf8_lossy(piece);
-            script.push(("response.function_call_arguments.delta", with(&place, "delta", json!(piece))));
+            script.push((
+                "response.function_call_arguments.delta",
+                with(&place, "delta", json!(piece)),
+            ));
         }
-        script.push(("response.function_call_arguments.done", with(&place, "arguments", json!(arguments))));
+        script.push((
+            "response.function_call_arguments.done",
+            with(&place, "arguments", json!(arguments)),
+        ));
     }
-    script.push(("response.output_item.done", json!({"output_index": 0, "item": item})));
-    script.push(("response.completed", json!({"response": finished(model, vec![item.clone()], tokens)})));
+    script.push((
+        "response.output_item.done",
+        json!({"output_index": 0, "item": item}),
+    ));
+    script.push((
+        "response.completed",
+        json!({"response": finished(model, vec![item.clone()], tokens)}),
+    ));
     numbered(script)
 }
 
@@ -116,7 +157,10 @@ fn opening(model: &str) -> Vec<(&'static str, Value)> {
     let mut created = finished(model, Vec::new(), Tokens::default());
     created["status"] = json!("in_progress");
     created["usage"] = Value::Null;
-    vec![("response.created", json!({"response": created})), ("response.in_progress", json!({"response": created}))]
+    vec![
+        ("response.created", json!({"response": created})),
+        ("response.in_progress", json!({"response": created})),
+    ]
 }
 
 fn numbered(script: Vec<(&str, Value)>) -> Vec<String> {
@@ -178,7 +222,9 @@ pub fn embeddings(model: &str, input_tokens: u64) -> Answer {
 
 /// The answer of `models`.
 pub fn models(ids: &[&str]) -> Answer {
-    let data: Vec<Value> =
-        ids.iter().map(|id| json!({"id": id, "object": "model", "created": 0, "owned_by": "scripted"})).collect();
+    let data: Vec<Value> = ids
+        .iter()
+        .map(|id| json!({"id": id, "object": "model", "created": 0, "owned_by": "scripted"}))
+        .collect();
     Answer::json(200, &json!({"object": "list", "data": data}))
 }
