@@ -50,7 +50,7 @@ pub fn find(headers: &Headers, query: Option<&str>) -> Credential {
     for header in CREDENTIAL_HEADERS {
         let mut values = headers.all(header);
         let Some(value) = values.next() else { continue };
-        if values.next().is_some() {
+        if values.next().is_some() || (header == "authorization" && is_joined(value)) {
             return Credential::Duplicate { header };
         }
         match parse(strip_scheme(header, value)) {
@@ -117,6 +117,15 @@ fn strip_scheme<'a>(header: &str, value: &'a [u8]) -> &'a [u8] {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer ") => rest.trim_ascii(),
         Some(_) | None => trimmed,
     }
+}
+
+/// Whether `value` is several bearer credentials: proxies join this header's lines with commas.
+fn is_joined(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b',').skip(1);
+    parts.any(|part| {
+        let scheme = part.trim_ascii_start().get(..7);
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "))
+    })
 }
 
 /// Returns the values of every `key` parameter, as they stand (keys of ours need no percent-decoding).
@@ -207,6 +216,23 @@ mod tests {
                     header: "x-api-key",
                 }
             },
+        );
+    }
+
+    #[test]
+    fn joined_lines_are_the_same_header_twice() {
+        for (first, second) in [(1, 1), (1, 2)] {
+            let joined = format!("Bearer {},bearer {}", key(first), key(second));
+            check(&[("authorization", &joined)], None, |c| {
+                *c == Credential::Duplicate {
+                    header: "authorization",
+                }
+            });
+        }
+        check(
+            &[("authorization", "Digest username=\"a\", realm=\"b\"")],
+            None,
+            |c| *c == Credential::Foreign,
         );
     }
 
