@@ -11,6 +11,7 @@ use weir_tests::provider::agents::{self, LAST_TURN, TOOL_TURN, Task};
 use weir_tests::provider::{MockProvider, Seen};
 use weir_tests::tap::Tap;
 use weir_tests::tokens::Price;
+use weir_tests::wait;
 
 static MESH: LazyLock<Mesh> = LazyLock::new(|| Mesh::start(&Options::default()));
 
@@ -86,7 +87,8 @@ fn completes_a_task(agent: Agent) {
     let tenant = MESH.tenant(&[Registration::new(agent.dialect(), &provider)]);
     price(MESH.admin(), agent.dialect(), agent.model(), PRICE);
 
-    let run = agent.run(&desk, &MESH.url(), &tenant.key);
+    let tap = Tap::start(MESH.address());
+    let run = agent.run(&desk, &tap.url(), &tenant.key);
 
     let records = MESH.records(&tenant.key_id);
     assert!(run.succeeded(), "{run:#?}\n{records:#?}\n{}", MESH.logs());
@@ -97,7 +99,12 @@ fn completes_a_task(agent: Agent) {
     );
     assert!(run.text().contains(&task.farewell), "{run:#?}");
     let asked = questions(&provider);
+    let sent: Vec<Vec<u8>> = tap.questions().into_iter().map(|seen| seen.body).collect();
     for seen in &asked {
+        assert!(
+            sent.contains(&seen.body),
+            "the mesh changed what the agent sent"
+        );
         assert!(
             !seen.mentions(&tenant.key),
             "the virtual key reached the provider"
@@ -238,4 +245,68 @@ refusals! {
     agents_codex_without_a_virtual_key_stops_at_once: without_a_virtual_key(Codex),
     agents_codex_with_a_revoked_key_stops_at_once: with_a_revoked_key(Codex),
     agents_codex_with_a_model_not_allowed_stops_at_once: with_a_model_not_allowed(Codex),
+}
+
+/// Codex's own provider opens a WebSocket first; it must go on over HTTP, and nothing may tunnel.
+#[test]
+fn agents_codex_goes_on_without_a_websocket() {
+    let desk = Desk::new();
+    let task = desk.task();
+    let provider = Agent::Codex.provider(&task);
+    let tenant = MESH.tenant(&[Registration::new(Dialect::Openai, &provider)]);
+    let line = format!(
+        "CODEX_API_KEY={key} OPENAI_API_KEY={key} codex exec --skip-git-repo-check --disable plugins \
+         --dangerously-bypass-approvals-and-sandbox -c openai_base_url=\\\"{url}/v1\\\" -m gpt-5 'Write the note.'",
+        key = tenant.key,
+        url = MESH.url(),
+    );
+    let run = desk.shell(&line);
+    assert!(run.succeeded(), "{run:#?}\n{}", MESH.logs());
+    assert_eq!(desk.written(&task).as_deref(), Some(task.content.as_str()));
+    // Refused before anybody looked at the key; no other test of this mesh tries one.
+    wait::until("the refusal of a WebSocket to be recorded", || {
+        let refused = MESH.records_where("refusal_code=websocket_unsupported");
+        (!refused.is_empty()).then_some(())
+    });
+    let tunnelled = provider
+        .seen()
+        .into_iter()
+        .find(|seen| seen.fields.get("upgrade").is_some());
+    assert!(
+        tunnelled.is_none(),
+        "a WebSocket went through: {tunnelled:#?}"
+    );
+}
+
+/// A second prompt in the same conversation carries the first one's history and session.
+#[test]
+fn agents_claude_code_continues_a_conversation() {
+    let desk = Desk::new();
+    let task = desk.task();
+    let provider = Agent::ClaudeCode.provider(&task);
+    let tenant = MESH.tenant(&[Registration::new(Dialect::Anthropic, &provider)]);
+    assert!(
+        Agent::ClaudeCode
+            .run(&desk, &MESH.url(), &tenant.key)
+            .succeeded()
+    );
+    let before = questions(&provider).len();
+    let line = format!(
+        "ANTHROPIC_BASE_URL={} ANTHROPIC_AUTH_TOKEN={} claude -p 'And now?' --continue --output-format json",
+        MESH.url(),
+        tenant.key
+    );
+    let run = desk.shell(&line);
+    assert!(run.succeeded(), "{run:#?}");
+    assert!(run.stdout.contains(&task.farewell), "{run:#?}");
+    let asked = questions(&provider);
+    assert!(asked.len() > before);
+    assert!(
+        asked[asked.len() - 1].mentions(&task.farewell),
+        "the history is gone"
+    );
+    MESH.wait_records_where(
+        &format!("key={}&surface=anthropic.messages", tenant.key_id),
+        asked.len(),
+    );
 }

@@ -1,12 +1,15 @@
 //! The harness itself: what a scripted provider and the raw clients do, without a mesh between.
 
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
 use weir_tests::client::h1::Connection;
 use weir_tests::client::{End, Protocol, Request};
+use weir_tests::process::Group;
 use weir_tests::provider::answer::{Answer, Step};
 use weir_tests::provider::{MockProvider, Outcome};
+use weir_tests::up::runs;
 use weir_tests::wait;
 
 #[test]
@@ -81,4 +84,24 @@ fn a_client_that_leaves_is_noticed() {
     wait::until("the provider to notice", || {
         (provider.only().outcome() == Outcome::PeerGone).then_some(())
     });
+}
+
+#[test]
+fn parts_end_with_their_group() {
+    let folder = tempfile::tempdir().unwrap().keep();
+    let group = Group::new(&folder);
+    let mut command = Command::new("sh");
+    // A child of its own, in the same group.
+    command.args(["-c", "sleep 1000 & wait"]);
+    let part = group.spawn(command);
+    let children = format!("/proc/{0}/task/{0}/children", part.pid());
+    let child = wait::until("a child", || {
+        let text = std::fs::read_to_string(&children).ok()?;
+        text.split_whitespace().next()?.parse::<u32>().ok()
+    });
+    drop(group);
+    wait::until("the part and its child to end", || {
+        (!runs(part.pid()) && !runs(child)).then_some(())
+    });
+    assert!(!folder.exists());
 }

@@ -206,7 +206,10 @@ impl Running {
     ///
     /// # Errors
     /// When the connection breaks before the end.
-    #[expect(clippy::should_implement_trait, reason = "an error must not be skipped by a loop")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an error must not be skipped by a loop"
+    )]
     pub fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         self.body.next(&mut self.connection.reader)
     }

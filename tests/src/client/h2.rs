@@ -32,6 +32,8 @@ async fn exchange(to: SocketAddr, request: &Request) -> io::Result<Answered> {
     let (client, connection) = h2::client::Builder::new()
         .initial_window_size(1 << 20)
         .max_header_list_size(1 << 20)
+        // Tests send single bytes on purpose.
+        .data_frame_budget(usize::MAX)
         .handshake::<_, Bytes>(stream)
         .await
         .map_err(io::Error::other)?;
