@@ -177,6 +177,12 @@ impl Up {
             .collect()
     }
 
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn wait_end(mut self) -> ExitStatus {
+        self.part.wait_end()
+    }
+
     /// Presses Ctrl-C and waits for the end.
     #[track_caller]
     pub fn interrupt(mut self) -> ExitStatus {
