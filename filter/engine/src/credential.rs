@@ -1,6 +1,6 @@
 //! Which virtual key a request presents, and what else it carries.
 
-use policy::key::{KeyFormatError, VirtualKeySecret};
+use policy::key::{KeyFormatError, VirtualKeySecret, holds_virtual_key};
 
 use crate::headers::Headers;
 
@@ -51,6 +51,10 @@ pub fn find(headers: &Headers, query: Option<&str>) -> Credential {
         let mut values = headers.all(header);
         let Some(value) = values.next() else { continue };
         if values.next().is_some() || (header == "authorization" && is_joined(value)) {
+            return Credential::Duplicate { header };
+        }
+        // A proxy on the way may have joined two headers into one.
+        if value.contains(&b',') && holds_virtual_key(value) {
             return Credential::Duplicate { header };
         }
         match parse(strip_scheme(header, value)) {
@@ -233,6 +237,22 @@ mod tests {
             &[("authorization", "Digest username=\"a\", realm=\"b\"")],
             None,
             |c| *c == Credential::Foreign,
+        );
+    }
+
+    #[test]
+    fn two_headers_joined_into_one_are_refused() {
+        check(
+            &[(
+                "authorization",
+                &format!("Bearer {}, Bearer {}", key(1), key(1)),
+            )],
+            None,
+            |c| {
+                *c == Credential::Duplicate {
+                    header: "authorization",
+                }
+            },
         );
     }
 

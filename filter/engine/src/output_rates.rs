@@ -13,6 +13,9 @@ const NEWEST_PART: u64 = 5;
 /// Answers shorter than this say nothing about a rate.
 const SHORTEST_MS: u64 = 20;
 
+/// A provider that has been silent for longer is not taken to be writing.
+const LONGEST_MS: u64 = 120_000;
+
 /// Output tokens per second by provider and model, learned from answers whose usage was reported.
 ///
 /// A client that leaves early has seen less than the provider generated, thinking above all. Its estimate is raised
@@ -37,7 +40,11 @@ impl OutputRates {
         };
         let elapsed_ms = end_ms.saturating_sub(attempt.started.as_millis());
         if attempt.estimated {
-            let expected = self.expected(&attempt.provider, &attempt.model, elapsed_ms);
+            let counted_ms = elapsed_ms.min(LONGEST_MS);
+            let expected = self.expected(&attempt.provider, &attempt.model, counted_ms);
+            let expected = attempt
+                .max_output
+                .map_or(expected, |most| expected.min(most));
             if let Some(usage) = &mut attempt.usage {
                 usage.output_tokens = usage.output_tokens.max(expected);
             }
@@ -101,6 +108,7 @@ mod tests {
             }),
             estimated,
             price_table: String::new(),
+            max_output: None,
         };
         ExchangeRecord {
             exchange: "00000000-0000-0000-0000-000000000001"
@@ -140,6 +148,16 @@ mod tests {
         let mut left = record(4_000, 3, true);
         rates.settle(&mut left);
         assert_eq!(output(&left), 200);
+    }
+
+    #[test]
+    fn nobody_is_charged_more_than_was_asked_for() {
+        let mut rates = OutputRates::default();
+        rates.settle(&mut record(10_000, 500, false));
+        let mut left = record(4_000, 3, true);
+        left.attempts[0].max_output = Some(TokenCount::new(20));
+        rates.settle(&mut left);
+        assert_eq!(output(&left), 20);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Address {
     pub surface: Surface,
     /// `/p/{name}/…`: the client named the provider.
     pub provider: Option<String>,
+    /// The provider whose host name was addressed: it serves what no route takes elsewhere.
+    pub host_provider: Option<String>,
     /// The surface's own path with its version (`/v1/messages`), without our prefix and query.
     pub path: String,
     /// Query behind `?`, `key` parameters removed; empty when there is none.
@@ -68,9 +70,13 @@ pub(crate) fn address(
     let dialect = prefix.or(by_host);
     let (surface, model, streams) =
         surface(path, dialect, models_dialect).ok_or(PathError::Unknown)?;
+    if is_opaque(surface) && folds_into_a_surface(path, dialect, models_dialect) {
+        return Err(PathError::Ambiguous);
+    }
     Ok(Address {
         surface,
         provider,
+        host_provider: None,
         path: path.to_owned(),
         query: without_keys(query),
         model,
@@ -78,23 +84,14 @@ pub(crate) fn address(
     })
 }
 
+/// A path is taken as it stands or not at all: nobody behind us may decode, cut or fold it into another one.
 fn is_ambiguous(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    let escaped = bytes.windows(3).any(|window| {
-        matches!(
-            window,
-            [b'%', b'2', b'f' | b'F' | b'e' | b'E']
-                | [b'%', b'5', b'c' | b'C']
-                | [b'%', b'0' | b'1', _]
-                | [b'%', b'2', b'5']
-        )
-    });
-    escaped
-        || !path.starts_with('/')
-        || bytes
-            .iter()
-            .any(|byte| *byte <= b' ' || *byte == b'\\' || *byte >= 0x7f || *byte == b'#')
+    let is_plain =
+        |byte: &u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'%' | b'\\' | b'#' | b';');
+    !path.starts_with('/')
+        || !path.as_bytes().iter().all(is_plain)
         || path.contains("//")
+        || (path.len() > 1 && path.ends_with('/'))
         || path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
@@ -154,6 +151,35 @@ fn surface(
         (Some(Dialect::Gemini), _) => plain(Surface::GeminiOpaque),
         (None, _) => opaque_by_path(path).and_then(plain),
     }
+}
+
+const fn is_opaque(surface: Surface) -> bool {
+    matches!(
+        surface,
+        Surface::AnthropicOpaque | Surface::OpenaiOpaque | Surface::GeminiOpaque
+    )
+}
+
+/// Whether a provider that ignores case would read a governed path here.
+fn folds_into_a_surface(path: &str, dialect: Option<Dialect>, models_dialect: Dialect) -> bool {
+    let folded = path.to_ascii_lowercase();
+    let governed = |path: &str| {
+        surface(path, dialect, models_dialect).is_some_and(|(found, ..)| !is_opaque(found))
+    };
+    let operations = [
+        "generateContent",
+        "streamGenerateContent",
+        "countTokens",
+        "embedContent",
+        "batchEmbedContents",
+    ];
+    governed(&folded)
+        || operations.iter().any(|operation| {
+            let ending = format!(":{}", operation.to_ascii_lowercase());
+            folded
+                .strip_suffix(ending.as_str())
+                .is_some_and(|rest| governed(&format!("{rest}:{operation}")))
+        })
 }
 
 fn is_models(path: &str) -> bool {
@@ -328,6 +354,11 @@ mod tests {
             "/./v1/messages",
             "/v1/messages%00",
             "/v1/%252fx",
+            "/v1beta/models/gemini-pr%6f:generateContent",
+            "/v1/files;v=1",
+            "/v1/chat/completions/",
+            "/v1/Chat/Completions",
+            "/v1beta/models/g:GenerateContent",
             "/v1/m#x",
         ] {
             assert_eq!(

@@ -3,7 +3,7 @@
 use policy::compiled::Principal;
 use policy::ids::{ExchangeId, ProviderKeyId};
 use policy::surface::Surface;
-use policy::units::Timestamp;
+use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
 
 /// The record of one exchange; delivered once.
@@ -63,4 +63,6 @@ pub struct AttemptRecord {
     pub usage: Option<Usage>,
     pub estimated: bool,
     pub price_table: String,
+    /// The most output that was asked for; bounds estimates, does not travel.
+    pub max_output: Option<TokenCount>,
 }

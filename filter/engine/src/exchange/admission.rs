@@ -83,13 +83,15 @@ impl Exchange {
             Some(Probe::Canary) => return self.canary(method),
             None => {}
         }
-        let host = match self.host_dialect(headers) {
+        let host = match self.host_provider(headers) {
             Ok(host) => host,
             Err(refused) => return refused,
         };
-        let known = host.or_else(|| self.named_dialect(raw_path));
+        let by_host = host.as_ref().map(|(_, dialect)| *dialect);
+        let known = by_host.or_else(|| self.named_dialect(raw_path));
         match address(raw_path, known, models_dialect) {
-            Ok(found) => {
+            Ok(mut found) => {
+                found.host_provider = host.map(|(name, _)| name);
                 self.facts.surface = Some(found.surface);
                 self.facts.dialect = found.surface.dialect();
                 self.facts.streamed = found.streams;
@@ -98,7 +100,7 @@ impl Exchange {
             Err(PathError::Ambiguous) => {
                 return self.refuse(
                     RefusalCode::BadPath,
-                    "The path holds an encoded slash, a dot segment or an empty segment; send it in plain form.".to_owned(),
+                    "The path can be read in more than one way (escapes, `;`, dot or empty segments, other case); send it in plain form.".to_owned(),
                 );
             }
             Err(PathError::Unknown) => {
@@ -166,8 +168,8 @@ impl Exchange {
         Flow::Hold
     }
 
-    /// Returns the dialect of the provider host addressed, `None` for our own hosts.
-    fn host_dialect(&mut self, headers: &Headers) -> Result<Option<Dialect>, Flow> {
+    /// Returns name and dialect of the provider host addressed, `None` for our own hosts.
+    fn host_provider(&mut self, headers: &Headers) -> Result<Option<(String, Dialect)>, Flow> {
         let Some(mesh) = self.seed.mesh.clone() else {
             return Ok(None);
         };
@@ -181,9 +183,12 @@ impl Exchange {
             .iter()
             .find(|provider| provider.hosts.contains(&host))
         {
-            return Ok(Some(provider.dialect));
+            return Ok(Some((provider.name.clone(), provider.dialect)));
         }
-        if is_loopback(&host) || mesh.hosts.iter().any(|own| own == "*" || *own == host) {
+        if self.facts.is_canary
+            || is_loopback(&host)
+            || mesh.hosts.iter().any(|own| own == "*" || *own == host)
+        {
             return Ok(None);
         }
         Err(self.refuse(
@@ -550,7 +555,11 @@ fn without_port(authority: &str) -> &str {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host == "[::1]" || host.starts_with("127.")
+    host == "localhost"
+        || host == "[::1]"
+        || host
+            .parse::<core::net::Ipv4Addr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {

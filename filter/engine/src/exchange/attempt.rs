@@ -20,6 +20,16 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// Headers of ours or of the way here that no provider sees.
 const INTERNAL_PREFIXES: [&str; 4] = ["x-weir-", "x-bf-", "x-envoy-", "x-forwarded-"];
 
+/// Headers with which a client could act as somebody else at the provider, beside the mesh's own credential.
+const IDENTITY_HEADERS: [&str; 6] = [
+    "cookie",
+    "forwarded",
+    "openai-organization",
+    "openai-project",
+    "proxy-authorization",
+    "x-goog-user-project",
+];
+
 /// Envoy finds no route without it, so only the attempt takes it away.
 const NEEDED_FOR_ROUTING: &str = "x-forwarded-proto";
 
@@ -30,6 +40,8 @@ pub(super) struct Attempt {
     reader: Option<Box<UsageReader>>,
     remover: Option<Box<UsageEventRemover>>,
     pub ended: bool,
+    is_stream: bool,
+    received_bytes: u64,
 }
 
 impl Exchange {
@@ -99,6 +111,7 @@ impl Exchange {
             usage: None,
             estimated: false,
             price_table: provider.price_table.clone(),
+            max_output: plan.max_output(),
         };
         let splice = plan.splice(target, provider);
         let mut edits =
@@ -112,6 +125,8 @@ impl Exchange {
             reader: None,
             remover: removes_usage.then(|| Box::new(UsageEventRemover::default())),
             ended: false,
+            is_stream: false,
+            received_bytes: 0,
         });
         Flow::Continue
     }
@@ -148,8 +163,9 @@ impl Exchange {
             .address
             .as_ref()
             .is_some_and(|address| address.streams);
-        let framing = framing(headers, in_array);
+        let framing = framing(headers, self.facts.streamed, in_array);
         let is_stream = framing == Some(Framing::Sse);
+        attempt.is_stream = is_stream;
         if status == 200
             && let (Some(framing), Some(surface)) = (framing, surface)
         {
@@ -171,11 +187,7 @@ impl Exchange {
         self.attempts
             .iter()
             .find(|attempt| attempt.record.number == number.0)
-            .is_some_and(|attempt| {
-                attempt.reader.is_some()
-                    || attempt.remover.is_some()
-                    || self.facts.first_byte.is_none()
-            })
+            .is_some_and(|attempt| attempt.record.status == 200 || self.facts.first_byte.is_none())
     }
 
     pub(super) fn attempt_body(
@@ -197,6 +209,7 @@ impl Exchange {
             return Flow::Continue;
         };
         attempt.ended |= end_of_stream;
+        attempt.received_bytes = attempt.received_bytes.saturating_add(chunk.len() as u64);
         if let Some(reader) = &mut attempt.reader {
             reader.push(chunk);
             if end_of_stream {
@@ -235,18 +248,14 @@ impl Attempt {
         let mut record = self.record.clone();
         let metered = surface.is_some_and(is_metered);
         let reported = self.reader.as_ref().and_then(|reader| reader.usage());
-        let is_final = self
-            .reader
-            .as_ref()
-            .is_some_and(|reader| reader.terminal_seen())
-            || self.ended;
+        let is_final = self.has_come_to_its_end();
         let is_billed = record.status == 200 || (record.status == 0 && is_open);
         record.usage = reported;
         if metered && is_billed && !(is_final && reported.is_some()) {
             let visible = self
                 .reader
                 .as_ref()
-                .map_or(0, |reader| reader.visible_output_bytes());
+                .map_or(self.received_bytes, |reader| reader.visible_output_bytes());
             record.usage = Some(estimate(reported, request_bytes, visible));
             record.estimated = true;
         }
@@ -265,11 +274,19 @@ impl Attempt {
 
     /// Whether the provider's response came to its proper end.
     pub(super) fn is_complete(&self) -> bool {
-        self.ended
-            && !self
-                .reader
-                .as_ref()
-                .is_some_and(|reader| reader.error_seen())
+        let has_failed = self
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.error_seen());
+        self.ended && !has_failed && (self.record.status != 200 || self.has_come_to_its_end())
+    }
+
+    /// A stream says itself when it is over: one that merely stops was cut.
+    fn has_come_to_its_end(&self) -> bool {
+        match &self.reader {
+            Some(reader) => reader.terminal_seen() || (self.ended && !self.is_stream),
+            None => self.ended,
+        }
     }
 }
 
@@ -310,7 +327,9 @@ const fn is_metered(surface: Surface) -> bool {
 }
 
 /// `in_array`: a stream that is not SSE comes as one JSON array (Gemini).
-fn framing(headers: &Headers, in_array: bool) -> Option<Framing> {
+///
+/// A provider that says nothing usable about its answer is read as what was asked for.
+fn framing(headers: &Headers, streamed: bool, in_array: bool) -> Option<Framing> {
     let encoded = headers
         .text("content-encoding")
         .is_some_and(|value| !value.eq_ignore_ascii_case("identity"));
@@ -319,20 +338,19 @@ fn framing(headers: &Headers, in_array: bool) -> Option<Framing> {
     }
     let essence = headers
         .text("content-type")
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default()
-        .trim();
-    if essence.eq_ignore_ascii_case("text/event-stream") {
-        Some(Framing::Sse)
-    } else if essence.eq_ignore_ascii_case("application/json") {
-        Some(if in_array {
-            Framing::JsonArray
-        } else {
-            Framing::Json
-        })
+        .and_then(|value| value.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    let json = if in_array {
+        Framing::JsonArray
     } else {
-        None
-    }
+        Framing::Json
+    };
+    Some(match essence.as_str() {
+        "text/event-stream" => Framing::Sse,
+        "application/json" => json,
+        _ if streamed && !in_array => Framing::Sse,
+        _ => json,
+    })
 }
 
 fn is_internal(name: &str, own_login: bool) -> bool {
@@ -345,5 +363,5 @@ fn is_internal(name: &str, own_login: bool) -> bool {
     {
         return true;
     }
-    !own_login && (PROVIDER_CREDENTIALS.contains(&name) || name == "proxy-authorization")
+    !own_login && (PROVIDER_CREDENTIALS.contains(&name) || IDENTITY_HEADERS.contains(&name))
 }

@@ -288,6 +288,17 @@ impl Exchange {
                 "The request names no model.".to_owned(),
             );
         };
+        let named = facts.nested_models.iter().map(|model| model.value.as_str());
+        if named
+            .chain([asked.as_str()])
+            .any(|name| name.chars().any(|it| it.is_control() || it.is_whitespace()))
+        {
+            return self.refuse(
+                RefusalCode::BadJson,
+                "The model name holds white space or control characters; send it in plain form."
+                    .to_owned(),
+            );
+        }
         if let Some(refused) = self.judge_other_models(admitted, &address, &asked, &facts) {
             return refused;
         }

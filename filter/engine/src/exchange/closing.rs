@@ -18,7 +18,7 @@ impl Exchange {
         if matches!(self.state, State::Forwarded(_))
             && !from_provider
             && self.facts.refusal.is_none()
-            && status >= 500
+            && status >= 400
         {
             self.rewrite_proxy_error(status);
         }
@@ -103,7 +103,8 @@ impl Exchange {
             .key
             .as_ref()
             .map_or_else(Principal::default, |key| key.principal.clone());
-        let is_open = matches!(ended, Ended::ClientGone | Ended::Running);
+        let timed_out = facts.refusal == Some(RefusalCode::UpstreamTimeout);
+        let is_open = timed_out || matches!(ended, Ended::ClientGone | Ended::Running);
         let last = self.attempts.len();
         let attempts = self.attempts.iter().zip(1..);
         let attempts = attempts

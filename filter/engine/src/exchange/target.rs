@@ -9,6 +9,7 @@ use policy::compiled::{CompiledProvider, CompiledProviderKey, Mesh};
 use policy::documents::{AuthStyle, PathStyle, StreamUsage};
 use policy::routing::{self, AttemptTarget, NoRoute, Order};
 use policy::surface::{Dialect, Surface};
+use policy::units::TokenCount;
 
 use super::admission::Admitted;
 use super::body::ask;
@@ -54,10 +55,20 @@ impl Plan {
         facts: RequestFacts,
         seed: u64,
     ) -> Result<Self, PlanError> {
-        let ask = ask(address.surface, asked, address.provider.as_deref());
-        let order = routing::candidates(&admitted.mesh, admitted.key.as_deref(), &ask)
-            .map_err(PlanError::Route)?
-            .order(seed);
+        let find = |pinned: Option<&str>| {
+            let ask = ask(address.surface, asked, pinned);
+            routing::candidates(&admitted.mesh, admitted.key.as_deref(), &ask)
+        };
+        let candidates = match (&address.provider, &address.host_provider) {
+            (Some(named), _) => find(Some(named)),
+            // A route may take intercepted traffic elsewhere; without one it goes where it was addressed.
+            (None, Some(host)) => match find(None) {
+                Ok(routed) if routed.route().is_some() => Ok(routed),
+                Ok(_) | Err(_) => find(Some(host)),
+            },
+            (None, None) => find(None),
+        };
+        let order = candidates.map_err(PlanError::Route)?.order(seed);
         Ok(Self::new(admitted, address, order, Some(facts)))
     }
 
@@ -88,7 +99,10 @@ impl Plan {
         address: &Address,
         seed: u64,
     ) -> Result<Self, PlanError> {
-        let pinned = address.provider.as_deref();
+        let pinned = address
+            .provider
+            .as_deref()
+            .or(address.host_provider.as_deref());
         let order = routing::for_path(
             &admitted.mesh,
             admitted.key.as_deref(),
@@ -133,6 +147,13 @@ impl Plan {
             .iter()
             .filter_map(|target| Some((target, self.mesh.providers.get(target.provider)?)))
             .find(|(_, provider)| host_provider.is_none_or(|host| host == provider.name))
+    }
+
+    /// Returns the most output tokens that the request allows, where it says so.
+    pub(super) fn max_output(&self) -> Option<TokenCount> {
+        let facts = self.facts.as_ref()?;
+        let each = facts.max_output_tokens?;
+        Some(TokenCount::new(each.saturating_mul(facts.candidates)))
     }
 
     /// Returns whether the usage of the stream is asked for on behalf of the client, who had not.
