@@ -57,7 +57,7 @@ impl Follower {
         let (refused_version, refused_because) = self.refused.clone().unwrap_or_default();
         FollowRequest {
             node_id: vm.node_id.clone(),
-            process_id: vm.process.to_vec(),
+            process_id: shared::process_id().to_vec(),
             generation: head
                 .map(|head| head.generation.to_vec())
                 .unwrap_or_default(),

@@ -366,10 +366,17 @@ pub(crate) fn carry_out_late(exchange: &mut Exchange) {
 
 fn deliver(mut record: engine::ExchangeRecord) {
     let refused = !record.refusal_code.is_empty();
+    let is_stranger = refused && record.principal.key.is_none();
+    let now = Timestamp::from_millis(record.started.as_millis().saturating_add(record.latency_ms));
     vm::with(|vm| {
         vm.counters.refusals = vm.counters.refusals.saturating_add(u64::from(refused));
         vm.rates.settle(&mut record);
-        vm.outbox.push(records::message(record));
+        let message = records::message(record);
+        if is_stranger {
+            vm.outbox.push_stranger(message, now);
+        } else {
+            vm.outbox.push(message);
+        }
     });
 }
 
@@ -422,7 +429,7 @@ fn canary_answer(body_bytes: u64) -> Reply {
         format!(
             r#"{{"vm":"{}","process":"{}","generation":"{}","version":{},"body_bytes":{body_bytes}}}"#,
             hex(&vm.id),
-            hex(&vm.process),
+            hex(&crate::shared::process_id()),
             hex(&head.generation),
             head.version
         )

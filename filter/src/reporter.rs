@@ -10,6 +10,7 @@ use wire::mesh::{ExchangeRecord, ReportRequest, VmCounters};
 
 use crate::host;
 use crate::records;
+use crate::shared;
 use crate::vm::{self, Vm};
 
 /// Records in one report.
@@ -19,13 +20,17 @@ const CAPACITY: usize = 4_096;
 /// How long an answer is waited for.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The service knows a VM as long as it hears from it.
-const HEARTBEAT_MS: u64 = 2_000;
+const HEARTBEAT_MS: u64 = 1_000;
 /// Exchanges older than this are reported while they run.
 const PROGRESS_AFTER_MS: u64 = 1_000;
 /// Pause after a failed report.
 const RETRY_MS: u64 = 250;
 /// Begins a log line that carries undelivered records: `weir-record: ` and a base64 `ReportRequest`.
 const LOG_MARKER: &str = "weir-record: ";
+
+/// Refusals of strangers that are recorded at once, and how many more each second; the others are only counted.
+const STRANGERS: u64 = 256;
+const STRANGERS_PER_SEC: u64 = 8;
 
 /// Records that the service has not taken yet.
 #[derive(Debug, Default)]
@@ -35,11 +40,32 @@ pub(crate) struct Outbox {
     sent: Vec<ExchangeRecord>,
     call: Option<u32>,
     last_sent: Timestamp,
+    last_progress: Timestamp,
     not_before: Timestamp,
     dropped: u64,
+    /// Records of strangers' refusals since `strangers_since`, less those forgiven by time.
+    strangers: u64,
+    strangers_since: Timestamp,
+    strangers_unrecorded: u64,
 }
 
 impl Outbox {
+    /// Takes a stranger's refusal for delivery, unless there were too many: whoever has no key must neither fill
+    /// the queue that keyed exchanges need nor the database.
+    pub(crate) fn push_stranger(&mut self, record: ExchangeRecord, now: Timestamp) {
+        let forgiven = now.millis_since(self.strangers_since) / 1_000 * STRANGERS_PER_SEC;
+        if forgiven > 0 {
+            self.strangers = self.strangers.saturating_sub(forgiven);
+            self.strangers_since = now;
+        }
+        if self.strangers >= STRANGERS {
+            self.strangers_unrecorded = self.strangers_unrecorded.saturating_add(1);
+        } else {
+            self.strangers = self.strangers.saturating_add(1);
+            self.push(record);
+        }
+    }
+
     /// Takes a record for delivery.
     pub(crate) fn push(&mut self, record: ExchangeRecord) {
         if self.is_full() {
@@ -113,7 +139,14 @@ fn send(vm: &mut Vm, cluster: &str, now: Timestamp) {
     let more: Vec<_> = vm.outbox.waiting.drain(..room).collect();
     vm.outbox.sent.extend(more);
     let records = vm.outbox.sent.clone();
-    let report = report(vm, records, progress(vm, now)).encode_to_vec();
+    // What runs is told at the pace of the heartbeat, however often records leave.
+    let running = if now.millis_since(vm.outbox.last_progress) >= HEARTBEAT_MS {
+        vm.outbox.last_progress = now;
+        progress(vm, now)
+    } else {
+        Vec::new()
+    };
+    let report = report(vm, records, running).encode_to_vec();
     vm.outbox.last_sent = now;
     vm.outbox.call = host::call(cluster, "Report", &report, TIMEOUT);
     if vm.outbox.call.is_none() {
@@ -144,7 +177,7 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
     let head = vm.head.unwrap_or_default();
     ReportRequest {
         node_id: vm.node_id.clone(),
-        process_id: vm.process.to_vec(),
+        process_id: shared::process_id().to_vec(),
         vm_id: vm.id.to_vec(),
         generation: head.generation.to_vec(),
         version: head.version,
@@ -157,6 +190,7 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
             resumed_by_watchdog: vm.counters.resumed_by_watchdog,
             stray_inputs: vm.counters.stray_inputs,
             memory_bytes: host::memory_bytes(),
+            refusals_unrecorded: vm.outbox.strangers_unrecorded,
         }),
     }
 }

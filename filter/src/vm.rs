@@ -35,7 +35,6 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Vm {
     pub id: [u8; 16],
-    pub process: [u8; 16],
     pub node_id: String,
     pub head: Option<Head>,
     pub mesh: Option<Rc<Mesh>>,
@@ -68,7 +67,6 @@ impl Vm {
         let node_id = host::property(&["xds", "node", "id"]).unwrap_or_default();
         Self {
             id: host::random(),
-            process: shared::process_id(),
             node_id: String::from_utf8_lossy(&node_id).into_owned(),
             head: None,
             mesh: None,

@@ -63,6 +63,8 @@ pub struct Counters {
     pub resumed_by_watchdog: u64,
     pub stray_inputs: u64,
     pub memory_bytes: u64,
+    /// Refusals of requests without a key that were too many to record.
+    pub refusals_unrecorded: u64,
 }
 
 /// A snapshot that a filter would not apply.
@@ -241,6 +243,7 @@ impl From<&VmCounters> for Counters {
             resumed_by_watchdog: counters.resumed_by_watchdog,
             stray_inputs: counters.stray_inputs,
             memory_bytes: counters.memory_bytes,
+            refusals_unrecorded: counters.refusals_unrecorded,
         }
     }
 }
