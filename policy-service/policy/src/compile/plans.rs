@@ -299,8 +299,12 @@ impl Found<'_> {
             let at = alike
                 .iter()
                 .position(|(provider, _)| provider.name == first.name);
+            let mut is_covered = false;
             for (second, second_counts) in from(&alike, at.unwrap_or(0)).skip(1) {
-                if !share_a_model(&first.models, &second.models) {
+                let both_take_all = takes_all(&first.models) && takes_all(&second.models);
+                let is_pair = (both_take_all && !is_covered)
+                    || may_claim_alike(&first.models, &second.models);
+                if !is_pair {
                     continue;
                 }
                 for one in first_counts.iter().filter(|count| *count > 0) {
@@ -308,10 +312,9 @@ impl Found<'_> {
                         self.add(&[(first.name.clone(), one), (second.name.clone(), other)]);
                     }
                 }
-                if second_counts.is_certain() && second.models.iter().any(ModelPattern::is_any) {
-                    // It serves whatever the first serves, so nobody behind it ever comes second.
-                    break;
-                }
+                // What nobody claims is served by the second whenever by the first, so for that nobody behind
+                // it ever comes second.
+                is_covered |= both_take_all && second_counts.is_certain();
             }
         }
     }
@@ -334,10 +337,17 @@ impl Found<'_> {
     }
 }
 
-/// Whether some model may be covered by both lists; true where that is hard to tell.
-fn share_a_model(one: &[ModelPattern], other: &[ModelPattern]) -> bool {
-    one.iter()
-        .any(|one| other.iter().any(|other| may_overlap(one, other)))
+fn takes_all(models: &[ModelPattern]) -> bool {
+    models.iter().any(ModelPattern::is_any)
+}
+
+/// Whether some model may be claimed by both lists, by other patterns than `*`; true where that is hard to tell.
+fn may_claim_alike(one: &[ModelPattern], other: &[ModelPattern]) -> bool {
+    let is_claim = |pattern: &&ModelPattern| !pattern.is_any();
+    one.iter().filter(is_claim).any(|one| {
+        let mut others = other.iter().filter(is_claim);
+        others.any(|other| may_overlap(one, other))
+    })
 }
 
 fn may_overlap(one: &ModelPattern, other: &ModelPattern) -> bool {

@@ -99,6 +99,59 @@ fn unrouted_models_go_to_two_providers() {
 }
 
 #[test]
+fn who_takes_everything_is_left_out_where_others_claim_the_model() {
+    let listing = |name: &str, models: &[&str]| {
+        let mut listing = provider(name, OPENAI, 1);
+        listing.models = patterns(models);
+        listing
+    };
+    let mut documents = documents(vec![
+        listing("both", &["*", "o3"]),
+        listing("demo", &["*"]),
+        listing("openai", &["gpt-*", "o3"]),
+        listing("other", &["regex:gpt-5.*"]),
+    ]);
+    let cases: [(&str, Option<&str>, &[&str]); 6] = [
+        ("gpt-4.1", None, &["openai"]),
+        ("gpt-5", None, &["openai", "other"]),
+        ("O3", None, &["both", "openai"]),
+        ("llama3", None, &["both", "demo"]),
+        ("gpt-5", Some("demo"), &["demo"]),
+        ("demo/gpt-5", None, &["demo"]),
+    ];
+    let compiled_documents = compiled(&documents);
+    for (model, pinned_provider, want) in cases {
+        let asked = ModelAsk {
+            pinned_provider,
+            ..ask(model)
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..20 {
+            for attempt in drawn(&compiled_documents, &asked, seed) {
+                seen.extend(attempt.split(' ').next().map(str::to_owned));
+            }
+        }
+        assert!(seen.iter().eq(want), "{model}: {seen:?}");
+    }
+    assert_eq!(
+        compiled_documents.mesh.plans,
+        [
+            "plan/both,demo",
+            "plan/both,openai",
+            "plan/demo,both",
+            "plan/openai,both",
+            "plan/openai,other",
+            "plan/other,openai"
+        ]
+    );
+    set_access(&mut documents, access(vec![allow("demo", &["*"])]));
+    let want = NoRoute::ProviderNotAllowed {
+        provider: "openai".to_owned(),
+    };
+    refused(&documents, &ask("gpt-4.1"), &want);
+}
+
+#[test]
 fn the_keys_own_rule_weighs_providers() {
     let mut documents = documents(vec![provider("a", OPENAI, 1), provider("b", OPENAI, 1)]);
     let mut never_first = allow("a", &["*"]);
