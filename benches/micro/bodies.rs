@@ -19,7 +19,14 @@ fn main() {
 }
 
 fn body(api: Api, bytes: usize, place: ModelPlace) -> Vec<u8> {
-    Body { api, model: "bench", place, stream: true, bytes }.make()
+    Body {
+        api,
+        model: "bench",
+        place,
+        stream: true,
+        bytes,
+    }
+    .make()
 }
 
 fn read(surface: Surface, body: &[u8]) -> RequestFacts {
@@ -33,29 +40,58 @@ fn read(surface: Surface, body: &[u8]) -> RequestFacts {
 fn request(bencher: Bencher<'_, '_>, api: Api, surface: Surface, bytes: usize, place: ModelPlace) {
     let body = body(api, bytes, place);
     let facts = read(surface, &body);
-    assert_eq!(facts.model.map(|model| model.value).as_deref(), Some("bench"));
+    assert_eq!(
+        facts.model.map(|model| model.value).as_deref(),
+        Some("bench")
+    );
     assert!(facts.stream);
-    bencher.counter(BytesCount::new(body.len())).bench(|| read(surface, &body));
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench(|| read(surface, &body));
 }
 
 #[divan::bench(args = [1, 50, 500])]
 fn anthropic_request(bencher: Bencher<'_, '_>, kib: usize) {
-    request(bencher, Api::AnthropicMessages, Surface::AnthropicMessages, kib * KIB, ModelPlace::First);
+    request(
+        bencher,
+        Api::AnthropicMessages,
+        Surface::AnthropicMessages,
+        kib * KIB,
+        ModelPlace::First,
+    );
 }
 
 #[divan::bench]
 fn anthropic_request_500_kib_model_last(bencher: Bencher<'_, '_>) {
-    request(bencher, Api::AnthropicMessages, Surface::AnthropicMessages, 500 * KIB, ModelPlace::Last);
+    request(
+        bencher,
+        Api::AnthropicMessages,
+        Surface::AnthropicMessages,
+        500 * KIB,
+        ModelPlace::Last,
+    );
 }
 
 #[divan::bench]
 fn openai_chat_request_500_kib(bencher: Bencher<'_, '_>) {
-    request(bencher, Api::OpenaiChat, Surface::OpenaiChat, 500 * KIB, ModelPlace::First);
+    request(
+        bencher,
+        Api::OpenaiChat,
+        Surface::OpenaiChat,
+        500 * KIB,
+        ModelPlace::First,
+    );
 }
 
 #[divan::bench]
 fn openai_responses_request_500_kib(bencher: Bencher<'_, '_>) {
-    request(bencher, Api::OpenaiResponses, Surface::OpenaiResponses, 500 * KIB, ModelPlace::First);
+    request(
+        bencher,
+        Api::OpenaiResponses,
+        Surface::OpenaiResponses,
+        500 * KIB,
+        ModelPlace::First,
+    );
 }
 
 fn output_tokens(surface: Surface, chunks: &[Vec<u8>]) -> u64 {
@@ -64,30 +100,50 @@ fn output_tokens(surface: Surface, chunks: &[Vec<u8>]) -> u64 {
         reader.push(chunk);
     }
     reader.finish();
-    reader.usage().map(|usage| usage.output_tokens.get()).unwrap_or_default()
+    reader
+        .usage()
+        .map(|usage| usage.output_tokens.get())
+        .unwrap_or_default()
 }
 
 fn single(api: Api) -> Vec<Vec<u8>> {
-    answers::events(api, EVENTS, true).into_iter().map(String::into_bytes).collect()
+    answers::events(api, EVENTS, true)
+        .into_iter()
+        .map(String::into_bytes)
+        .collect()
 }
 
 fn joined(api: Api) -> Vec<Vec<u8>> {
-    single(api).concat().chunks(16 * KIB).map(<[u8]>::to_vec).collect()
+    single(api)
+        .concat()
+        .chunks(16 * KIB)
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 fn usage(bencher: Bencher<'_, '_>, surface: Surface, chunks: &[Vec<u8>]) {
     assert_eq!(output_tokens(surface, chunks), 4_242);
-    bencher.counter(ItemsCount::new(EVENTS)).bench(|| output_tokens(surface, chunks));
+    bencher
+        .counter(ItemsCount::new(EVENTS))
+        .bench(|| output_tokens(surface, chunks));
 }
 
 #[divan::bench]
 fn anthropic_usage_1000_events_singly(bencher: Bencher<'_, '_>) {
-    usage(bencher, Surface::AnthropicMessages, &single(Api::AnthropicMessages));
+    usage(
+        bencher,
+        Surface::AnthropicMessages,
+        &single(Api::AnthropicMessages),
+    );
 }
 
 #[divan::bench]
 fn anthropic_usage_1000_events_in_16_kib(bencher: Bencher<'_, '_>) {
-    usage(bencher, Surface::AnthropicMessages, &joined(Api::AnthropicMessages));
+    usage(
+        bencher,
+        Surface::AnthropicMessages,
+        &joined(Api::AnthropicMessages),
+    );
 }
 
 #[divan::bench]
@@ -97,7 +153,11 @@ fn openai_usage_1000_events_singly(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn gemini_usage_1000_events_singly(bencher: Bencher<'_, '_>) {
-    usage(bencher, Surface::GeminiGenerate, &single(Api::GeminiGenerate));
+    usage(
+        bencher,
+        Surface::GeminiGenerate,
+        &single(Api::GeminiGenerate),
+    );
 }
 
 fn removed(chunks: &[Vec<u8>]) -> u64 {
@@ -115,5 +175,7 @@ fn removed(chunks: &[Vec<u8>]) -> u64 {
 fn openai_usage_event_removed_from_1000(bencher: Bencher<'_, '_>) {
     let chunks = single(Api::OpenaiChat);
     assert_eq!(removed(&chunks), 1);
-    bencher.counter(ItemsCount::new(EVENTS)).bench(|| removed(&chunks));
+    bencher
+        .counter(ItemsCount::new(EVENTS))
+        .bench(|| removed(&chunks));
 }

@@ -36,14 +36,27 @@ struct Prepared {
 impl Prepared {
     fn new(api: Api, bytes: usize, answer: Vec<Vec<u8>>, content_type: &str) -> Self {
         let mut world = World::new();
-        Rc::get_mut(&mut world.mesh).expect("the only holder").body_cap_bytes = 1 << 20;
+        Rc::get_mut(&mut world.mesh)
+            .expect("the only holder")
+            .body_cap_bytes = 1 << 20;
         let (path, model, provider) = match api {
             Api::AnthropicMessages => ("/v1/messages", "claude-a", "anthropic-a"),
             Api::OpenaiChat => ("/v1/chat/completions", "gpt-a", "openai-a"),
             Api::OpenaiResponses => ("/v1/responses", "gpt-a", "openai-a"),
-            Api::GeminiGenerate => ("/v1beta/models/gemini-a:generateContent", "gemini-a", "gemini-a"),
+            Api::GeminiGenerate => (
+                "/v1beta/models/gemini-a:generateContent",
+                "gemini-a",
+                "gemini-a",
+            ),
         };
-        let body = Body { api, model, place: ModelPlace::First, stream: content_type != "application/json", bytes }.make();
+        let body = Body {
+            api,
+            model,
+            place: ModelPlace::First,
+            stream: content_type != "application/json",
+            bytes,
+        }
+        .make();
         let (key, length) = (world.secret(0), body.len().to_string());
         let headers = [
             (":method", "POST"),
@@ -59,12 +72,22 @@ impl Prepared {
             ("x-stainless-lang", "js"),
             ("x-stainless-os", "Linux"),
             ("x-stainless-retry-count", "0"),
-            ("x-claude-code-session-id", "7f9c2ba4-e88f-4d6a-9f0e-2f0f3c1a5b6d"),
+            (
+                "x-claude-code-session-id",
+                "7f9c2ba4-e88f-4d6a-9f0e-2f0f3c1a5b6d",
+            ),
             ("x-api-key", key.as_str()),
         ];
         let headers = Rc::new(headers.into_iter().collect());
         let answer_headers = [("content-type", content_type)].into_iter().collect();
-        Self { world, headers, body, provider, answer_headers, answer }
+        Self {
+            world,
+            headers,
+            body,
+            provider,
+            answer_headers,
+            answer,
+        }
     }
 
     /// Drives one exchange to its record.
@@ -78,33 +101,78 @@ impl Prepared {
         });
         let mut record = None;
         let mut forwarded = false;
-        self.push(&mut exchange, Input::RequestHeaders { headers: &self.headers, end_of_stream: false }, &mut record, &mut forwarded);
+        self.push(
+            &mut exchange,
+            Input::RequestHeaders {
+                headers: &self.headers,
+                end_of_stream: false,
+            },
+            &mut record,
+            &mut forwarded,
+        );
         let mut chunks = self.body.chunks(CHUNK).peekable();
         while let Some(chunk) = chunks.next() {
             let end_of_stream = chunks.peek().is_none();
-            self.push(&mut exchange, Input::RequestBody { chunk, end_of_stream }, &mut record, &mut forwarded);
+            self.push(
+                &mut exchange,
+                Input::RequestBody {
+                    chunk,
+                    end_of_stream,
+                },
+                &mut record,
+                &mut forwarded,
+            );
         }
         assert!(forwarded, "the request was refused");
         let number = AttemptNumber(1);
         let mut push = |input| self.push(&mut exchange, input, &mut record, &mut forwarded);
-        push(Input::AttemptStarted { number, host_provider: Some(self.provider) });
-        push(Input::AttemptHeaders { number, status: 200, headers: &self.answer_headers, end_of_stream: false });
-        push(Input::ResponseHeaders { status: 200, end_of_stream: false });
+        push(Input::AttemptStarted {
+            number,
+            host_provider: Some(self.provider),
+        });
+        push(Input::AttemptHeaders {
+            number,
+            status: 200,
+            headers: &self.answer_headers,
+            end_of_stream: false,
+        });
+        push(Input::ResponseHeaders {
+            status: 200,
+            end_of_stream: false,
+        });
         for chunk in &self.answer {
-            push(Input::AttemptBody { number, chunk, end_of_stream: false });
+            push(Input::AttemptBody {
+                number,
+                chunk,
+                end_of_stream: false,
+            });
         }
-        push(Input::AttemptBody { number, chunk: &[], end_of_stream: true });
+        push(Input::AttemptBody {
+            number,
+            chunk: &[],
+            end_of_stream: true,
+        });
         push(Input::ResponseEnded);
-        push(Input::Closed { peer: ClosedBy::Nobody, response_bytes: 1 });
+        push(Input::Closed {
+            peer: ClosedBy::Nobody,
+            response_bytes: 1,
+        });
         record.expect("a record")
     }
 
-    fn push(&self, exchange: &mut Exchange, input: Input<'_>, record: &mut Option<ExchangeRecord>, forwarded: &mut bool) {
+    fn push(
+        &self,
+        exchange: &mut Exchange,
+        input: Input<'_>,
+        record: &mut Option<ExchangeRecord>,
+        forwarded: &mut bool,
+    ) {
         let (Flow::Continue | Flow::Hold) = exchange.handle(NOW, input);
         while let Some(command) = exchange.poll_command() {
             match command {
                 Command::FindKey(hash) => {
-                    let (Flow::Continue | Flow::Hold) = exchange.handle(NOW, Input::KeyFound(self.world.key(&hash)));
+                    let (Flow::Continue | Flow::Hold) =
+                        exchange.handle(NOW, Input::KeyFound(self.world.key(&hash)));
                 }
                 Command::Forward { .. } => *forwarded = true,
                 Command::Record(found) => *record = Some(*found),
@@ -116,7 +184,11 @@ impl Prepared {
     fn bench(&self, bencher: Bencher<'_, '_>, output_tokens: u64) {
         let record = self.run();
         assert_eq!(record.ended, Ended::Complete);
-        let usage = record.attempts.first().and_then(|attempt| attempt.usage).expect("usage");
+        let usage = record
+            .attempts
+            .first()
+            .and_then(|attempt| attempt.usage)
+            .expect("usage");
         assert_eq!(usage.output_tokens.get(), output_tokens);
         bencher.bench_local(|| self.run());
     }
@@ -127,20 +199,41 @@ fn whole(api: Api) -> Vec<Vec<u8>> {
 }
 
 fn events(api: Api) -> Vec<Vec<u8>> {
-    answers::events(api, 1_000, true).into_iter().map(String::into_bytes).collect()
+    answers::events(api, 1_000, true)
+        .into_iter()
+        .map(String::into_bytes)
+        .collect()
 }
 
 #[divan::bench(args = [1, 50, 500])]
 fn anthropic_whole_answer(bencher: Bencher<'_, '_>, kib: usize) {
-    Prepared::new(Api::AnthropicMessages, kib * 1_024, whole(Api::AnthropicMessages), "application/json").bench(bencher, 178);
+    Prepared::new(
+        Api::AnthropicMessages,
+        kib * 1_024,
+        whole(Api::AnthropicMessages),
+        "application/json",
+    )
+    .bench(bencher, 178);
 }
 
 #[divan::bench]
 fn anthropic_1000_events(bencher: Bencher<'_, '_>) {
-    Prepared::new(Api::AnthropicMessages, 1_024, events(Api::AnthropicMessages), "text/event-stream").bench(bencher, 4_242);
+    Prepared::new(
+        Api::AnthropicMessages,
+        1_024,
+        events(Api::AnthropicMessages),
+        "text/event-stream",
+    )
+    .bench(bencher, 4_242);
 }
 
 #[divan::bench]
 fn openai_chat_1000_events(bencher: Bencher<'_, '_>) {
-    Prepared::new(Api::OpenaiChat, 1_024, events(Api::OpenaiChat), "text/event-stream").bench(bencher, 4_242);
+    Prepared::new(
+        Api::OpenaiChat,
+        1_024,
+        events(Api::OpenaiChat),
+        "text/event-stream",
+    )
+    .bench(bencher, 4_242);
 }

@@ -120,10 +120,15 @@ fn run(cli: &Cli) -> Result<()> {
 fn overhead(cli: &Cli, args: &OverheadArgs) -> Result<()> {
     let scenarios: Vec<Scenario> = Scenario::all(args.events)
         .into_iter()
-        .filter(|scenario| args.only.is_empty() || args.only.iter().any(|text| scenario.name().contains(text)))
+        .filter(|scenario| {
+            args.only.is_empty() || args.only.iter().any(|text| scenario.name().contains(text))
+        })
         .collect();
     ensure!(!scenarios.is_empty(), "no scenario has such a name");
-    let streams = Streams { events: args.events, gap: Duration::from_micros(args.event_gap_us) };
+    let streams = Streams {
+        events: args.events,
+        gap: Duration::from_micros(args.event_gap_us),
+    };
     let rig = Rig::start(&plan(cli, streams, Some(args.gateway.clone())))?;
     let effort = Effort {
         rounds: args.rounds,
@@ -132,12 +137,25 @@ fn overhead(cli: &Cli, args: &OverheadArgs) -> Result<()> {
         stream_connections: args.stream_connections,
         first_byte: Duration::from_secs(2),
     };
-    let result = overhead::run(&scenarios, &rig.sides(), effort, setting(), baseline(cli.baseline))?;
+    let result = overhead::run(
+        &scenarios,
+        &rig.sides(),
+        effort,
+        setting(),
+        baseline(cli.baseline),
+    )?;
     finish(cli, &result, &result.table())
 }
 
 fn plateau(cli: &Cli, args: &PlateauArgs) -> Result<()> {
-    let rig = Rig::start(&plan(cli, Streams { events: 100, gap: Duration::ZERO }, None))?;
+    let rig = Rig::start(&plan(
+        cli,
+        Streams {
+            events: 100,
+            gap: Duration::ZERO,
+        },
+        None,
+    ))?;
     let amounts = Amounts {
         keys: args.keys,
         exchanges: args.exchanges,
@@ -150,14 +168,31 @@ fn plateau(cli: &Cli, args: &PlateauArgs) -> Result<()> {
 }
 
 fn soak(cli: &Cli, args: &SoakArgs) -> Result<()> {
-    let rig = Rig::start(&plan(cli, Streams { events: 100, gap: Duration::ZERO }, None))?;
-    let load = Load { rate: args.rate, duration: Duration::from_secs_f64(args.minutes * 60.0), connections: args.connections };
+    let rig = Rig::start(&plan(
+        cli,
+        Streams {
+            events: 100,
+            gap: Duration::ZERO,
+        },
+        None,
+    ))?;
+    let load = Load {
+        rate: args.rate,
+        duration: Duration::from_secs_f64(args.minutes * 60.0),
+        connections: args.connections,
+    };
     let result = soak::run(&rig, load, setting())?;
     finish(cli, &result, &result.table())
 }
 
 fn provider(cli: &Cli) -> Result<()> {
-    let provider = Provider::start(cli.provider_port, Streams { events: 1_000, gap: Duration::from_millis(1) })?;
+    let provider = Provider::start(
+        cli.provider_port,
+        Streams {
+            events: 1_000,
+            gap: Duration::from_millis(1),
+        },
+    )?;
     say(&format!("answering on http://{}", provider.address()))?;
     loop {
         std::thread::park();
@@ -165,7 +200,12 @@ fn provider(cli: &Cli) -> Result<()> {
 }
 
 fn plan(cli: &Cli, streams: Streams, gateway: Option<GatewayArgs>) -> Plan {
-    Plan { baseline: cli.baseline, streams, provider_port: cli.provider_port, gateway }
+    Plan {
+        baseline: cli.baseline,
+        streams,
+        provider_port: cli.provider_port,
+        gateway,
+    }
 }
 
 fn setting() -> Setting {
@@ -174,8 +214,12 @@ fn setting() -> Setting {
 
 const fn baseline(baseline: Baseline) -> &'static str {
     match baseline {
-        Baseline::Router => "the same Envoy with the router alone (no decompressors, no Wasm), all limits and clusters equal",
-        Baseline::Decompressors => "the same Envoy with the decompressors and the router, no Wasm, all limits and clusters equal",
+        Baseline::Router => {
+            "the same Envoy with the router alone (no decompressors, no Wasm), all limits and clusters equal"
+        }
+        Baseline::Decompressors => {
+            "the same Envoy with the decompressors and the router, no Wasm, all limits and clusters equal"
+        }
     }
 }
 

@@ -46,13 +46,22 @@ pub struct Plateau {
 impl Plateau {
     /// Returns the report as text.
     pub fn table(&self) -> String {
-        let mut text = format!("# VM memory\n\n{}\n| after | largest VM, MiB | grown since the line before, MiB | all VMs, MiB | Envoy resident, MiB |\n| --- | ---: | ---: | ---: | ---: |\n", self.setting.lines());
+        let mut text = format!(
+            "# VM memory\n\n{}\n| after | largest VM, MiB | grown since the line before, MiB | all VMs, MiB | Envoy resident, MiB |\n| --- | ---: | ---: | ---: | ---: |\n",
+            self.setting.lines()
+        );
         let mut before = None;
         for reading in &self.readings {
             let largest = reading.vm_bytes.last().copied().unwrap_or_default();
             let grown = mib(largest) - mib(before.unwrap_or(largest));
             let all = reading.vm_bytes.iter().sum();
-            text.push_str(&format!("| {} | {:.2} | {grown:.2} | {:.2} | {:.1} |\n", reading.after, mib(largest), mib(all), mib(reading.envoy_resident_bytes)));
+            text.push_str(&format!(
+                "| {} | {:.2} | {grown:.2} | {:.2} | {:.1} |\n",
+                reading.after,
+                mib(largest),
+                mib(all),
+                mib(reading.envoy_resident_bytes)
+            ));
             before = Some(largest);
         }
         text
@@ -72,7 +81,16 @@ pub fn run(rig: &Rig, amounts: Amounts, setting: Setting) -> Result<Plateau> {
     let mut read = |after: String| -> Result<()> {
         thread::sleep(REPORTED);
         let reading = reading(rig, after)?;
-        say(&format!("{}: VMs {:?} KiB, Envoy {:.1} MiB", reading.after, reading.vm_bytes.iter().map(|bytes| bytes / 1_024).collect::<Vec<_>>(), mib(reading.envoy_resident_bytes)))?;
+        say(&format!(
+            "{}: VMs {:?} KiB, Envoy {:.1} MiB",
+            reading.after,
+            reading
+                .vm_bytes
+                .iter()
+                .map(|bytes| bytes / 1_024)
+                .collect::<Vec<_>>(),
+            mib(reading.envoy_resident_bytes)
+        ))?;
         readings.push(reading);
         Ok(())
     };
@@ -91,7 +109,11 @@ pub fn run(rig: &Rig, amounts: Amounts, setting: Setting) -> Result<Plateau> {
     }
     for time in 1..=2 {
         large_bodies(rig, amounts)?;
-        read(format!("{} parallel bodies of {:.0} MiB, time {time}", amounts.bodies, mib(amounts.body_bytes as u64)))?;
+        read(format!(
+            "{} parallel bodies of {:.0} MiB, time {time}",
+            amounts.bodies,
+            mib(amounts.body_bytes as u64)
+        ))?;
     }
     for time in 1..=2 {
         reload(rig, amounts.reloads / 2);
@@ -99,38 +121,86 @@ pub fn run(rig: &Rig, amounts: Amounts, setting: Setting) -> Result<Plateau> {
     }
     client.run_mixed(&mixed, amounts.exchanges / 5)?;
     read(format!("{} more mixed exchanges", amounts.exchanges / 5))?;
-    Ok(Plateau { setting: setting.at_end(), readings })
+    Ok(Plateau {
+        setting: setting.at_end(),
+        readings,
+    })
 }
 
 fn reading(rig: &Rig, after: String) -> Result<Reading> {
     let status = rig.mesh.admin().get("/mesh");
-    let vms = status.get("vms").and_then(Value::as_array).context("the service tells of no VMs")?;
-    let mut vm_bytes: Vec<u64> = vms.iter().filter_map(|vm| vm.pointer("/counters/memory_bytes")?.as_u64()).collect();
+    let vms = status
+        .get("vms")
+        .and_then(Value::as_array)
+        .context("the service tells of no VMs")?;
+    let mut vm_bytes: Vec<u64> = vms
+        .iter()
+        .filter_map(|vm| vm.pointer("/counters/memory_bytes")?.as_u64())
+        .collect();
     vm_bytes.sort_unstable();
-    Ok(Reading { after, vm_bytes, envoy_resident_bytes: rig.weir.account.resident_bytes()? })
+    Ok(Reading {
+        after,
+        vm_bytes,
+        envoy_resident_bytes: rig.weir.account.resident_bytes()?,
+    })
 }
 
 /// One of each kind: whole and streamed, both dialects, refused and unknown ones.
 fn mixed(rig: &Rig) -> Result<Vec<Ask>> {
     let mut asks = Vec::new();
     for api in [Api::AnthropicMessages, Api::OpenaiChat] {
-        for (bytes, delivery) in [(1_024, Delivery::Json), (20_000, Delivery::Coalesced), (60_000, Delivery::Json)] {
-            let scenario = Scenario { api, bytes, place: ModelPlace::First, naming: Naming::Own, delivery, events: 100 };
+        for (bytes, delivery) in [
+            (1_024, Delivery::Json),
+            (20_000, Delivery::Coalesced),
+            (60_000, Delivery::Json),
+        ] {
+            let scenario = Scenario {
+                api,
+                bytes,
+                place: ModelPlace::First,
+                naming: Naming::Own,
+                delivery,
+                events: 100,
+            };
             asks.push(scenario.ask(&rig.weir)?);
         }
     }
-    let scenario = Scenario { api: Api::AnthropicMessages, bytes: 2_048, place: ModelPlace::First, naming: Naming::Own, delivery: Delivery::Json, events: 0 };
-    asks.push(Scenario { naming: Naming::Alias, ..scenario }.ask(&rig.weir)?);
+    let scenario = Scenario {
+        api: Api::AnthropicMessages,
+        bytes: 2_048,
+        place: ModelPlace::First,
+        naming: Naming::Own,
+        delivery: Delivery::Json,
+        events: 0,
+    };
+    asks.push(
+        Scenario {
+            naming: Naming::Alias,
+            ..scenario
+        }
+        .ask(&rig.weir)?,
+    );
     let mut stranger = rig.weir.clone();
     stranger.key = "sk-ant-no-key-of-ours".to_owned();
     let refused = scenario.ask(&stranger)?;
-    asks.push(Ask { status: 401, expected: Expected::Anything, ..refused });
+    asks.push(Ask {
+        status: 401,
+        expected: Expected::Anything,
+        ..refused
+    });
     Ok(asks)
 }
 
 /// Makes `count` keys and waits until they are in force; returns an exchange with each.
 fn keys(rig: &Rig, count: usize) -> Result<Vec<Ask>> {
-    let scenario = Scenario { api: Api::AnthropicMessages, bytes: 1_024, place: ModelPlace::First, naming: Naming::Own, delivery: Delivery::Json, events: 0 };
+    let scenario = Scenario {
+        api: Api::AnthropicMessages,
+        bytes: 1_024,
+        place: ModelPlace::First,
+        naming: Naming::Own,
+        delivery: Delivery::Json,
+        events: 0,
+    };
     rig.mesh.change(|admin| {
         let owner = team(admin, "many")?;
         let mut asks = Vec::with_capacity(count);
@@ -144,7 +214,14 @@ fn keys(rig: &Rig, count: usize) -> Result<Vec<Ask>> {
 }
 
 fn large_bodies(rig: &Rig, amounts: Amounts) -> Result<()> {
-    let scenario = Scenario { api: Api::AnthropicMessages, bytes: amounts.body_bytes, place: ModelPlace::First, naming: Naming::Own, delivery: Delivery::Json, events: 0 };
+    let scenario = Scenario {
+        api: Api::AnthropicMessages,
+        bytes: amounts.body_bytes,
+        place: ModelPlace::First,
+        naming: Naming::Own,
+        delivery: Delivery::Json,
+        events: 0,
+    };
     let ask = scenario.ask(&rig.weir)?;
     Client::open(rig.weir.address, amounts.bodies)?.run(&ask, amounts.bodies)?;
     Ok(())
@@ -153,6 +230,7 @@ fn large_bodies(rig: &Rig, amounts: Amounts) -> Result<()> {
 /// Changes what the whole mesh is governed by, each time waiting until it is in force.
 fn reload(rig: &Rig, times: usize) {
     for time in 0..times {
-        rig.mesh.change(|admin| admin.patch("/settings", &json!({"max_attempts": 3 + time % 4})));
+        rig.mesh
+            .change(|admin| admin.patch("/settings", &json!({"max_attempts": 3 + time % 4})));
     }
 }

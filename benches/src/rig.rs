@@ -15,7 +15,11 @@ use crate::scenario::ALIAS;
 use crate::sides::{self, Baseline, GatewayArgs, Side, Sort};
 
 /// Providers of the mesh, their dialects and the paths of their base URLs; all are the harness's own.
-const PROVIDERS: [(&str, &str, &str); 3] = [("bench-anthropic", "anthropic", ""), ("bench-openai", "openai", "/v1"), ("bench-gemini", "gemini", "")];
+const PROVIDERS: [(&str, &str, &str); 3] = [
+    ("bench-anthropic", "anthropic", ""),
+    ("bench-openai", "openai", "/v1"),
+    ("bench-gemini", "gemini", ""),
+];
 
 /// What is to be started.
 #[derive(Clone, Debug)]
@@ -49,7 +53,10 @@ impl Rig {
     /// When a part is missing or does not get ready.
     pub fn start(plan: &Plan) -> Result<Self> {
         let provider = Provider::start(plan.provider_port, plan.streams)?;
-        let mesh = Mesh::start(&Options { workers: 1, ..Options::default() });
+        let mesh = Mesh::start(&Options {
+            workers: 1,
+            ..Options::default()
+        });
         let key = mesh.change(|admin| furnish(admin, provider.address()))?;
         let weir = Side {
             name: "Weir".to_owned(),
@@ -58,11 +65,20 @@ impl Rig {
             base_path: String::new(),
             key,
             models: None,
-            account: Accounted { pid: mesh.envoy_pid(), scope: Scope::Process },
+            account: Accounted {
+                pid: mesh.envoy_pid(),
+                scope: Scope::Process,
+            },
         };
         let folder = tempfile::tempdir()?;
         let group = Group::new(folder.path());
-        let (part, plain) = sides::start_plain(&group, folder.path(), &mesh.admin_socket(), "bench-anthropic", plan.baseline)?;
+        let (part, plain) = sides::start_plain(
+            &group,
+            folder.path(),
+            &mesh.admin_socket(),
+            "bench-anthropic",
+            plan.baseline,
+        )?;
         let mut parts = vec![part];
         let gateway = match &plan.gateway {
             Some(args) => sides::start_gateway(&group, args, provider.address())?,
@@ -72,13 +88,30 @@ impl Rig {
             parts.push(part);
             side
         });
-        let service = Accounted { pid: mesh.service_pid(), scope: Scope::Process };
-        Ok(Self { plain, weir, gateway, service, mesh, provider, _parts: parts, _group: group, _folder: folder })
+        let service = Accounted {
+            pid: mesh.service_pid(),
+            scope: Scope::Process,
+        };
+        Ok(Self {
+            plain,
+            weir,
+            gateway,
+            service,
+            mesh,
+            provider,
+            _parts: parts,
+            _group: group,
+            _folder: folder,
+        })
     }
 
     /// Returns the sides in the order of tables: what others are compared with comes first.
     pub fn sides(&self) -> Vec<Side> {
-        [Some(&self.plain), Some(&self.weir), self.gateway.as_ref()].into_iter().flatten().cloned().collect()
+        [Some(&self.plain), Some(&self.weir), self.gateway.as_ref()]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 }
 
@@ -114,5 +147,8 @@ pub fn make_key(admin: &Admin, owner: &Value, name: &str) -> Result<String> {
         "name": name, "owner": owner, "environment": "bench",
         "access": {"providers": PROVIDERS.map(|(provider, ..)| json!({"provider": provider, "models": ["*"], "provider_keys": ["*"]}))},
     }));
-    made.get("secret").and_then(Value::as_str).map(str::to_owned).with_context(|| format!("a key without secret: {made}"))
+    made.get("secret")
+        .and_then(Value::as_str)
+        .map(str::to_owned)
+        .with_context(|| format!("a key without secret: {made}"))
 }

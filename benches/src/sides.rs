@@ -138,7 +138,10 @@ fn without_weir(dump: &Value, cluster: &str, admin: &Path, baseline: Baseline) -
         .find(|entry| entry.get("name").and_then(Value::as_str) == Some(cluster))
         .with_context(|| format!("no cluster `{cluster}`"))?
         .clone();
-    provider.as_object_mut().context("a cluster that is no object")?.remove("@type");
+    provider
+        .as_object_mut()
+        .context("a cluster that is no object")?
+        .remove("@type");
     let root = bootstrap
         .as_object_mut()
         .context("a bootstrap that is no object")?;
@@ -242,11 +245,19 @@ fn listener(envoy: &mut Part, admin: &Path, log: &Path) -> Result<SocketAddr> {
         if envoy.ended().is_some() {
             return Some(None);
         }
-        let listeners: Value = serde_json::from_str(&ask_admin(admin, "/listeners?format=json").ok()?).ok()?;
-        let address = listeners.pointer("/listener_statuses/0/local_address/socket_address")?.clone();
-        Some(Some((address.get("address")?.as_str()?.to_owned(), address.get("port_value")?.as_u64()?)))
+        let listeners: Value =
+            serde_json::from_str(&ask_admin(admin, "/listeners?format=json").ok()?).ok()?;
+        let address = listeners
+            .pointer("/listener_statuses/0/local_address/socket_address")?
+            .clone();
+        Some(Some((
+            address.get("address")?.as_str()?.to_owned(),
+            address.get("port_value")?.as_u64()?,
+        )))
     });
-    let Some((host, port)) = found else { bail!("plain Envoy ended: {}", fs::read_to_string(log)?) };
+    let Some((host, port)) = found else {
+        bail!("plain Envoy ended: {}", fs::read_to_string(log)?)
+    };
     Ok(format!("{host}:{port}").parse()?)
 }
 
@@ -321,7 +332,6 @@ pub fn start_gateway(
     };
     Ok(Some((part, side)))
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -59,18 +59,25 @@ impl Soak {
     pub fn table(&self) -> String {
         let mut text = format!(
             "# Soak\n\n{}- rate: {} exchanges per second, of Anthropic messages and OpenAI chat, 1 to 50 KB, whole and streamed (100 events)\n- added to a whole exchange: p50 {:.0} µs, p99 {:.0} µs\n\n",
-            self.setting.lines(), self.rate, self.added_p50_us, self.added_p99_us
+            self.setting.lines(),
+            self.rate,
+            self.added_p50_us,
+            self.added_p99_us
         );
         text.push_str("| side | seconds | succeeded | failed | success | first byte p50 / p99 µs | whole p50 / p99 / max µs | Envoy cores | service cores | Envoy resident MiB |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n");
         for stretch in &self.stretches {
-            let share = 100.0 * stretch.succeeded as f64 / (stretch.succeeded + stretch.failed).max(1) as f64;
+            let share = 100.0 * stretch.succeeded as f64
+                / (stretch.succeeded + stretch.failed).max(1) as f64;
             text.push_str(&format!(
                 "| {} | {:.0} | {} | {} | {share:.4} % | {:.0} / {:.0} | {:.0} / {:.0} / {:.0} | {:.3} | {:.3} | {:.0} |\n",
                 stretch.side, stretch.seconds, stretch.succeeded, stretch.failed, stretch.first_byte_p50_us, stretch.first_byte_p99_us,
                 stretch.whole_p50_us, stretch.whole_p99_us, stretch.whole_max_us, stretch.envoy_cores, stretch.service_cores, stretch.envoy_resident_mib
             ));
             if let Some(failure) = &stretch.failure {
-                text.push_str(&format!("\nFirst failure on {}: {failure}\n\n", stretch.side));
+                text.push_str(&format!(
+                    "\nFirst failure on {}: {failure}\n\n",
+                    stretch.side
+                ));
             }
         }
         text
@@ -82,27 +89,64 @@ impl Soak {
 /// # Errors
 /// When a side takes no connections any more.
 pub fn run(rig: &Rig, load: Load, setting: Setting) -> Result<Soak> {
-    let short = Load { duration: COMPARED.min(load.duration), ..load };
+    let short = Load {
+        duration: COMPARED.min(load.duration),
+        ..load
+    };
     let mut stretches = Vec::new();
     for (side, load) in [(&rig.plain, short), (&rig.weir, load), (&rig.plain, short)] {
         let stretch = stretch(side, rig.service, load)?;
-        say(&format!("{}: {} of {} succeeded, p50 {:.0} µs, p99 {:.0} µs", stretch.side, stretch.succeeded, stretch.succeeded + stretch.failed, stretch.whole_p50_us, stretch.whole_p99_us))?;
+        say(&format!(
+            "{}: {} of {} succeeded, p50 {:.0} µs, p99 {:.0} µs",
+            stretch.side,
+            stretch.succeeded,
+            stretch.succeeded + stretch.failed,
+            stretch.whole_p50_us,
+            stretch.whole_p99_us
+        ))?;
         stretches.push(stretch);
     }
     let of = |side: &Side, value: fn(&Stretch) -> f64| {
-        let values: Vec<f64> = stretches.iter().filter(|stretch| stretch.side == side.name).map(value).collect();
+        let values: Vec<f64> = stretches
+            .iter()
+            .filter(|stretch| stretch.side == side.name)
+            .map(value)
+            .collect();
         values.iter().sum::<f64>() / values.len().max(1) as f64
     };
     let added = |value| of(&rig.weir, value) - of(&rig.plain, value);
-    let (added_p50_us, added_p99_us) = (added(|stretch| stretch.whole_p50_us), added(|stretch| stretch.whole_p99_us));
-    Ok(Soak { setting: setting.at_end(), rate: load.rate, stretches, added_p50_us, added_p99_us })
+    let (added_p50_us, added_p99_us) = (
+        added(|stretch| stretch.whole_p50_us),
+        added(|stretch| stretch.whole_p99_us),
+    );
+    Ok(Soak {
+        setting: setting.at_end(),
+        rate: load.rate,
+        stretches,
+        added_p50_us,
+        added_p99_us,
+    })
 }
 
 fn asks(side: &Side) -> Result<Vec<Ask>> {
     let mut asks = Vec::new();
     for api in [Api::AnthropicMessages, Api::OpenaiChat] {
-        for (bytes, delivery) in [(1_024, Delivery::Json), (10_000, Delivery::Coalesced), (50_000, Delivery::Json)] {
-            asks.push(Scenario { api, bytes, place: ModelPlace::First, naming: Naming::Own, delivery, events: 100 }.ask(side)?);
+        for (bytes, delivery) in [
+            (1_024, Delivery::Json),
+            (10_000, Delivery::Coalesced),
+            (50_000, Delivery::Json),
+        ] {
+            asks.push(
+                Scenario {
+                    api,
+                    bytes,
+                    place: ModelPlace::First,
+                    naming: Naming::Own,
+                    delivery,
+                    events: 100,
+                }
+                .ask(side)?,
+            );
         }
     }
     Ok(asks)

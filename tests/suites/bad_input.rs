@@ -33,13 +33,23 @@ struct Stage {
 
 static STAGE: LazyLock<Stage> = LazyLock::new(|| {
     let settings = json!({"body_cap_bytes": CAP});
-    let mesh = Mesh::start(&Options { settings, ..Options::default() });
+    let mesh = Mesh::start(&Options {
+        settings,
+        ..Options::default()
+    });
     let provider = MockProvider::always(Answer::json(200, &json!({"ok": true})));
     let registrations = DIALECTS.map(|dialect| Registration::new(dialect, &provider));
     let tenant = mesh.tenant(&registrations);
     let other_key = mesh.tenant(&[]).key;
     let (vms, pid) = (vms(&mesh), mesh.envoy_pid());
-    Stage { mesh, provider, tenant, other_key, vms, pid }
+    Stage {
+        mesh,
+        provider,
+        tenant,
+        other_key,
+        vms,
+        pid,
+    }
 });
 
 /// What Envoy counts of its Wasm VMs: made, running, reloaded after a trap.
@@ -48,8 +58,11 @@ fn vms(mesh: &Mesh) -> String {
     let asked = b"GET /stats?filter=wasm HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n";
     socket.write_all(asked).expect("a question to Envoy");
     let mut text = String::new();
-    socket.read_to_string(&mut text).expect("Envoy's statistics");
-    let counts = |line: &&str| line.contains("created") || line.contains("reload") || line.contains("fail");
+    socket
+        .read_to_string(&mut text)
+        .expect("Envoy's statistics");
+    let counts =
+        |line: &&str| line.contains("created") || line.contains("reload") || line.contains("fail");
     let lines: Vec<&str> = text.lines().filter(counts).collect();
     assert!(!lines.is_empty(), "{text}");
     lines.join("\n")
@@ -59,18 +72,28 @@ impl Stage {
     /// Panics when Envoy or a VM was lost, or when an ordinary request does not pass.
     #[track_caller]
     fn assert_well(&self) {
-        let answered = self.mesh.send(&self.tenant.sign(plain(Dialect::Anthropic, "model-1")));
+        let answered = self
+            .mesh
+            .send(&self.tenant.sign(plain(Dialect::Anthropic, "model-1")));
         assert_eq!(answered.status, 200, "{}", answered.text());
         assert_eq!(vms(&self.mesh), self.vms, "a VM was made anew");
         assert_eq!(self.mesh.envoy_pid(), self.pid);
-        assert!(!self.mesh.output("envoy.err").contains("panicked"), "{}", self.mesh.logs());
+        assert!(
+            !self.mesh.output("envoy.err").contains("panicked"),
+            "{}",
+            self.mesh.logs()
+        );
     }
 
     #[track_caller]
     fn in_time(&self, request: &Request, protocol: Protocol, what: &str) -> Answered {
         let started = wait::now();
         let answered = self.mesh.send_over(request, protocol);
-        assert!(started.elapsed() < IN_TIME, "{what}: took {:?}", started.elapsed());
+        assert!(
+            started.elapsed() < IN_TIME,
+            "{what}: took {:?}",
+            started.elapsed()
+        );
         answered
     }
 }
@@ -82,11 +105,26 @@ fn check_at(target: &str, dialect: Dialect, body: &[u8], status: u16, code: &'st
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let shown: String = String::from_utf8_lossy(body).chars().take(120).collect();
         let what = format!("{target} over {protocol:?}: {shown}");
-        let request = stage.tenant.sign(Request::post_bytes(target, body)).field("x-mark", code);
+        let request = stage
+            .tenant
+            .sign(Request::post_bytes(target, body))
+            .field("x-mark", code);
         let answered = stage.in_time(&request, protocol, &what);
-        assert_stops(&answered, Refused { dialect, status, code }, &what);
+        assert_stops(
+            &answered,
+            Refused {
+                dialect,
+                status,
+                code,
+            },
+            &what,
+        );
     }
-    let leaked = stage.provider.seen().iter().any(|seen| seen.fields.get("x-mark").is_some());
+    let leaked = stage
+        .provider
+        .seen()
+        .iter()
+        .any(|seen| seen.fields.get("x-mark").is_some());
     assert!(!leaked, "a provider saw what was refused with {code}");
 }
 
@@ -101,8 +139,20 @@ fn check(body: &[u8], code: &'static str) {
 #[track_caller]
 fn check_everywhere(body: &[u8], code: &'static str) {
     check(body, code);
-    check_at("/v1beta/models/model-1:generateContent", Dialect::Gemini, body, 400, code);
-    check_at("/v1beta/models/model-1:streamGenerateContent?alt=sse", Dialect::Gemini, body, 400, code);
+    check_at(
+        "/v1beta/models/model-1:generateContent",
+        Dialect::Gemini,
+        body,
+        400,
+        code,
+    );
+    check_at(
+        "/v1beta/models/model-1:streamGenerateContent?alt=sse",
+        Dialect::Gemini,
+        body,
+        400,
+        code,
+    );
 }
 
 #[test]
@@ -139,12 +189,28 @@ fn what_is_not_json() {
 
 #[test]
 fn json_that_is_no_object() {
-    for body in [&b"null"[..], b"[]", b"\"text\"", b"1", b"true", b"[{\"model\":\"m\"}]"] {
+    for body in [
+        &b"null"[..],
+        b"[]",
+        b"\"text\"",
+        b"1",
+        b"true",
+        b"[{\"model\":\"m\"}]",
+    ] {
         let stage = &*STAGE;
-        for target in ["/v1/messages", "/v1/chat/completions", "/v1beta/models/m:generateContent"] {
-            let answered = stage.mesh.send(&stage.tenant.sign(Request::post_bytes(target, body)));
+        for target in [
+            "/v1/messages",
+            "/v1/chat/completions",
+            "/v1beta/models/m:generateContent",
+        ] {
+            let answered = stage
+                .mesh
+                .send(&stage.tenant.sign(Request::post_bytes(target, body)));
             let code = answered.weir_code().unwrap_or_default();
-            assert!(code == "bad_json" || code == "model_missing", "{target} {body:?}: {code}");
+            assert!(
+                code == "bad_json" || code == "model_missing",
+                "{target} {body:?}: {code}"
+            );
         }
     }
     STAGE.assert_well();
@@ -157,7 +223,12 @@ fn a_byte_order_mark() {
 
 #[test]
 fn nul_bytes() {
-    for body in [&b"\0"[..], b"{\"model\":\"m\"}\0", b"{\"model\":\"m\",\"x\":\"\0\"}", b"{\0\"model\":\"m\"}"] {
+    for body in [
+        &b"\0"[..],
+        b"{\"model\":\"m\"}\0",
+        b"{\"model\":\"m\",\"x\":\"\0\"}",
+        b"{\0\"model\":\"m\"}",
+    ] {
         check_everywhere(body, "bad_json");
     }
     STAGE.assert_well();
@@ -165,7 +236,14 @@ fn nul_bytes() {
 
 #[test]
 fn bytes_that_are_not_utf8() {
-    for bad in [&b"\xff"[..], b"\xc3", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"caf\xe9"] {
+    for bad in [
+        &b"\xff"[..],
+        b"\xc3",
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"caf\xe9",
+    ] {
         for place in ["value", "key"] {
             let mut body = b"{\"model\":\"m\",\"".to_vec();
             if place == "value" {
@@ -181,14 +259,25 @@ fn bytes_that_are_not_utf8() {
 
 #[test]
 fn values_of_the_wrong_type() {
-    for body in ["{\"model\":1}", "{\"model\":[\"m\"]}", "{\"model\":{}}", "{\"model\":true}"] {
+    for body in [
+        "{\"model\":1}",
+        "{\"model\":[\"m\"]}",
+        "{\"model\":{}}",
+        "{\"model\":true}",
+    ] {
         check(body.as_bytes(), "bad_json");
     }
     for target in ["/v1/messages", "/v1/chat/completions"] {
         for stream in ["1", "\"true\"", "[]", "{}"] {
             let body = format!("{{\"model\":\"m\",\"stream\":{stream}}}");
-            let answered = STAGE.mesh.send(&STAGE.tenant.sign(Request::post_bytes(target, body)));
-            assert_eq!(answered.weir_code().as_deref(), Some("bad_json"), "{target} {stream}");
+            let answered = STAGE
+                .mesh
+                .send(&STAGE.tenant.sign(Request::post_bytes(target, body)));
+            assert_eq!(
+                answered.weir_code().as_deref(),
+                Some("bad_json"),
+                "{target} {stream}"
+            );
         }
     }
 }
@@ -200,21 +289,38 @@ fn a_model_that_is_null_or_empty_is_missing() {
     }
     for body in ["{\"model\":null}", "{\"model\":\"\"}"] {
         let stage = &*STAGE;
-        let answered = stage.mesh.send(&stage.tenant.sign(Request::post_bytes("/v1/messages", body)));
+        let answered = stage
+            .mesh
+            .send(&stage.tenant.sign(Request::post_bytes("/v1/messages", body)));
         let code = answered.weir_code().unwrap_or_default();
-        assert!(["model_missing", "bad_json", "model_unknown"].contains(&code.as_str()), "{body}: {code}");
+        assert!(
+            ["model_missing", "bad_json", "model_unknown"].contains(&code.as_str()),
+            "{body}: {code}"
+        );
     }
 }
 
 #[test]
 fn nesting() {
     let stage = &*STAGE;
-    let nested = |levels: usize| format!("{{\"model\":\"m\",\"x\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    let nested = |levels: usize| {
+        format!(
+            "{{\"model\":\"m\",\"x\":{}{}}}",
+            "[".repeat(levels),
+            "]".repeat(levels)
+        )
+    };
     check_everywhere(nested(128).as_bytes(), "bad_json");
     check_everywhere("{\"x\":".repeat(100_000).as_bytes(), "bad_json");
     check_everywhere("[".repeat(500_000).as_bytes(), "bad_json");
-    let request = stage.tenant.sign(Request::post_bytes("/v1/messages", nested(127)));
-    assert_eq!(stage.mesh.send(&request).status, 200, "128 levels with the object itself");
+    let request = stage
+        .tenant
+        .sign(Request::post_bytes("/v1/messages", nested(127)));
+    assert_eq!(
+        stage.mesh.send(&request).status,
+        200,
+        "128 levels with the object itself"
+    );
     stage.assert_well();
 }
 
@@ -226,17 +332,45 @@ fn fields_given_twice() {
         "{\"model\":\"m\",\"stream\":false,\"stream\":true}",
     ] {
         for target in ["/v1/messages", "/v1/chat/completions", "/v1/responses"] {
-            let dialect = if target == "/v1/messages" { Dialect::Anthropic } else { Dialect::Openai };
+            let dialect = if target == "/v1/messages" {
+                Dialect::Anthropic
+            } else {
+                Dialect::Openai
+            };
             check_at(target, dialect, body.as_bytes(), 400, "duplicate_field");
         }
     }
     let chat = "{\"model\":\"m\",\"messages\":[],\"messages\":[]}";
-    check_at("/v1/messages", Dialect::Anthropic, chat.as_bytes(), 400, "duplicate_field");
-    check_at("/v1/chat/completions", Dialect::Openai, chat.as_bytes(), 400, "duplicate_field");
+    check_at(
+        "/v1/messages",
+        Dialect::Anthropic,
+        chat.as_bytes(),
+        400,
+        "duplicate_field",
+    );
+    check_at(
+        "/v1/chat/completions",
+        Dialect::Openai,
+        chat.as_bytes(),
+        400,
+        "duplicate_field",
+    );
     let gemini = "{\"contents\":[],\"contents\":[]}";
-    check_at("/v1beta/models/m:generateContent", Dialect::Gemini, gemini.as_bytes(), 400, "duplicate_field");
+    check_at(
+        "/v1beta/models/m:generateContent",
+        Dialect::Gemini,
+        gemini.as_bytes(),
+        400,
+        "duplicate_field",
+    );
     let nested = "{\"model\":\"m\",\"stream\":true,\"stream_options\":{\"include_usage\":true,\"include_usage\":false}}";
-    check_at("/v1/chat/completions", Dialect::Openai, nested.as_bytes(), 400, "duplicate_field");
+    check_at(
+        "/v1/chat/completions",
+        Dialect::Openai,
+        nested.as_bytes(),
+        400,
+        "duplicate_field",
+    );
 }
 
 #[test]
@@ -250,7 +384,11 @@ fn fields_in_disguise() {
         "{\"model\":\"m\",\"\\u0073tream\":true}",
     ] {
         for target in ["/v1/messages", "/v1/chat/completions", "/v1/responses"] {
-            let dialect = if target == "/v1/messages" { Dialect::Anthropic } else { Dialect::Openai };
+            let dialect = if target == "/v1/messages" {
+                Dialect::Anthropic
+            } else {
+                Dialect::Openai
+            };
             check_at(target, dialect, body.as_bytes(), 400, "disguised_field");
         }
     }
@@ -268,11 +406,17 @@ fn oddities_that_are_the_provider_s_to_judge_pass() {
         "{\"model\":\"\\u006d\"}",
         "{\"model\":\"m\",\"x\":1e400,\"y\":-0.0,\"z\":123456789012345678901234567890}",
     ] {
-        let request = stage.tenant.sign(Request::post_bytes("/v1/messages", body)).field("x-odd", body.trim());
+        let request = stage
+            .tenant
+            .sign(Request::post_bytes("/v1/messages", body))
+            .field("x-odd", body.trim());
         let answered = stage.mesh.send(&request);
         assert_eq!(answered.status, 200, "{body}: {}", answered.text());
         let seen = stage.provider.seen();
-        assert!(seen.iter().any(|seen| seen.body == body.as_bytes()), "{body} changed on the way");
+        assert!(
+            seen.iter().any(|seen| seen.body == body.as_bytes()),
+            "{body} changed on the way"
+        );
     }
 }
 
@@ -280,15 +424,36 @@ fn oddities_that_are_the_provider_s_to_judge_pass() {
 fn other_content_types() {
     let stage = &*STAGE;
     for dialect in DIALECTS {
-        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"] {
-            let request = plain(dialect, "model-1").without("content-type").field("content-type", kind);
+        for kind in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "application/xml",
+        ] {
+            let request = plain(dialect, "model-1")
+                .without("content-type")
+                .field("content-type", kind);
             let answered = stage.mesh.send(&stage.tenant.sign(request));
-            let want = Refused { dialect, status: 415, code: "wrong_content_type" };
+            let want = Refused {
+                dialect,
+                status: 415,
+                code: "wrong_content_type",
+            };
             assert_stops(&answered, want, kind);
         }
-        for kind in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json"] {
-            let request = plain(dialect, "model-1").without("content-type").field("content-type", kind);
-            assert_eq!(stage.mesh.send(&stage.tenant.sign(request)).status, 200, "{kind}");
+        for kind in [
+            "application/json; charset=utf-8",
+            "Application/JSON",
+            "application/vnd.api+json",
+        ] {
+            let request = plain(dialect, "model-1")
+                .without("content-type")
+                .field("content-type", kind);
+            assert_eq!(
+                stage.mesh.send(&stage.tenant.sign(request)).status,
+                200,
+                "{kind}"
+            );
         }
     }
 }
@@ -304,7 +469,11 @@ fn of_length(dialect: Dialect, length: usize) -> Request {
 fn bodies_over_the_cap() {
     let stage = &*STAGE;
     for dialect in DIALECTS {
-        let want = Refused { dialect, status: 413, code: "body_too_large" };
+        let want = Refused {
+            dialect,
+            status: 413,
+            code: "body_too_large",
+        };
         for protocol in [Protocol::Http1, Protocol::Http2] {
             for length in [CAP + 1, 3 * CAP] {
                 let request = of_length(dialect, length).field("x-mark", "too large");
@@ -312,15 +481,34 @@ fn bodies_over_the_cap() {
                 assert_stops(&stage.in_time(&request, protocol, &what), want, &what);
                 for end in [End::Data, End::Trailers] {
                     let request = request.clone().pieces(&[30_000], end);
-                    assert_stops(&stage.in_time(&request, protocol, &what), want, &format!("{what}, counted"));
+                    assert_stops(
+                        &stage.in_time(&request, protocol, &what),
+                        want,
+                        &format!("{what}, counted"),
+                    );
                 }
             }
-            assert_eq!(stage.mesh.send_over(&of_length(dialect, CAP), protocol).status, 200, "the cap itself");
+            assert_eq!(
+                stage
+                    .mesh
+                    .send_over(&of_length(dialect, CAP), protocol)
+                    .status,
+                200,
+                "the cap itself"
+            );
             let request = of_length(dialect, CAP).pieces(&[65_536], End::Empty);
-            assert_eq!(stage.mesh.send_over(&request, protocol).status, 200, "the cap itself, counted");
+            assert_eq!(
+                stage.mesh.send_over(&request, protocol).status,
+                200,
+                "the cap itself, counted"
+            );
         }
     }
-    let leaked = stage.provider.seen().iter().any(|seen| seen.fields.get("x-mark").as_deref() == Some("too large"));
+    let leaked = stage
+        .provider
+        .seen()
+        .iter()
+        .any(|seen| seen.fields.get("x-mark").as_deref() == Some("too large"));
     assert!(!leaked);
     stage.assert_well();
 }
@@ -332,11 +520,18 @@ fn a_length_over_the_cap_is_refused_before_the_body() {
     for length in ["1048577", "999999999999", "18446744073709551615"] {
         let mut connection = Connection::open(stage.mesh.address()).unwrap();
         connection.patience(IN_TIME).unwrap();
-        let mut request = stage.tenant.sign(plain(Dialect::Openai, "model-1")).field("content-length", length);
+        let mut request = stage
+            .tenant
+            .sign(plain(Dialect::Openai, "model-1"))
+            .field("content-length", length);
         request.body.clear();
         connection.write_head(&request).unwrap();
         let answered = connection.answer("POST").unwrap();
-        let want = Refused { dialect: Dialect::Openai, status: 413, code: "body_too_large" };
+        let want = Refused {
+            dialect: Dialect::Openai,
+            status: 413,
+            code: "body_too_large",
+        };
         assert_stops(&answered, want, length);
     }
     stage.assert_well();
@@ -348,7 +543,10 @@ fn clients_that_leave_in_the_middle_harm_nobody() {
     for size in [0, 10, 70_000, 400_000] {
         for _ in 0..10 {
             let mut connection = Connection::open(stage.mesh.address()).unwrap();
-            let request = stage.tenant.sign(plain(Dialect::Anthropic, "model-1")).field("content-length", "900000");
+            let request = stage
+                .tenant
+                .sign(plain(Dialect::Anthropic, "model-1"))
+                .field("content-length", "900000");
             connection.write_head(&request).unwrap();
             connection.write_raw(&vec![b' '; size]).unwrap();
         }
@@ -361,24 +559,64 @@ fn credentials_twice_and_different() {
     let stage = &*STAGE;
     let key = &stage.tenant.key;
     for dialect in DIALECTS {
-        for header in ["x-weir-key", "x-bf-vk", "authorization", "x-api-key", "api-key", "x-goog-api-key"] {
-            let value = if header == "authorization" { format!("Bearer {key}") } else { key.clone() };
+        for header in [
+            "x-weir-key",
+            "x-bf-vk",
+            "authorization",
+            "x-api-key",
+            "api-key",
+            "x-goog-api-key",
+        ] {
+            let value = if header == "authorization" {
+                format!("Bearer {key}")
+            } else {
+                key.clone()
+            };
             for protocol in [Protocol::Http1, Protocol::Http2] {
-                let request = plain(dialect, "model-1").field(header, &value).field(header, &value);
-                let want = Refused { dialect, status: 400, code: "duplicate_credential" };
+                let request = plain(dialect, "model-1")
+                    .field(header, &value)
+                    .field(header, &value);
+                let want = Refused {
+                    dialect,
+                    status: 400,
+                    code: "duplicate_credential",
+                };
                 assert_stops(&stage.in_time(&request, protocol, header), want, header);
                 if header == "x-weir-key" {
                     continue;
                 }
-                let other = if header == "authorization" { format!("Bearer {}", stage.other_key) } else { stage.other_key.clone() };
-                let request = plain(dialect, "model-1").field("x-weir-key", key).field(header, &other);
-                let want = Refused { dialect, status: 400, code: "conflicting_credentials" };
+                let other = if header == "authorization" {
+                    format!("Bearer {}", stage.other_key)
+                } else {
+                    stage.other_key.clone()
+                };
+                let request = plain(dialect, "model-1")
+                    .field("x-weir-key", key)
+                    .field(header, &other);
+                let want = Refused {
+                    dialect,
+                    status: 400,
+                    code: "conflicting_credentials",
+                };
                 assert_stops(&stage.in_time(&request, protocol, header), want, header);
             }
         }
         let mut request = stage.tenant.sign(plain(dialect, "model-1"));
-        request.target = format!("{}{}key={}", request.target, if request.target.contains('?') { '&' } else { '?' }, stage.other_key);
-        let want = Refused { dialect, status: 400, code: "conflicting_credentials" };
+        request.target = format!(
+            "{}{}key={}",
+            request.target,
+            if request.target.contains('?') {
+                '&'
+            } else {
+                '?'
+            },
+            stage.other_key
+        );
+        let want = Refused {
+            dialect,
+            status: 400,
+            code: "conflicting_credentials",
+        };
         assert_stops(&stage.mesh.send(&request), want, "?key=");
     }
     stage.assert_well();
@@ -389,10 +627,17 @@ fn header_values_that_are_not_utf8() {
     let stage = &*STAGE;
     let request = stage.tenant.sign(plain(Dialect::Openai, "model-1"));
     for protocol in [Protocol::Http1, Protocol::Http2] {
-        let odd = request.clone().raw_field("x-odd", b"caf\xe9 \xff\xfe").raw_field("user-agent", b"\x80\x81");
+        let odd = request
+            .clone()
+            .raw_field("x-odd", b"caf\xe9 \xff\xfe")
+            .raw_field("user-agent", b"\x80\x81");
         assert_eq!(stage.mesh.send_over(&odd, protocol).status, 200);
         let seen = stage.provider.seen();
-        let kept = seen.iter().any(|seen| seen.fields.0.contains(&(b"x-odd".to_vec(), b"caf\xe9 \xff\xfe".to_vec())));
+        let kept = seen.iter().any(|seen| {
+            seen.fields
+                .0
+                .contains(&(b"x-odd".to_vec(), b"caf\xe9 \xff\xfe".to_vec()))
+        });
         assert!(kept, "the value changed on the way");
     }
     for (header, status, code) in [
@@ -400,11 +645,23 @@ fn header_values_that_are_not_utf8() {
         ("x-api-key", 401, "missing_credential"),
     ] {
         let odd = plain(Dialect::Openai, "model-1").raw_field(header, b"Bearer \xff\xfe");
-        let want = Refused { dialect: Dialect::Openai, status, code };
+        let want = Refused {
+            dialect: Dialect::Openai,
+            status,
+            code,
+        };
         assert_stops(&stage.mesh.send(&odd), want, header);
     }
-    for header in ["session-id", "anthropic-version", "originator", "accept-encoding", "x-claude-code-agent-id"] {
-        let answered = stage.mesh.send(&request.clone().raw_field(header, b"\xc3\x28"));
+    for header in [
+        "session-id",
+        "anthropic-version",
+        "originator",
+        "accept-encoding",
+        "x-claude-code-agent-id",
+    ] {
+        let answered = stage
+            .mesh
+            .send(&request.clone().raw_field(header, b"\xc3\x28"));
         assert_eq!(answered.status, 200, "{header}: {}", answered.text());
     }
     stage.assert_well();
@@ -424,7 +681,12 @@ fn header_floods() {
     for (count, bytes) in [(150, 8), (1, 60_000), (80, 1_000)] {
         for protocol in [Protocol::Http1, Protocol::Http2] {
             let answered = stage.in_time(&flooded(count, bytes), protocol, "many headers");
-            assert_eq!(answered.status, 200, "{count} of {bytes} bytes: {}", answered.text());
+            assert_eq!(
+                answered.status,
+                200,
+                "{count} of {bytes} bytes: {}",
+                answered.text()
+            );
         }
     }
     for (count, bytes) in [(1_025, 8), (10_000, 8), (1, 200_000), (400, 1_000)] {
@@ -432,9 +694,16 @@ fn header_floods() {
             let started = wait::now();
             // The connection may be closed on a client that still sends.
             if let Ok(answered) = flooded(count, bytes).send(stage.mesh.address(), protocol) {
-                assert!((400..500).contains(&answered.status), "{count} of {bytes} bytes: {}", answered.status);
+                assert!(
+                    (400..500).contains(&answered.status),
+                    "{count} of {bytes} bytes: {}",
+                    answered.status
+                );
             }
-            assert!(started.elapsed() < IN_TIME, "{count} of {bytes} bytes over {protocol:?}");
+            assert!(
+                started.elapsed() < IN_TIME,
+                "{count} of {bytes} bytes over {protocol:?}"
+            );
         }
     }
     stage.assert_well();
@@ -449,16 +718,25 @@ fn what_is_not_http() {
     for raw in [
         "GET\r\n\r\n".to_owned(),
         "\0\0\0\0\0\0\0\0\r\n\r\n".to_owned(),
-        format!("POST /v1/messages HTTP/1.1\r\n{host}{key}x-nul: a\0b\r\ncontent-length: 2\r\n\r\n{{}}"),
+        format!(
+            "POST /v1/messages HTTP/1.1\r\n{host}{key}x-nul: a\0b\r\ncontent-length: 2\r\n\r\n{{}}"
+        ),
         format!("POST /v1/messages HTTP/1.1\r\n{host}{key}content-length: -1\r\n\r\n"),
-        format!("POST /v1/messages HTTP/1.1\r\n{host}{key}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}"),
-        format!("POST /v1/messages HTTP/1.1\r\n{host}{key}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{{}}"),
-        format!("POST /v1/messages HTTP/1.1\r\n{host}{key}transfer-encoding: chunked\r\n\r\nzz\r\n"),
+        format!(
+            "POST /v1/messages HTTP/1.1\r\n{host}{key}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}"
+        ),
+        format!(
+            "POST /v1/messages HTTP/1.1\r\n{host}{key}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n{{}}"
+        ),
+        format!(
+            "POST /v1/messages HTTP/1.1\r\n{host}{key}transfer-encoding: chunked\r\n\r\nzz\r\n"
+        ),
         format!("POST /v1/messages HTTP/1.1\r\n{host}{host}{key}content-length: 2\r\n\r\n{{}}"),
         format!("POST /v1/m#x HTTP/1.1\r\n{host}{key}content-length: 2\r\n\r\n{{}}"),
         format!("POST /v1/caf\u{e9} HTTP/1.1\r\n{host}{key}content-length: 2\r\n\r\n{{}}"),
         format!("POST /v1/messages HTTP/1.1\r\n{key}content-length: 2\r\n\r\n{{}}"),
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ngarbage that is no frame at all, and more of it".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ngarbage that is no frame at all, and more of it"
+            .to_owned(),
         "\x16\x03\x01\x02\0\x01\0\x01\u{7f}".to_owned(),
     ] {
         let started = wait::now();
@@ -467,7 +745,11 @@ fn what_is_not_http() {
         connection.write_raw(raw.as_bytes()).unwrap_or_default();
         connection.write_raw(b"\r\n\r\n").unwrap_or_default();
         if let Ok(answered) = connection.answer("POST") {
-            assert!((400..500).contains(&answered.status), "{raw:?}: {}", answered.status);
+            assert!(
+                (400..500).contains(&answered.status),
+                "{raw:?}: {}",
+                answered.status
+            );
         }
         assert!(started.elapsed() < IN_TIME, "{raw:?}");
     }

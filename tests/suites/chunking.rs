@@ -41,7 +41,11 @@ fn assert_usage(tenant: &Tenant, case: &Case, requests: usize) {
     let want = case.tokens.unwrap_or_default().as_record();
     for record in MESH.wait_records(&tenant.key_id, requests) {
         assert_eq!(record["usage"], want, "{}: {record:#}", case.name);
-        assert_eq!((&record["ended"], &record["estimated"]), (&json!("complete"), &json!(false)), "{record:#}");
+        assert_eq!(
+            (&record["ended"], &record["estimated"]),
+            (&json!("complete"), &json!(false)),
+            "{record:#}"
+        );
     }
 }
 
@@ -56,11 +60,16 @@ fn requests_in_pieces(name: &str) {
             for cuts in CUTS {
                 provider.forget();
                 let what = format!("{name} in {cuts:?} ended by {end:?} over {protocol:?}");
-                let answered = MESH.send_over(&tenant.sign(case.request()).pieces(cuts, end), protocol);
+                let answered =
+                    MESH.send_over(&tenant.sign(case.request()).pieces(cuts, end), protocol);
                 assert_eq!(answered.status, 200, "{what}: {}", answered.text());
                 assert_eq!(answered.body, case.answer.body(), "{what}");
                 let seen = provider.only();
-                assert_eq!((seen.target, seen.body), (case.target.clone(), case.body.clone()), "{what}");
+                assert_eq!(
+                    (seen.target, seen.body),
+                    (case.target.clone(), case.body.clone()),
+                    "{what}"
+                );
                 sent += 1;
             }
         }
@@ -86,7 +95,11 @@ fn answers_in_pieces(name: &str) {
                 let answered = MESH.send_over(&tenant.sign(case.request()), protocol);
                 assert_eq!(answered.status, 200, "{what}: {}", answered.text());
                 assert!(answered.complete, "{what}");
-                assert_eq!(answered.text(), String::from_utf8(case.answer.body()).unwrap(), "{what}");
+                assert_eq!(
+                    answered.text(),
+                    String::from_utf8(case.answer.body()).unwrap(),
+                    "{what}"
+                );
                 sent += 1;
             }
         }
@@ -136,23 +149,38 @@ fn asking_for_usage_in_pieces() {
     case.body = sent.as_bytes().to_vec();
     let events = openai::chat_stream("model-1", "one two three \u{1f30a} four", Some(CACHED));
     let extra = openai::chat_usage_event("model-1", CACHED);
-    let visible: String = events.iter().filter(|event| **event != extra).map(String::as_str).collect();
+    let visible: String = events
+        .iter()
+        .filter(|event| **event != extra)
+        .map(String::as_str)
+        .collect();
     let whole = Answer::sse(events);
     let (provider, tenant) = stage(&case, whole.clone());
     let mut upstream: Option<Vec<u8>> = None;
     let mut requests = 0;
     for protocol in PROTOCOLS {
-        for (cuts, answer_cuts) in CUTS.iter().zip(CUTS.iter().rev()).chain(CUTS.iter().zip(CUTS.iter())) {
+        for (cuts, answer_cuts) in CUTS
+            .iter()
+            .zip(CUTS.iter().rev())
+            .chain(CUTS.iter().zip(CUTS.iter()))
+        {
             for end in ENDS {
-                let what = format!("{cuts:?} ended by {end:?}, answered in {answer_cuts:?}, over {protocol:?}");
+                let what = format!(
+                    "{cuts:?} ended by {end:?}, answered in {answer_cuts:?}, over {protocol:?}"
+                );
                 let answer = whole.clone().cut(answer_cuts);
                 provider.script(move |_, _| answer.clone());
                 provider.forget();
-                let answered = MESH.send_over(&tenant.sign(case.request()).pieces(cuts, end), protocol);
+                let answered =
+                    MESH.send_over(&tenant.sign(case.request()).pieces(cuts, end), protocol);
                 assert_eq!(answered.text(), visible, "{what}");
                 let body = provider.only().body;
                 let asked: Value = serde_json::from_slice(&body).expect("JSON");
-                assert_eq!(asked["stream_options"], json!({"include_usage": true}), "{what}");
+                assert_eq!(
+                    asked["stream_options"],
+                    json!({"include_usage": true}),
+                    "{what}"
+                );
                 let first = upstream.get_or_insert_with(|| body.clone());
                 assert_eq!(&body, first, "{what}");
                 requests += 1;
@@ -161,9 +189,14 @@ fn asking_for_usage_in_pieces() {
     }
     // The splice is one insertion: without it the body is the one that was sent.
     let spliced = String::from_utf8(upstream.unwrap()).unwrap();
-    let same_start = sent.bytes().zip(spliced.bytes()).take_while(|(a, b)| a == b).count();
+    let same_start = sent
+        .bytes()
+        .zip(spliced.bytes())
+        .take_while(|(a, b)| a == b)
+        .count();
     let inserted = spliced.len() - sent.len();
-    let ends = (0..=same_start).any(|at| format!("{}{}", &spliced[..at], &spliced[at + inserted..]) == sent);
+    let ends = (0..=same_start)
+        .any(|at| format!("{}{}", &spliced[..at], &spliced[at + inserted..]) == sent);
     assert!(ends, "{spliced}");
     case.tokens = Some(CACHED);
     assert_usage(&tenant, &case, requests);
@@ -176,21 +209,59 @@ fn refusals_in_pieces() {
     let (provider, tenant) = stage(&case, case.answer.clone());
     let pad = "x".repeat(300);
     for (body, status, code) in [
-        (format!("{{\"pad\":\"{pad}\",\"model\":\"m\",\"model\":\"m\"}}"), 400, "duplicate_field"),
-        (format!("{{\"pad\":\"{pad}\",\"\\u006dodel\":\"m\"}}"), 400, "disguised_field"),
-        (format!("{{\"pad\":\"{pad}\",\"MODEL\":\"m\"}}"), 400, "disguised_field"),
-        (format!("{{\"pad\":\"{pad}\",\"messages\":[]}}"), 400, "model_missing"),
-        (format!("{{\"pad\":\"{pad}\",\"model\":\"m\""), 400, "bad_json"),
-        (format!("{{\"pad\":\"{pad}\" \"model\":\"m\"}}"), 400, "bad_json"),
-        (format!("\u{feff}{{\"pad\":\"{pad}\",\"model\":\"m\"}}"), 400, "bad_json"),
+        (
+            format!("{{\"pad\":\"{pad}\",\"model\":\"m\",\"model\":\"m\"}}"),
+            400,
+            "duplicate_field",
+        ),
+        (
+            format!("{{\"pad\":\"{pad}\",\"\\u006dodel\":\"m\"}}"),
+            400,
+            "disguised_field",
+        ),
+        (
+            format!("{{\"pad\":\"{pad}\",\"MODEL\":\"m\"}}"),
+            400,
+            "disguised_field",
+        ),
+        (
+            format!("{{\"pad\":\"{pad}\",\"messages\":[]}}"),
+            400,
+            "model_missing",
+        ),
+        (
+            format!("{{\"pad\":\"{pad}\",\"model\":\"m\""),
+            400,
+            "bad_json",
+        ),
+        (
+            format!("{{\"pad\":\"{pad}\" \"model\":\"m\"}}"),
+            400,
+            "bad_json",
+        ),
+        (
+            format!("\u{feff}{{\"pad\":\"{pad}\",\"model\":\"m\"}}"),
+            400,
+            "bad_json",
+        ),
     ] {
         for protocol in PROTOCOLS {
             for end in [End::Data, End::Empty] {
                 for cuts in CUTS {
-                    let request = tenant.sign(Request::post_bytes("/v1/messages", body.clone())).pieces(cuts, end);
+                    let request = tenant
+                        .sign(Request::post_bytes("/v1/messages", body.clone()))
+                        .pieces(cuts, end);
                     let answered = MESH.send_over(&request, protocol);
-                    let want = Refused { dialect: case.dialect, status, code };
-                    assert_stops(&answered, want, &format!("{body} in {cuts:?} ended by {end:?} over {protocol:?}"));
+                    let want = Refused {
+                        dialect: case.dialect,
+                        status,
+                        code,
+                    };
+                    assert_stops(
+                        &answered,
+                        want,
+                        &format!("{body} in {cuts:?} ended by {end:?} over {protocol:?}"),
+                    );
                 }
             }
         }
@@ -204,15 +275,32 @@ fn large_bodies_in_pieces() {
     let case = surfaces::case("messages", "model-1");
     let (provider, tenant) = stage(&case, case.answer.clone());
     let text = "wörter und mehr \\n ".repeat(60_000);
-    let body = format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}],\"model\":\"model-1\"}}");
+    let body = format!(
+        "{{\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}],\"model\":\"model-1\"}}"
+    );
     for protocol in PROTOCOLS {
         for end in ENDS {
-            for cuts in [&[65_536_usize][..], &[16_384], &[1, 65_535, 4_095], &[300_000]] {
+            for cuts in [
+                &[65_536_usize][..],
+                &[16_384],
+                &[1, 65_535, 4_095],
+                &[300_000],
+            ] {
                 provider.forget();
-                let request = tenant.sign(Request::post_bytes("/v1/messages", body.clone())).pieces(cuts, end);
+                let request = tenant
+                    .sign(Request::post_bytes("/v1/messages", body.clone()))
+                    .pieces(cuts, end);
                 let answered = MESH.send_over(&request, protocol);
-                assert_eq!(answered.status, 200, "{cuts:?} {end:?} {protocol:?}: {}", answered.text());
-                assert!(provider.only().body == body.as_bytes(), "the body changed: {cuts:?} {end:?} {protocol:?}");
+                assert_eq!(
+                    answered.status,
+                    200,
+                    "{cuts:?} {end:?} {protocol:?}: {}",
+                    answered.text()
+                );
+                assert!(
+                    provider.only().body == body.as_bytes(),
+                    "the body changed: {cuts:?} {end:?} {protocol:?}"
+                );
             }
         }
     }

@@ -15,28 +15,47 @@ use weir_tests::tokens::{Price, Tokens};
 static MESH: LazyLock<Mesh> = LazyLock::new(|| Mesh::start(&Options::default()));
 
 /// Every header that can hold a credential, of clients and of providers.
-const CREDENTIALS: [&str; 6] = ["x-weir-key", "x-bf-vk", "authorization", "x-api-key", "api-key", "x-goog-api-key"];
+const CREDENTIALS: [&str; 6] = [
+    "x-weir-key",
+    "x-bf-vk",
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "x-goog-api-key",
+];
 
 /// The ways a client shows its key.
 fn presented(request: &Request, key: &str) -> Vec<Request> {
     let with_query = |query: &str| {
         let mut request = request.clone();
-        request.target.push_str(if request.target.contains('?') { "&" } else { "?" });
+        request.target.push_str(if request.target.contains('?') {
+            "&"
+        } else {
+            "?"
+        });
         request.target.push_str(query);
         request
     };
     vec![
         request.clone().field("x-weir-key", key),
         request.clone().field("x-bf-vk", key),
-        request.clone().field("authorization", &format!("Bearer {key}")),
-        request.clone().field("Authorization", &format!("bearer  {key}")),
+        request
+            .clone()
+            .field("authorization", &format!("Bearer {key}")),
+        request
+            .clone()
+            .field("Authorization", &format!("bearer  {key}")),
         request.clone().field("x-api-key", key),
         request.clone().field("api-key", key),
         request.clone().field("x-goog-api-key", key),
         with_query(&format!("key={key}")),
         with_query(&format!("a=1&key={key}&b=2")),
         // One key in several places is one key.
-        request.clone().field("x-api-key", key).bearer(key).field("x-weir-key", key),
+        request
+            .clone()
+            .field("x-api-key", key)
+            .bearer(key)
+            .field("x-weir-key", key),
     ]
 }
 
@@ -44,14 +63,27 @@ fn presented(request: &Request, key: &str) -> Vec<Request> {
 #[track_caller]
 fn assert_only(seen: &Seen, header: Option<&str>, value: &str, key: &str) {
     for name in CREDENTIALS {
-        let want = if header == Some(name) { vec![value.to_owned()] } else { Vec::new() };
+        let want = if header == Some(name) {
+            vec![value.to_owned()]
+        } else {
+            Vec::new()
+        };
         assert_eq!(seen.fields.all(name), want, "{name}: {seen:#?}");
     }
-    assert!(!seen.mentions("sk-weir-") && !seen.mentions(key), "{seen:#?}");
+    assert!(
+        !seen.mentions("sk-weir-") && !seen.mentions(key),
+        "{seen:#?}"
+    );
     assert!(!seen.target.contains("key="), "{}", seen.target);
     for name in seen.fields.names() {
-        assert!(!name.starts_with("x-weir-") && !name.starts_with("x-envoy-"), "{name} reached the provider");
-        assert!(!name.starts_with("x-forwarded-") && name != "x-request-id", "{name} reached the provider");
+        assert!(
+            !name.starts_with("x-weir-") && !name.starts_with("x-envoy-"),
+            "{name} reached the provider"
+        );
+        assert!(
+            !name.starts_with("x-forwarded-") && name != "x-request-id",
+            "{name} reached the provider"
+        );
     }
 }
 
@@ -76,17 +108,29 @@ fn check(dialect: Dialect, auth: &str, header: Option<&str>, value: impl Fn(&str
 
 #[test]
 fn x_api_key_of_a_provider() {
-    check(Dialect::Anthropic, "x_api_key", Some("x-api-key"), str::to_owned);
+    check(
+        Dialect::Anthropic,
+        "x_api_key",
+        Some("x-api-key"),
+        str::to_owned,
+    );
 }
 
 #[test]
 fn bearer_of_a_provider() {
-    check(Dialect::Openai, "bearer", Some("authorization"), |secret| format!("Bearer {secret}"));
+    check(Dialect::Openai, "bearer", Some("authorization"), |secret| {
+        format!("Bearer {secret}")
+    });
 }
 
 #[test]
 fn x_goog_api_key_of_a_provider() {
-    check(Dialect::Gemini, "x_goog_api_key", Some("x-goog-api-key"), str::to_owned);
+    check(
+        Dialect::Gemini,
+        "x_goog_api_key",
+        Some("x-goog-api-key"),
+        str::to_owned,
+    );
 }
 
 #[test]
@@ -104,8 +148,16 @@ fn no_credential_for_a_local_model() {
 fn a_key_in_any_other_header_goes_no_further() {
     let provider = MockProvider::always(Answer::json(200, &json!({"ok": true})));
     let tenant = MESH.tenant(&[Registration::new(Dialect::Openai, &provider)]);
-    let mut request = tenant.sign(plain(Dialect::Openai, "model-1")).field("x-kept", "yes");
-    for header in ["cookie", "referer", "x-anything", "proxy-authorization", "x-forwarded-for"] {
+    let mut request = tenant
+        .sign(plain(Dialect::Openai, "model-1"))
+        .field("x-kept", "yes");
+    for header in [
+        "cookie",
+        "referer",
+        "x-anything",
+        "proxy-authorization",
+        "x-forwarded-for",
+    ] {
         request = request.field(header, &format!("see {} here", tenant.key));
     }
     request.target = format!("/v1/chat/completions?token={}&kept=1", tenant.key);
@@ -142,14 +194,24 @@ fn secrets_are_nowhere_to_be_read() {
     let answered = MESH.send(&tenant.sign(case.request()));
     assert!(!answered.fields.mention(&secret) && !answered.text().contains(&secret));
     MESH.only_record(&tenant.key_id);
-    for path in ["/providers", "/keys", "/exchanges?limit=1000", "/audit-events?limit=1000", "/settings", "/mesh"] {
+    for path in [
+        "/providers",
+        "/keys",
+        "/exchanges?limit=1000",
+        "/audit-events?limit=1000",
+        "/settings",
+        "/mesh",
+    ] {
         let text = MESH.admin().get(path).to_string();
         assert!(!text.contains(&secret), "{path} shows a provider's secret");
         assert!(!text.contains(&tenant.key), "{path} shows a virtual key");
     }
     for name in ["service.out", "service.err", "envoy.out", "envoy.err"] {
         let text = MESH.output(name);
-        assert!(!text.contains(&secret) && !text.contains(&tenant.key), "{name} shows a secret");
+        assert!(
+            !text.contains(&secret) && !text.contains(&tenant.key),
+            "{name} shows a secret"
+        );
     }
     for needle in [&secret, &tenant.key] {
         assert_eq!(any_file_mentions(&MESH.data(), needle), None);
@@ -172,12 +234,17 @@ struct Subscriptions {
 
 static SUBSCRIPTIONS: LazyLock<Subscriptions> = LazyLock::new(|| {
     let mesh = Mesh::start(&Options::default());
-    let answer = Answer::json(200, &anthropic::message("sub-1", "hello", Tokens::new(1_000_000, 2)));
+    let answer = Answer::json(
+        200,
+        &anthropic::message("sub-1", "hello", Tokens::new(1_000_000, 2)),
+    );
     let official = MockProvider::always(answer.clone());
     let other = MockProvider::always(answer);
     let registrations = [
         Registration::new(Dialect::Anthropic, &other).with("name", json!("other")),
-        Registration::new(Dialect::Anthropic, &official).with("name", json!("official")).with("hosts", json!([OFFICIAL])),
+        Registration::new(Dialect::Anthropic, &official)
+            .with("name", json!("official"))
+            .with("hosts", json!([OFFICIAL])),
         Registration::new(Dialect::Openai, &other).with("name", json!("openai-other")),
     ];
     mesh.change(|admin| {
@@ -195,13 +262,29 @@ static SUBSCRIPTIONS: LazyLock<Subscriptions> = LazyLock::new(|| {
         let fields = json!({"access": access, "subscription": "allowed"});
         let (key_id, key) = tenant::key(admin, &team, &fields);
         let (_, refused) = tenant::key(admin, &team, &json!({"access": access}));
-        (Tenant { team, key_id, key, providers: vec!["official".to_owned()] }, refused)
+        (
+            Tenant {
+                team,
+                key_id,
+                key,
+                providers: vec!["official".to_owned()],
+            },
+            refused,
+        )
     });
-    Subscriptions { mesh, official, other, allowed, refused }
+    Subscriptions {
+        mesh,
+        official,
+        other,
+        allowed,
+        refused,
+    }
 });
 
 fn own_login(model: &str, key: &str, header: &str) -> Request {
-    plain(Dialect::Anthropic, model).field("authorization", LOGIN).field(header, key)
+    plain(Dialect::Anthropic, model)
+        .field("authorization", LOGIN)
+        .field(header, key)
 }
 
 /// One test, since all of it looks at the same two providers.
@@ -218,21 +301,33 @@ fn an_own_login_goes_untouched_to_the_official_host_only() {
             assert_eq!(answered.status, 200, "{}", answered.text());
             let seen = stage.official.only();
             assert_only(&seen, Some("authorization"), LOGIN, &stage.allowed.key);
-            assert_eq!((seen.target.as_str(), &seen.body), ("/v1/messages?beta=true", &request.body));
+            assert_eq!(
+                (seen.target.as_str(), &seen.body),
+                ("/v1/messages?beta=true", &request.body)
+            );
         }
     }
     for record in mesh.wait_records(&stage.allowed.key_id, 4) {
         assert_eq!(record["subscription"], json!(true), "{record:#}");
         assert_eq!(record["cost_micro_usd"], json!(0), "{record:#}");
-        assert_eq!(record["notional_cost_micro_usd"], json!(3_000_000), "{record:#}");
+        assert_eq!(
+            record["notional_cost_micro_usd"],
+            json!(3_000_000),
+            "{record:#}"
+        );
         assert_eq!(record["provider"], json!("official"));
     }
 
     // No alias and no second target: the model goes as it was asked for, an error comes back as it is.
     stage.official.forget();
-    stage.official.script(|_, _| Answer::json(529, &anthropic::error("overloaded_error", "busy")));
+    stage
+        .official
+        .script(|_, _| Answer::json(529, &anthropic::error("overloaded_error", "busy")));
     let answered = mesh.send(&own_login("sub-alias", &stage.allowed.key, "x-weir-key"));
-    assert_eq!((answered.status, answered.json()), (529, anthropic::error("overloaded_error", "busy")));
+    assert_eq!(
+        (answered.status, answered.json()),
+        (529, anthropic::error("overloaded_error", "busy"))
+    );
     assert_eq!(stage.official.only().json()["model"], json!("sub-alias"));
 
     // Another provider never sees the login, not even when the client names it.
@@ -242,27 +337,48 @@ fn an_own_login_goes_untouched_to_the_official_host_only() {
     mesh.send(&request);
     let mut request = own_login("other/sub-1", &stage.allowed.key, "x-weir-key");
     mesh.send(&request);
-    request = plain(Dialect::Openai, "sub-1").field("authorization", LOGIN).field("x-weir-key", &stage.allowed.key);
+    request = plain(Dialect::Openai, "sub-1")
+        .field("authorization", LOGIN)
+        .field("x-weir-key", &stage.allowed.key);
     let answered = mesh.send(&request);
-    assert!(answered.weir_code().is_some(), "nobody stands for the official host: {}", answered.text());
+    assert!(
+        answered.weir_code().is_some(),
+        "nobody stands for the official host: {}",
+        answered.text()
+    );
     assert!(stage.other.seen().is_empty(), "{:#?}", stage.other.seen());
 }
 
 #[test]
 fn an_own_login_needs_a_key_that_allows_it() {
     let stage = &*SUBSCRIPTIONS;
-    let answered = stage.mesh.send(&own_login("sub-1", &stage.refused, "x-weir-key"));
-    let want = Refused { dialect: Dialect::Anthropic, status: 403, code: "subscription_not_allowed" };
+    let answered = stage
+        .mesh
+        .send(&own_login("sub-1", &stage.refused, "x-weir-key"));
+    let want = Refused {
+        dialect: Dialect::Anthropic,
+        status: 403,
+        code: "subscription_not_allowed",
+    };
     assert_stops(&answered, want, "own login");
 }
 
 /// The same key without a login of the client's own is ordinary traffic.
 #[test]
 fn the_dedicated_header_alone_is_ordinary_traffic() {
-    let provider = MockProvider::always(Answer::json(200, &openai::chat("m", "x", Tokens::new(1, 1))));
-    let tenant = MESH.tenant_with(&[Registration::new(Dialect::Openai, &provider)], &json!({"subscription": "allowed"}));
+    let provider = MockProvider::always(Answer::json(
+        200,
+        &openai::chat("m", "x", Tokens::new(1, 1)),
+    ));
+    let tenant = MESH.tenant_with(
+        &[Registration::new(Dialect::Openai, &provider)],
+        &json!({"subscription": "allowed"}),
+    );
     let request = plain(Dialect::Openai, &unique("model")).field("x-weir-key", &tenant.key);
     assert_eq!(MESH.send(&request).status, 200);
     let record = MESH.only_record(&tenant.key_id);
-    assert_eq!((&record["subscription"], &record["notional_cost_micro_usd"]), (&Value::Bool(false), &json!(0)));
+    assert_eq!(
+        (&record["subscription"], &record["notional_cost_micro_usd"]),
+        (&Value::Bool(false), &json!(0))
+    );
 }

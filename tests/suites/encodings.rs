@@ -32,14 +32,20 @@ fn stage() -> (MockProvider, Tenant) {
 fn compressed(coding: &str, body: &[u8]) -> Vec<u8> {
     match coding {
         "gzip" => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
             encoder.write_all(body).unwrap();
             encoder.finish().unwrap()
         }
-        "zstd" => ruzstd::encoding::compress_to_vec(body, ruzstd::encoding::CompressionLevel::Fastest),
+        "zstd" => {
+            ruzstd::encoding::compress_to_vec(body, ruzstd::encoding::CompressionLevel::Fastest)
+        }
         "br" => {
             let mut compressed = Vec::new();
-            let parameters = brotli::enc::BrotliEncoderParams { quality: 4, ..Default::default() };
+            let parameters = brotli::enc::BrotliEncoderParams {
+                quality: 4,
+                ..Default::default()
+            };
             brotli::BrotliCompress(&mut &body[..], &mut compressed, &parameters).unwrap();
             compressed
         }
@@ -54,12 +60,24 @@ fn encoded(coding: &str, target: &str, body: Vec<u8>) -> Request {
 #[test]
 fn compressed_bodies_are_passed_on_plain() {
     let (provider, tenant) = stage();
-    for name in ["messages", "chat", "responses", "embeddings", "generate", "count_tokens"] {
+    for name in [
+        "messages",
+        "chat",
+        "responses",
+        "embeddings",
+        "generate",
+        "count_tokens",
+    ] {
         let case = surfaces::case(name, "model-1");
         for coding in CODINGS {
             let body = compressed(coding, &case.body);
             for protocol in PROTOCOLS {
-                for pieces in [None, Some((&[1_usize][..], End::Data)), Some((&[7, 100], End::Empty)), Some((&[50], End::Trailers))] {
+                for pieces in [
+                    None,
+                    Some((&[1_usize][..], End::Data)),
+                    Some((&[7, 100], End::Empty)),
+                    Some((&[50], End::Trailers)),
+                ] {
                     provider.forget();
                     let mut request = tenant.sign(encoded(coding, &case.target, body.clone()));
                     if let Some((sizes, end)) = pieces {
@@ -69,11 +87,18 @@ fn compressed_bodies_are_passed_on_plain() {
                     let answered = MESH.send_over(&request, protocol);
                     assert_eq!(answered.status, 200, "{what}: {}", answered.text());
                     let seen = provider.only();
-                    assert_eq!(String::from_utf8(seen.body), String::from_utf8(case.body.clone()), "{what}");
+                    assert_eq!(
+                        String::from_utf8(seen.body),
+                        String::from_utf8(case.body.clone()),
+                        "{what}"
+                    );
                     assert_eq!(seen.target, case.target, "{what}");
                     assert_eq!(seen.fields.get("content-encoding"), None, "{what}");
                     let length = seen.fields.get("content-length");
-                    assert!(length.is_none() || length == Some(case.body.len().to_string()), "{what}: {length:?}");
+                    assert!(
+                        length.is_none() || length == Some(case.body.len().to_string()),
+                        "{what}: {length:?}"
+                    );
                 }
             }
         }
@@ -90,8 +115,16 @@ fn verdicts_are_about_the_plain_body() {
         ("{\"model\":\"m\"}}", "bad_json"),
     ] {
         for coding in CODINGS {
-            let request = tenant.sign(encoded(coding, "/v1/messages", compressed(coding, body.as_bytes())));
-            let want = Refused { dialect: Dialect::Anthropic, status: 400, code };
+            let request = tenant.sign(encoded(
+                coding,
+                "/v1/messages",
+                compressed(coding, body.as_bytes()),
+            ));
+            let want = Refused {
+                dialect: Dialect::Anthropic,
+                status: 400,
+                code,
+            };
             assert_stops(&MESH.send(&request), want, &format!("{body} in {coding}"));
         }
     }
@@ -102,10 +135,23 @@ fn verdicts_are_about_the_plain_body() {
 fn codings_nobody_understands_are_refused() {
     let (provider, tenant) = stage();
     for dialect in DIALECTS {
-        let case = surfaces::case(if dialect == Dialect::Anthropic { "messages" } else if dialect == Dialect::Openai { "chat" } else { "generate" }, "m");
+        let case = surfaces::case(
+            if dialect == Dialect::Anthropic {
+                "messages"
+            } else if dialect == Dialect::Openai {
+                "chat"
+            } else {
+                "generate"
+            },
+            "m",
+        );
         for coding in ["deflate", "compress", "x-unheard-of", "gzip, x-unheard-of"] {
             let request = tenant.sign(encoded(coding, &case.target, case.body.clone()));
-            let want = Refused { dialect, status: 400, code: "bad_encoding" };
+            let want = Refused {
+                dialect,
+                status: 400,
+                code: "bad_encoding",
+            };
             assert_stops(&MESH.send(&request), want, coding);
         }
         let request = tenant.sign(encoded("identity", &case.target, case.body.clone()));
@@ -126,8 +172,16 @@ fn check_damaged(provider: &MockProvider, tenant: &Tenant, coding: &str, body: &
             let what = format!("{what} in {coding} over {protocol:?} {pieces:?}");
             let started = wait::now();
             let answered = MESH.send_over(&request, protocol);
-            assert!(started.elapsed() < IN_TIME, "{what}: took {:?}", started.elapsed());
-            let want = Refused { dialect: Dialect::Anthropic, status: 400, code: "bad_encoding" };
+            assert!(
+                started.elapsed() < IN_TIME,
+                "{what}: took {:?}",
+                started.elapsed()
+            );
+            let want = Refused {
+                dialect: Dialect::Anthropic,
+                status: 400,
+                code: "bad_encoding",
+            };
             assert_stops(&answered, want, &what);
         }
     }
@@ -138,7 +192,9 @@ fn check_damaged(provider: &MockProvider, tenant: &Tenant, coding: &str, body: &
 fn garbage_is_refused() {
     let (provider, tenant) = stage();
     let plain = surfaces::case("messages", "model-1").body;
-    let noise: Vec<u8> = (0..5_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..5_000_u32)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
     for coding in CODINGS {
         check_damaged(&provider, &tenant, coding, &plain, "a plain body");
         check_damaged(&provider, &tenant, coding, &noise, "noise");
@@ -149,21 +205,37 @@ fn garbage_is_refused() {
 #[test]
 fn truncated_bodies_are_refused() {
     let (provider, tenant) = stage();
-    let messages: Vec<Value> = (0..400).map(|n| json!({"role": "user", "content": format!("{n} × {}", n * n * n)})).collect();
+    let messages: Vec<Value> = (0..400)
+        .map(|n| json!({"role": "user", "content": format!("{n} × {}", n * n * n)}))
+        .collect();
     let body = json!({"model": "model-1", "messages": messages}).to_string();
     for coding in CODINGS {
         let whole = compressed(coding, body.as_bytes());
         for part in [1, 2, 3] {
-            check_damaged(&provider, &tenant, coding, &whole[..whole.len() * part / 4], "a part");
+            check_damaged(
+                &provider,
+                &tenant,
+                coding,
+                &whole[..whole.len() * part / 4],
+                "a part",
+            );
         }
     }
 }
 
 /// Resident memory of Envoy, in MiB.
 fn envoy_mib() -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", MESH.envoy_pid())).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() / 1024
+    let status =
+        std::fs::read_to_string(format!("/proc/{}/status", MESH.envoy_pid())).unwrap_or_default();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap_or_default();
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or_default()
+        / 1024
 }
 
 /// Twice the cap in some ten kilobytes, or in some hundred bytes.
@@ -179,9 +251,16 @@ fn bombs_are_refused_and_cost_little() {
         assert!(body.len() < 1024 * 1024, "{coding}: {}", body.len());
         for protocol in PROTOCOLS {
             let started = wait::now();
-            let answered = MESH.send_over(&tenant.sign(encoded(coding, "/v1/messages", body.clone())), protocol);
+            let answered = MESH.send_over(
+                &tenant.sign(encoded(coding, "/v1/messages", body.clone())),
+                protocol,
+            );
             let took = started.elapsed();
-            let what = format!("{coding} over {protocol:?}: {} {}", answered.status, answered.text());
+            let what = format!(
+                "{coding} over {protocol:?}: {} {}",
+                answered.status,
+                answered.text()
+            );
             let code = answered.weir_code().unwrap_or_default();
             assert!(code == "bad_encoding" || code == "body_too_large", "{what}");
             assert!(took < IN_TIME, "{what}: took {took:?}");
@@ -194,7 +273,12 @@ fn bombs_are_refused_and_cost_little() {
 
 /// The same file read over and over, as an agent does that looks at what it changed, and something said each time.
 fn conversation() -> Vec<u8> {
-    let line = |n: u32| format!("    let value_{n} = compute(input[{n}], {}); // line {n}\n", n * 7);
+    let line = |n: u32| {
+        format!(
+            "    let value_{n} = compute(input[{n}], {}); // line {n}\n",
+            n * 7
+        )
+    };
     let file: String = (0..200).map(line).collect();
     let mut seed = 1_u32;
     let mut messages = Vec::new();
@@ -206,11 +290,14 @@ fn conversation() -> Vec<u8> {
         });
         let said: String = words.collect();
         let id = format!("toolu_{}", messages.len());
-        let block = json!({"type": "tool_result", "tool_use_id": id, "content": format!("{said}\n{file}")});
+        let block =
+            json!({"type": "tool_result", "tool_use_id": id, "content": format!("{said}\n{file}")});
         length += block.to_string().len();
         messages.push(json!({"role": "user", "content": [block]}));
     }
-    json!({"model": "model-1", "max_tokens": 5, "messages": messages}).to_string().into_bytes()
+    json!({"model": "model-1", "max_tokens": 5, "messages": messages})
+        .to_string()
+        .into_bytes()
 }
 
 /// What agents really send compresses well, and is not taken for a bomb.
@@ -221,13 +308,22 @@ fn ordinary_conversations_of_two_megabytes_pass() {
     for coding in CODINGS {
         let small = compressed(coding, &body);
         let ratio = body.len() / small.len();
-        assert!((10..100).contains(&ratio), "{coding} makes it {ratio} times smaller");
+        assert!(
+            (10..100).contains(&ratio),
+            "{coding} makes it {ratio} times smaller"
+        );
         for protocol in PROTOCOLS {
             provider.forget();
-            let answered = MESH.send_over(&tenant.sign(encoded(coding, "/v1/messages", small.clone())), protocol);
+            let answered = MESH.send_over(
+                &tenant.sign(encoded(coding, "/v1/messages", small.clone())),
+                protocol,
+            );
             let what = format!("in {coding}, {ratio} times smaller, over {protocol:?}");
             assert_eq!(answered.status, 200, "{what}: {}", answered.text());
-            assert!(provider.only().body == body, "{what}: the body changed on the way");
+            assert!(
+                provider.only().body == body,
+                "{what}: the body changed on the way"
+            );
         }
     }
 }
@@ -236,10 +332,15 @@ fn ordinary_conversations_of_two_megabytes_pass() {
 #[test]
 fn what_expands_more_than_a_hundredfold_is_refused() {
     let (provider, tenant) = stage();
-    let body = json!({"model": "model-1", "pad": " ".repeat(1_000_000)}).to_string().into_bytes();
+    let body = json!({"model": "model-1", "pad": " ".repeat(1_000_000)})
+        .to_string()
+        .into_bytes();
     for coding in CODINGS {
         let small = compressed(coding, &body);
-        assert!(body.len() / small.len() > 100, "{coding} does not shrink it enough");
+        assert!(
+            body.len() / small.len() > 100,
+            "{coding} does not shrink it enough"
+        );
         check_damaged(&provider, &tenant, coding, &small, "blanks");
     }
 }

@@ -10,7 +10,15 @@ use weir_tests::surfaces;
 
 #[track_caller]
 fn assert_refused(mesh: &Mesh, request: &Request, status: u16, code: &'static str) {
-    assert_stops(&mesh.send(request), Refused { dialect: Dialect::Openai, status, code }, code);
+    assert_stops(
+        &mesh.send(request),
+        Refused {
+            dialect: Dialect::Openai,
+            status,
+            code,
+        },
+        code,
+    );
 }
 
 #[track_caller]
@@ -42,15 +50,30 @@ fn unkeyed_traffic_is_admitted_only_while_observing() {
         provider.forget();
         let (request, mark) = marked(request);
         let answered = mesh.send(&request);
-        assert_eq!((answered.status, &answered.body), (200, &case.answer.body()), "{}", answered.text());
+        assert_eq!(
+            (answered.status, &answered.body),
+            (200, &case.answer.body()),
+            "{}",
+            answered.text()
+        );
         let seen = provider.only();
-        assert_eq!(seen.fields.all("authorization"), [format!("Bearer {secret}")]);
+        assert_eq!(
+            seen.fields.all("authorization"),
+            [format!("Bearer {secret}")]
+        );
         assert!(!seen.mentions("somebody-s-own"));
         marks.push(mark);
     }
     for record in mesh.marked_records(&marks, from_ms) {
-        assert_eq!((&record["unkeyed"], &record["key"]), (&json!(true), &Value::Null), "{record:#}");
-        assert_eq!((&record["ended"], &record["refusal_code"]), (&json!("complete"), &Value::Null));
+        assert_eq!(
+            (&record["unkeyed"], &record["key"]),
+            (&json!(true), &Value::Null),
+            "{record:#}"
+        );
+        assert_eq!(
+            (&record["ended"], &record["refusal_code"]),
+            (&json!("complete"), &Value::Null)
+        );
         assert_eq!(record["usage"], case.tokens.unwrap().as_record());
     }
     let unkeyed_so_far = mesh.records_where("unkeyed=true");
@@ -62,9 +85,24 @@ fn unkeyed_traffic_is_admitted_only_while_observing() {
     let record = mesh.only_record(&tenant.key_id);
     assert_eq!(record["unkeyed"], json!(false));
     provider.forget();
-    assert_refused(&mesh, &unkeyed.clone().bearer(&revoked.key), 401, "key_revoked");
-    assert_refused(&mesh, &unkeyed.clone().bearer(&tenant.key[..30]), 401, "malformed_key");
-    assert_refused(&mesh, &Request::post("/v1/audio/speech", &json!({})), 403, "path_not_allowed");
+    assert_refused(
+        &mesh,
+        &unkeyed.clone().bearer(&revoked.key),
+        401,
+        "key_revoked",
+    );
+    assert_refused(
+        &mesh,
+        &unkeyed.clone().bearer(&tenant.key[..30]),
+        401,
+        "malformed_key",
+    );
+    assert_refused(
+        &mesh,
+        &Request::post("/v1/audio/speech", &json!({})),
+        403,
+        "path_not_allowed",
+    );
     assert_eq!(provider.count(), 0);
 
     switch(&mesh, "required");
@@ -74,5 +112,8 @@ fn unkeyed_traffic_is_admitted_only_while_observing() {
     let events = mesh.admin().get("/audit-events?action=settings.update");
     let said: Vec<&Value> = events["items"].as_array().unwrap().iter().collect();
     assert_eq!(said.len(), 2, "{events:#}");
-    assert!(said[0].to_string().contains("required") && said[1].to_string().contains("observe"), "{events:#}");
+    assert!(
+        said[0].to_string().contains("required") && said[1].to_string().contains("observe"),
+        "{events:#}"
+    );
 }

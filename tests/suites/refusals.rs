@@ -94,18 +94,37 @@ impl Stage {
             let good = tenant::key(admin, &team, &json!({"access": access}));
             let revoked = tenant::key(admin, &team, &json!({"access": access}));
             admin.post(&format!("/keys/{}/revoke", revoked.0), &json!({}));
-            let inactive = tenant::key(admin, &team, &json!({"access": access, "state": "inactive"}));
+            let inactive = tenant::key(
+                admin,
+                &team,
+                &json!({"access": access, "state": "inactive"}),
+            );
             let soon = refused::now_ms() + 1_000;
-            let expired = tenant::key(admin, &team, &json!({"access": access, "expires_at_ms": soon}));
+            let expired = tenant::key(
+                admin,
+                &team,
+                &json!({"access": access, "expires_at_ms": soon}),
+            );
             let unknown = tenant::key(admin, &team, &json!({"access": access}));
             admin.post(&format!("/keys/{}/rotate", unknown.0), &json!({}));
             let bare = tenant::key(admin, &team, &json!({}));
             (good, revoked.1, inactive.1, expired.1, unknown.1, bare.1)
         });
         let (good, revoked, inactive, expired, unknown, bare) = keys;
-        let stage = Self { mesh, providers, good, revoked, inactive, expired, unknown, bare };
+        let stage = Self {
+            mesh,
+            providers,
+            good,
+            revoked,
+            inactive,
+            expired,
+            unknown,
+            bare,
+        };
         weir_tests::wait::until("the key to expire", || {
-            let answered = stage.mesh.send(&plain(Dialect::Anthropic, "none-1").bearer(&stage.expired));
+            let answered = stage
+                .mesh
+                .send(&plain(Dialect::Anthropic, "none-1").bearer(&stage.expired));
             (answered.weir_code().as_deref() == Some("key_expired")).then_some(())
         });
         stage
@@ -117,7 +136,10 @@ impl Stage {
         for (_, provider, _) in &self.providers {
             let mut seen = provider.seen();
             seen.retain(|seen| marks.iter().any(|mark| seen.mentions(mark)));
-            assert!(seen.is_empty(), "a provider saw what was refused: {seen:#?}");
+            assert!(
+                seen.is_empty(),
+                "a provider saw what was refused: {seen:#?}"
+            );
         }
     }
 }
@@ -137,9 +159,21 @@ fn check(row: &Row, request: impl Fn(Dialect) -> Request) {
             let status = row.status(client);
             let what = format!("{dialect:?} {client} {}", asked.target);
             let answered = stage.mesh.send(&asked);
-            assert_stops(&answered, Refused { dialect, status, code: row.0 }, &what);
+            assert_stops(
+                &answered,
+                Refused {
+                    dialect,
+                    status,
+                    code: row.0,
+                },
+                &what,
+            );
             if client == CODEX && dialect == Dialect::Openai {
-                assert_eq!(answered.json()["error"]["code"], json!("invalid_prompt"), "{what}");
+                assert_eq!(
+                    answered.json()["error"]["code"],
+                    json!("invalid_prompt"),
+                    "{what}"
+                );
             }
             marks.push(mark);
             statuses.push(status);
@@ -151,7 +185,11 @@ fn check(row: &Row, request: impl Fn(Dialect) -> Request) {
         assert_eq!(record["refusal_code"], json!(row.0), "{record:#}");
         assert_eq!(record["ended"], json!("refused"), "{record:#}");
         assert_eq!(record["status"], json!(status), "{record:#}");
-        assert_eq!((&record["attempt_count"], &record["cost_micro_usd"]), (&json!(0), &json!(0)), "{record:#}");
+        assert_eq!(
+            (&record["attempt_count"], &record["cost_micro_usd"]),
+            (&json!(0), &json!(0)),
+            "{record:#}"
+        );
     }
 }
 
@@ -235,9 +273,19 @@ fn a_request_without_a_model() {
     ] {
         for client in CLIENTS {
             let body = json!({"messages": [], "input": "x"});
-            let request = Request::post(target, &body).bearer(&stage.good.1).field("user-agent", client);
-            let want = Refused { dialect, status: MODEL_MISSING.status(client), code: MODEL_MISSING.0 };
-            assert_stops(&stage.mesh.send(&request), want, &format!("{target} {client}"));
+            let request = Request::post(target, &body)
+                .bearer(&stage.good.1)
+                .field("user-agent", client);
+            let want = Refused {
+                dialect,
+                status: MODEL_MISSING.status(client),
+                code: MODEL_MISSING.0,
+            };
+            assert_stops(
+                &stage.mesh.send(&request),
+                want,
+                &format!("{target} {client}"),
+            );
         }
     }
 }
@@ -247,10 +295,21 @@ fn a_request_without_a_model() {
 fn a_path_no_provider_has() {
     let stage = &*STAGE;
     for client in CLIENTS {
-        for target in ["/favicon.ico", "/v2/chat", "/weir/anything", "/p/the-openai"] {
-            let request = Request::get(target).bearer(&stage.good.1).field("user-agent", client);
+        for target in [
+            "/favicon.ico",
+            "/v2/chat",
+            "/weir/anything",
+            "/p/the-openai",
+        ] {
+            let request = Request::get(target)
+                .bearer(&stage.good.1)
+                .field("user-agent", client);
             let answered = stage.mesh.send(&request);
-            let want = Refused { dialect: Dialect::Openai, status: UNKNOWN_PATH.status(client), code: UNKNOWN_PATH.0 };
+            let want = Refused {
+                dialect: Dialect::Openai,
+                status: UNKNOWN_PATH.status(client),
+                code: UNKNOWN_PATH.0,
+            };
             assert_stops(&answered, want, &format!("{target} {client}"));
         }
     }
@@ -267,10 +326,17 @@ fn internal_headers_of_a_client_lead_nowhere() {
         ("x-envoy-original-dst-host", "127.0.0.1:1"),
         ("x-weir-canary", "guess"),
     ] {
-        for request in [plain(Dialect::Openai, "good-1"), plain(Dialect::Openai, "dear-1").bearer(&stage.good.1)] {
+        for request in [
+            plain(Dialect::Openai, "good-1"),
+            plain(Dialect::Openai, "dear-1").bearer(&stage.good.1),
+        ] {
             let (request, mark) = marked(request.field(header, value));
             let answered = stage.mesh.send(&request);
-            assert!(answered.weir_code().is_some(), "{header}: {}", answered.text());
+            assert!(
+                answered.weir_code().is_some(),
+                "{header}: {}",
+                answered.text()
+            );
             marks.push(mark);
         }
     }
@@ -281,8 +347,14 @@ fn internal_headers_of_a_client_lead_nowhere() {
 #[test]
 fn the_text_names_the_rule_and_what_to_do() {
     let stage = &*STAGE;
-    let said = "The virtual key was revoked; ask your administrator for a new one. (Weir: key_revoked)";
-    let body = |dialect| stage.mesh.send(&plain(dialect, "good-1").bearer(&stage.revoked)).json();
+    let said =
+        "The virtual key was revoked; ask your administrator for a new one. (Weir: key_revoked)";
+    let body = |dialect| {
+        stage
+            .mesh
+            .send(&plain(dialect, "good-1").bearer(&stage.revoked))
+            .json()
+    };
     assert_eq!(
         body(Dialect::Anthropic),
         json!({"type": "error",
@@ -306,8 +378,16 @@ fn refusals_are_the_same_over_http2() {
     let stage = &*STAGE;
     for dialect in DIALECTS {
         let request = plain(dialect, "dear-1").bearer(&stage.good.1);
-        let want = Refused { dialect, status: 403, code: "model_not_allowed" };
-        assert_stops(&stage.mesh.send_over(&request, Protocol::Http2), want, "over HTTP/2");
+        let want = Refused {
+            dialect,
+            status: 403,
+            code: "model_not_allowed",
+        };
+        assert_stops(
+            &stage.mesh.send_over(&request, Protocol::Http2),
+            want,
+            "over HTTP/2",
+        );
     }
 }
 
@@ -318,27 +398,52 @@ fn an_opaque_path_the_key_names_passes_and_is_recorded() {
     let name = "the-openai";
     let (key_id, key) = stage.mesh.change(|admin| {
         let team = tenant::team(admin);
-        let fields = json!({"access": tenant::access(&[name], &["*"]), "opaque_paths": ["/v1/audio/*"]});
+        let fields =
+            json!({"access": tenant::access(&[name], &["*"]), "opaque_paths": ["/v1/audio/*"]});
         tenant::key(admin, &team, &fields)
     });
     let provider = &stage.providers[1].1;
     let body = b"\x00\xffnot json at all".to_vec();
-    let mut request = Request::new("PUT", "/v1/audio/speech?x=%20y").bearer(&key).field("content-type", "audio/x");
+    let mut request = Request::new("PUT", "/v1/audio/speech?x=%20y")
+        .bearer(&key)
+        .field("content-type", "audio/x");
     request.body = body.clone();
     let answered = stage.mesh.send(&request);
-    assert_eq!((answered.status, answered.json()), (200, json!({"passed": true})), "{}", answered.text());
-    let seen: Vec<_> = provider.seen().into_iter().filter(|seen| seen.method == "PUT").collect();
+    assert_eq!(
+        (answered.status, answered.json()),
+        (200, json!({"passed": true})),
+        "{}",
+        answered.text()
+    );
+    let seen: Vec<_> = provider
+        .seen()
+        .into_iter()
+        .filter(|seen| seen.method == "PUT")
+        .collect();
     assert_eq!(seen.len(), 1);
-    assert_eq!((seen[0].target.as_str(), &seen[0].body), ("/v1/audio/speech?x=%20y", &body));
+    assert_eq!(
+        (seen[0].target.as_str(), &seen[0].body),
+        ("/v1/audio/speech?x=%20y", &body)
+    );
     assert!(!seen[0].mentions(&key));
     let record = stage.mesh.only_record(&key_id);
     assert_eq!(record["surface"], json!("openai.opaque"), "{record:#}");
     assert_eq!(record["ended"], json!("complete"));
     assert_eq!(record["path"], json!("/v1/audio/speech"));
     assert_eq!(record["attempt_count"], json!(1));
-    for target in ["/v1/audio", "/v1/audio/speech/deep", "/v1/images/generations"] {
-        let answered = stage.mesh.send(&Request::post(target, &json!({})).bearer(&key));
-        let want = Refused { dialect: Dialect::Openai, status: 403, code: "path_not_allowed" };
+    for target in [
+        "/v1/audio",
+        "/v1/audio/speech/deep",
+        "/v1/images/generations",
+    ] {
+        let answered = stage
+            .mesh
+            .send(&Request::post(target, &json!({})).bearer(&key));
+        let want = Refused {
+            dialect: Dialect::Openai,
+            status: 403,
+            code: "path_not_allowed",
+        };
         assert_stops(&answered, want, target);
     }
 }
@@ -350,21 +455,68 @@ fn administration_and_stored_objects_are_never_passed_on() {
     let (_, key) = stage.mesh.change(|admin| {
         let team = tenant::team(admin);
         let names = ["the-anthropic", "the-openai", "the-gemini"];
-        tenant::key(admin, &team, &json!({"access": tenant::access(&names, &["*"]), "opaque_paths": ["/**"]}))
+        tenant::key(
+            admin,
+            &team,
+            &json!({"access": tenant::access(&names, &["*"]), "opaque_paths": ["/**"]}),
+        )
     });
     for (target, status, code, dialect) in [
-        ("/v1/organization/projects", 403, "path_not_allowed", Dialect::Openai),
-        ("/v1/organizations/me", 403, "path_not_allowed", Dialect::Anthropic),
+        (
+            "/v1/organization/projects",
+            403,
+            "path_not_allowed",
+            Dialect::Openai,
+        ),
+        (
+            "/v1/organizations/me",
+            403,
+            "path_not_allowed",
+            Dialect::Anthropic,
+        ),
         ("/v1/files", 404, "stateful_id_unknown", Dialect::Openai),
-        ("/v1/files/file-1/content", 404, "stateful_id_unknown", Dialect::Openai),
-        ("/v1/responses/resp_1", 404, "stateful_id_unknown", Dialect::Openai),
+        (
+            "/v1/files/file-1/content",
+            404,
+            "stateful_id_unknown",
+            Dialect::Openai,
+        ),
+        (
+            "/v1/responses/resp_1",
+            404,
+            "stateful_id_unknown",
+            Dialect::Openai,
+        ),
         ("/v1/batches", 404, "stateful_id_unknown", Dialect::Openai),
-        ("/v1/containers/c1", 404, "stateful_id_unknown", Dialect::Openai),
-        ("/v1/messages/batches", 404, "stateful_id_unknown", Dialect::Anthropic),
-        ("/v1beta/files/f1", 404, "stateful_id_unknown", Dialect::Gemini),
+        (
+            "/v1/containers/c1",
+            404,
+            "stateful_id_unknown",
+            Dialect::Openai,
+        ),
+        (
+            "/v1/messages/batches",
+            404,
+            "stateful_id_unknown",
+            Dialect::Anthropic,
+        ),
+        (
+            "/v1beta/files/f1",
+            404,
+            "stateful_id_unknown",
+            Dialect::Gemini,
+        ),
     ] {
         let answered = stage.mesh.send(&Request::get(target).bearer(&key));
-        assert_stops(&answered, Refused { dialect, status, code }, target);
+        assert_stops(
+            &answered,
+            Refused {
+                dialect,
+                status,
+                code,
+            },
+            target,
+        );
     }
 }
 
@@ -372,11 +524,23 @@ fn administration_and_stored_objects_are_never_passed_on() {
 fn a_host_nobody_registered_is_misdirected() {
     let stage = &*STAGE;
     for client in CLIENTS {
-        for host in ["api.example.com", "api.anthropic.com.evil.example", "169.254.169.254"] {
+        for host in [
+            "api.example.com",
+            "api.anthropic.com.evil.example",
+            "169.254.169.254",
+        ] {
             for protocol in [Protocol::Http1, Protocol::Http2] {
-                let request = plain(Dialect::Openai, "good-1").bearer(&stage.good.1).host(host);
-                let answered = stage.mesh.send_over(&request.field("user-agent", client), protocol);
-                let want = Refused { dialect: Dialect::Openai, status: 421, code: "misdirected_host" };
+                let request = plain(Dialect::Openai, "good-1")
+                    .bearer(&stage.good.1)
+                    .host(host);
+                let answered = stage
+                    .mesh
+                    .send_over(&request.field("user-agent", client), protocol);
+                let want = Refused {
+                    dialect: Dialect::Openai,
+                    status: 421,
+                    code: "misdirected_host",
+                };
                 assert_stops(&answered, want, &format!("{host} {client}"));
             }
         }
@@ -397,26 +561,46 @@ fn websocket(target: &str, key: &str) -> Request {
 fn websockets_are_refused_and_never_tunnel() {
     let stage = &*STAGE;
     let connections = stage.providers[1].1.seen().len();
-    for target in ["/v1/responses", "/v1/chat/completions", "/v1/realtime?model=good-1", "/", "/weir/canary"] {
+    for target in [
+        "/v1/responses",
+        "/v1/chat/completions",
+        "/v1/realtime?model=good-1",
+        "/",
+        "/weir/canary",
+    ] {
         for client in CLIENTS {
             let request = websocket(target, &stage.good.1).field("user-agent", client);
             let mut connection = Connection::open(stage.mesh.address()).unwrap();
             let answered = connection.exchange(&request).unwrap();
-            assert_eq!(answered.status, 426, "{target} {client}: {}", answered.text());
-            assert_eq!(answered.weir_code().as_deref(), Some("websocket_unsupported"));
+            assert_eq!(
+                answered.status,
+                426,
+                "{target} {client}: {}",
+                answered.text()
+            );
+            assert_eq!(
+                answered.weir_code().as_deref(),
+                Some("websocket_unsupported")
+            );
             assert_eq!(answered.field("upgrade"), None);
             if client != CODEX {
                 continue;
             }
             // Frames of the other protocol are no HTTP: the connection ends or says so.
-            connection.write_raw(b"\x81\x85\x00\x00\x00\x00hello\r\n\r\n").unwrap_or_default();
+            connection
+                .write_raw(b"\x81\x85\x00\x00\x00\x00hello\r\n\r\n")
+                .unwrap_or_default();
             if let Ok(answered) = connection.answer("GET") {
                 assert_eq!(answered.status, 400);
             }
         }
     }
     let behind = stage.providers[1].1.seen();
-    let leaked: Vec<_> = behind.iter().skip(connections).filter(|seen| seen.method == "GET").collect();
+    let leaked: Vec<_> = behind
+        .iter()
+        .skip(connections)
+        .filter(|seen| seen.method == "GET")
+        .collect();
     assert!(leaked.is_empty(), "{leaked:#?}");
 }
 
@@ -424,20 +608,28 @@ fn websockets_are_refused_and_never_tunnel() {
 fn websockets_over_http2_are_refused_and_never_tunnel() {
     let stage = &*STAGE;
     let mut request = Request::new("CONNECT", "/v1/responses").bearer(&stage.good.1);
-    request = request.field(":protocol", "websocket").field("sec-websocket-version", "13");
+    request = request
+        .field(":protocol", "websocket")
+        .field("sec-websocket-version", "13");
     match request.send(stage.mesh.address(), Protocol::Http2) {
         // Extended CONNECT was not offered, so the stream may be reset without a word.
         Err(_) => {}
         Ok(answered) => assert!(answered.status >= 400, "{}", answered.status),
     }
     let mesh = &stage.mesh;
-    assert_eq!(mesh.send(&plain(Dialect::Openai, "good-1").bearer(&stage.good.1)).status, 200);
+    assert_eq!(
+        mesh.send(&plain(Dialect::Openai, "good-1").bearer(&stage.good.1))
+            .status,
+        200
+    );
 }
 
 #[test]
 fn a_plain_connect_is_refused() {
     let stage = &*STAGE;
-    let request = Request::new("CONNECT", "api.openai.com:443").host("api.openai.com:443").bearer(&stage.good.1);
+    let request = Request::new("CONNECT", "api.openai.com:443")
+        .host("api.openai.com:443")
+        .bearer(&stage.good.1);
     match request.send(stage.mesh.address(), Protocol::Http1) {
         Err(_) => {}
         Ok(answered) => assert!(answered.status >= 400, "{}", answered.status),
@@ -450,15 +642,36 @@ fn probes_are_answered_without_a_key() {
     let stage = &*STAGE;
     for protocol in [Protocol::Http1, Protocol::Http2] {
         for target in ["/", "/healthz", "/api/hello", "/?x=1"] {
-            let answered = stage.mesh.send_over(&Request::new("HEAD", target), protocol);
-            assert_eq!((answered.status, answered.body.len()), (200, 0), "HEAD {target}");
+            let answered = stage
+                .mesh
+                .send_over(&Request::new("HEAD", target), protocol);
+            assert_eq!(
+                (answered.status, answered.body.len()),
+                (200, 0),
+                "HEAD {target}"
+            );
             let answered = stage.mesh.send_over(&Request::get(target), protocol);
-            assert_eq!((answered.status, answered.text().as_str()), (200, "{\"status\":\"ok\"}\n"), "GET {target}");
-            let answered = stage.mesh.send_over(&Request::post(target, &json!({})), protocol);
-            assert_eq!(answered.weir_code().as_deref(), Some("method_not_allowed"), "POST {target}");
+            assert_eq!(
+                (answered.status, answered.text().as_str()),
+                (200, "{\"status\":\"ok\"}\n"),
+                "GET {target}"
+            );
+            let answered = stage
+                .mesh
+                .send_over(&Request::post(target, &json!({})), protocol);
+            assert_eq!(
+                answered.weir_code().as_deref(),
+                Some("method_not_allowed"),
+                "POST {target}"
+            );
         }
     }
-    let seen: Vec<Value> = stage.mesh.records_where("ended=complete").into_iter().filter(|r| r["path"] == json!("/")).collect();
+    let seen: Vec<Value> = stage
+        .mesh
+        .records_where("ended=complete")
+        .into_iter()
+        .filter(|r| r["path"] == json!("/"))
+        .collect();
     assert!(seen.is_empty(), "probes leave no record: {seen:#?}");
 }
 
@@ -469,7 +682,9 @@ fn canaries_of_strangers_are_not_there() {
     for request in [
         Request::get("/weir/canary"),
         Request::post("/weir/canary", &json!({})),
-        Request::post("/weir/canary", &json!({})).field("x-weir-canary", "guess").bearer(&stage.good.1),
+        Request::post("/weir/canary", &json!({}))
+            .field("x-weir-canary", "guess")
+            .bearer(&stage.good.1),
     ] {
         let answered = stage.mesh.send(&request);
         assert_eq!((answered.status, answered.body.len()), (404, 0));

@@ -14,13 +14,21 @@ use weir_tests::tokens::Tokens;
 
 static MESH: LazyLock<Mesh> = LazyLock::new(|| Mesh::start(&Options::default()));
 
-const UNKNOWN: Refused = Refused { dialect: Dialect::Openai, status: 404, code: "stateful_id_unknown" };
+const UNKNOWN: Refused = Refused {
+    dialect: Dialect::Openai,
+    status: 404,
+    code: "stateful_id_unknown",
+};
 
 /// A provider whose responses have the id `id`, and a key for it.
 fn stage(mesh: &Mesh, id: &str, streamed: bool) -> (MockProvider, Tenant) {
     let answer = if streamed {
         let events = openai::response_stream("gpt-5", "hello there", Tokens::new(3, 2));
-        Answer::sse(events.into_iter().map(|event| event.replace("resp_scripted", id)))
+        Answer::sse(
+            events
+                .into_iter()
+                .map(|event| event.replace("resp_scripted", id)),
+        )
     } else {
         let mut body = openai::response("gpt-5", "hello there", Tokens::new(3, 2));
         body["id"] = json!(id);
@@ -34,18 +42,33 @@ fn stage(mesh: &Mesh, id: &str, streamed: bool) -> (MockProvider, Tenant) {
 /// Another key for the provider of `tenant`: of its team, or of a team of its own.
 fn another_key(mesh: &Mesh, tenant: &Tenant, same_team: bool) -> String {
     mesh.change(|admin| {
-        let team = if same_team { tenant.team.clone() } else { tenant::team(admin) };
+        let team = if same_team {
+            tenant.team.clone()
+        } else {
+            tenant::team(admin)
+        };
         let names: Vec<&str> = tenant.providers.iter().map(String::as_str).collect();
-        tenant::key(admin, &team, &json!({"access": tenant::access(&names, &["*"])})).1
+        tenant::key(
+            admin,
+            &team,
+            &json!({"access": tenant::access(&names, &["*"])}),
+        )
+        .1
     })
 }
 
 fn first(streamed: bool) -> Request {
-    Request::post("/v1/responses", &json!({"model": "gpt-5", "input": "hi", "stream": streamed}))
+    Request::post(
+        "/v1/responses",
+        &json!({"model": "gpt-5", "input": "hi", "stream": streamed}),
+    )
 }
 
 fn next(id: &str) -> Request {
-    Request::post("/v1/responses", &json!({"model": "gpt-5", "input": "and?", "previous_response_id": id}))
+    Request::post(
+        "/v1/responses",
+        &json!({"model": "gpt-5", "input": "and?", "previous_response_id": id}),
+    )
 }
 
 #[track_caller]
@@ -56,7 +79,11 @@ fn a_response_belongs_to_its_team(streamed: bool) {
     let stranger = another_key(&MESH, &tenant, false);
 
     // Nobody made it yet.
-    assert_stops(&MESH.send(&next(&id).bearer(&tenant.key)), UNKNOWN, "before it was made");
+    assert_stops(
+        &MESH.send(&next(&id).bearer(&tenant.key)),
+        UNKNOWN,
+        "before it was made",
+    );
     assert_eq!(provider.count(), 0);
 
     assert_eq!(MESH.send(&tenant.sign(first(streamed))).status, 200);
@@ -72,7 +99,11 @@ fn a_response_belongs_to_its_team(streamed: bool) {
     let answered = MESH.send(&next(&id).bearer(&stranger));
     assert_stops(&answered, UNKNOWN, "another team");
     assert!(!answered.text().contains(&id), "a stranger learns nothing");
-    assert_stops(&MESH.send(&next(&format!("{id}x")).bearer(&tenant.key)), UNKNOWN, "another id");
+    assert_stops(
+        &MESH.send(&next(&format!("{id}x")).bearer(&tenant.key)),
+        UNKNOWN,
+        "another id",
+    );
     assert_eq!(provider.count(), 0);
 }
 
@@ -90,7 +121,8 @@ fn a_streamed_response_belongs_to_its_team() {
 #[test]
 fn no_reference_is_no_question() {
     let (provider, tenant) = stage(&MESH, &unique("resp"), false);
-    let body = json!({"model": "gpt-5", "input": "x", "previous_response_id": null, "store": false});
+    let body =
+        json!({"model": "gpt-5", "input": "x", "previous_response_id": null, "store": false});
     let answered = MESH.send(&tenant.sign(Request::post("/v1/responses", &body)));
     assert_eq!(answered.status, 200, "{}", answered.text());
     assert_eq!(provider.count(), 1);
@@ -103,7 +135,11 @@ fn background_work_is_refused() {
         let body = json!({"model": "gpt-5", "input": "x", "background": background});
         MESH.send(&tenant.sign(Request::post("/v1/responses", &body)))
     };
-    let want = Refused { dialect: Dialect::Openai, status: 400, code: "background_unsupported" };
+    let want = Refused {
+        dialect: Dialect::Openai,
+        status: 400,
+        code: "background_unsupported",
+    };
     assert_stops(&ask(json!(true)), want, "background");
     assert_eq!(provider.count(), 0);
     assert_eq!(ask(json!(false)).status, 200);
@@ -113,7 +149,8 @@ fn background_work_is_refused() {
 #[test]
 fn ids_whose_owner_nobody_tracks_are_refused() {
     let provider = MockProvider::always(Answer::json(200, &json!({})));
-    let registrations = [Dialect::Anthropic, Dialect::Openai, Dialect::Gemini].map(|d| Registration::new(d, &provider));
+    let registrations = [Dialect::Anthropic, Dialect::Openai, Dialect::Gemini]
+        .map(|d| Registration::new(d, &provider));
     let tenant = MESH.tenant(&registrations);
     let responses = |more: Value| {
         let mut body = json!({"model": "gpt-5", "input": "x"});
@@ -127,28 +164,83 @@ fn ids_whose_owner_nobody_tracks_are_refused() {
     let claude_file = json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}});
     let gemini_file = |uri: &str| {
         let part = json!({"fileData": {"mimeType": "text/plain", "fileUri": uri}});
-        ("/v1beta/models/gemini-2:generateContent", json!({"contents": [{"role": "user", "parts": [part]}]}))
+        (
+            "/v1beta/models/gemini-2:generateContent",
+            json!({"contents": [{"role": "user", "parts": [part]}]}),
+        )
     };
     for (dialect, (target, body)) in [
-        (Dialect::Openai, responses(json!({"conversation": "conv_1"}))),
-        (Dialect::Openai, responses(json!({"conversation": {"id": "conv_1"}}))),
-        (Dialect::Openai, responses(json!({"prompt": {"id": "pmpt_1"}}))),
-        (Dialect::Openai, responses(json!({"input": user(json!({"type": "input_file", "file_id": "file-1"}))}))),
-        (Dialect::Openai, responses(json!({"input": [{"type": "item_reference", "id": "msg_1"}]}))),
-        (Dialect::Openai, responses(json!({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}))),
-        (Dialect::Openai, responses(json!({"tools": [{"type": "code_interpreter", "container": "cntr_1"}]}))),
-        (Dialect::Openai, ("/v1/chat/completions", json!({"model": "gpt-5", "messages": user(file)}))),
-        (Dialect::Anthropic, ("/v1/messages", json!({"model": "c", "max_tokens": 1, "messages": user(claude_file)}))),
-        (Dialect::Anthropic, ("/v1/messages", json!({"model": "c", "container": "container_1", "messages": []}))),
-        (Dialect::Gemini, gemini_file("https://generativelanguage.googleapis.com/v1beta/files/abc")),
-        (Dialect::Gemini, ("/v1beta/models/g:generateContent", json!({"contents": [], "cachedContent": "cachedContents/1"}))),
+        (
+            Dialect::Openai,
+            responses(json!({"conversation": "conv_1"})),
+        ),
+        (
+            Dialect::Openai,
+            responses(json!({"conversation": {"id": "conv_1"}})),
+        ),
+        (
+            Dialect::Openai,
+            responses(json!({"prompt": {"id": "pmpt_1"}})),
+        ),
+        (
+            Dialect::Openai,
+            responses(json!({"input": user(json!({"type": "input_file", "file_id": "file-1"}))})),
+        ),
+        (
+            Dialect::Openai,
+            responses(json!({"input": [{"type": "item_reference", "id": "msg_1"}]})),
+        ),
+        (
+            Dialect::Openai,
+            responses(json!({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]})),
+        ),
+        (
+            Dialect::Openai,
+            responses(json!({"tools": [{"type": "code_interpreter", "container": "cntr_1"}]})),
+        ),
+        (
+            Dialect::Openai,
+            (
+                "/v1/chat/completions",
+                json!({"model": "gpt-5", "messages": user(file)}),
+            ),
+        ),
+        (
+            Dialect::Anthropic,
+            (
+                "/v1/messages",
+                json!({"model": "c", "max_tokens": 1, "messages": user(claude_file)}),
+            ),
+        ),
+        (
+            Dialect::Anthropic,
+            (
+                "/v1/messages",
+                json!({"model": "c", "container": "container_1", "messages": []}),
+            ),
+        ),
+        (
+            Dialect::Gemini,
+            gemini_file("https://generativelanguage.googleapis.com/v1beta/files/abc"),
+        ),
+        (
+            Dialect::Gemini,
+            (
+                "/v1beta/models/g:generateContent",
+                json!({"contents": [], "cachedContent": "cachedContents/1"}),
+            ),
+        ),
     ] {
         let answered = MESH.send(&tenant.sign(Request::post(target, &body)));
         assert_stops(&answered, Refused { dialect, ..UNKNOWN }, &body.to_string());
     }
     assert_eq!(provider.count(), 0);
     let (target, body) = gemini_file("https://example.com/public.txt");
-    assert_eq!(MESH.send(&tenant.sign(Request::post(target, &body))).status, 200, "a public address is nobody's");
+    assert_eq!(
+        MESH.send(&tenant.sign(Request::post(target, &body))).status,
+        200,
+        "a public address is nobody's"
+    );
 }
 
 /// Who owns it is asked of the service; without an answer there is a refusal worth another try, not a guess.
@@ -162,7 +254,11 @@ fn without_the_service_nobody_s_word_is_taken() {
     mesh.end_service(Signal::SIGKILL);
     provider.forget();
     let answered = mesh.send(&tenant.sign(next(&id)));
-    let want = Refused { dialect: Dialect::Openai, status: 503, code: "service_unreachable" };
+    let want = Refused {
+        dialect: Dialect::Openai,
+        status: 503,
+        code: "service_unreachable",
+    };
     assert_waits(&answered, want, "the service is away");
     assert_eq!(provider.count(), 0);
     // What needs no answer goes on.
@@ -186,7 +282,15 @@ fn ids_of_other_answers_are_no_responses() {
     });
     let tenant = MESH.tenant(&[Registration::new(Dialect::Openai, &provider)]);
     let body = json!({"model": "m", "messages": []});
-    assert_eq!(MESH.send(&tenant.sign(Request::post("/v1/chat/completions", &body))).status, 200);
+    assert_eq!(
+        MESH.send(&tenant.sign(Request::post("/v1/chat/completions", &body)))
+            .status,
+        200
+    );
     MESH.only_record(&tenant.key_id);
-    assert_stops(&MESH.send(&next("chatcmpl-scripted").bearer(&tenant.key)), UNKNOWN, "a chat's id");
+    assert_stops(
+        &MESH.send(&next("chatcmpl-scripted").bearer(&tenant.key)),
+        UNKNOWN,
+        "a chat's id",
+    );
 }
