@@ -26,13 +26,31 @@ static STAGE: LazyLock<Stage> = LazyLock::new(|| {
     let provider = MockProvider::always(Answer::json(200, &json!({"models": "of the provider"})));
     let (all, few, none) = mesh.change(|admin| {
         for (dialect, name, models) in [
-            (Dialect::Anthropic, "ant", json!(["claude-big", "claude-small"])),
+            (
+                Dialect::Anthropic,
+                "ant",
+                json!(["claude-big", "claude-small"]),
+            ),
             (Dialect::Anthropic, "ant-two", json!(["claude-else-small"])),
-            (Dialect::Openai, "oai", json!(["gpt-big", "gpt-small", "text-embedding-small"])),
-            (Dialect::Gemini, "goo", json!(["gemini-big", "gemini-small", "gemini-embedding-small"])),
+            (
+                Dialect::Openai,
+                "oai",
+                json!(["gpt-big", "gpt-small", "text-embedding-small"]),
+            ),
+            (
+                Dialect::Gemini,
+                "goo",
+                json!(["gemini-big", "gemini-small", "gemini-embedding-small"]),
+            ),
         ] {
             let registration = Registration::new(dialect, &provider).with("name", json!(name));
-            admin.post("/providers", registration.with("models", models.clone()).with("listed_models", models).body());
+            admin.post(
+                "/providers",
+                registration
+                    .with("models", models.clone())
+                    .with("listed_models", models)
+                    .body(),
+            );
         }
         let team = tenant::team(admin);
         let other = tenant::team(admin);
@@ -40,19 +58,40 @@ static STAGE: LazyLock<Stage> = LazyLock::new(|| {
         for (alias, scope, targets) in [
             ("quick", json!("global"), target("ant", "claude-small")),
             ("grand", json!("global"), target("ant", "claude-big")),
-            ("of-the-team", json!({"team": team}), target("oai", "gpt-small")),
-            ("of-another-team", json!({"team": other}), target("oai", "gpt-small")),
+            (
+                "of-the-team",
+                json!({"team": team}),
+                target("oai", "gpt-small"),
+            ),
+            (
+                "of-another-team",
+                json!({"team": other}),
+                target("oai", "gpt-small"),
+            ),
             ("any-*", json!("global"), target("goo", "gemini-small")),
         ] {
-            admin.post("/routes", &json!({"alias": alias, "scope": scope, "targets": targets}));
+            admin.post(
+                "/routes",
+                &json!({"alias": alias, "scope": scope, "targets": targets}),
+            );
         }
         let names = ["ant", "ant-two", "oai", "goo"];
-        let all = tenant::key(admin, &team, &json!({"access": tenant::access(&names, &["*"])}));
+        let all = tenant::key(
+            admin,
+            &team,
+            &json!({"access": tenant::access(&names, &["*"])}),
+        );
         let few = json!({"access": tenant::access(&["ant", "oai", "goo"], &["*-small"])});
         let few = tenant::key(admin, &team, &few);
         (all, few, tenant::key(admin, &team, &json!({})))
     });
-    Stage { mesh, provider, all, few, none }
+    Stage {
+        mesh,
+        provider,
+        all,
+        few,
+        none,
+    }
 });
 
 fn ask(target: &str, key: &str) -> Request {
@@ -61,8 +100,17 @@ fn ask(target: &str, key: &str) -> Request {
 
 /// Returns the ids of a list, whatever the dialect.
 fn ids(list: &Value) -> Vec<String> {
-    let items = list["data"].as_array().or(list["models"].as_array()).expect("a list");
-    let id = |item: &Value| item["id"].as_str().or(item["name"].as_str()).unwrap_or_default().to_owned();
+    let items = list["data"]
+        .as_array()
+        .or(list["models"].as_array())
+        .expect("a list");
+    let id = |item: &Value| {
+        item["id"]
+            .as_str()
+            .or(item["name"].as_str())
+            .unwrap_or_default()
+            .to_owned()
+    };
     items.iter().map(id).collect()
 }
 
@@ -70,8 +118,17 @@ fn ids(list: &Value) -> Vec<String> {
 fn check(request: &Request, want: &[&str]) {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let answered = STAGE.mesh.send_over(request, protocol);
-        assert_eq!(answered.status, 200, "{}: {}", request.target, answered.text());
-        assert_eq!(answered.field("content-type").as_deref(), Some("application/json"));
+        assert_eq!(
+            answered.status,
+            200,
+            "{}: {}",
+            request.target,
+            answered.text()
+        );
+        assert_eq!(
+            answered.field("content-type").as_deref(),
+            Some("application/json")
+        );
         let mut found = ids(&answered.json());
         found.sort();
         let mut want = want.to_vec();
@@ -83,11 +140,31 @@ fn check(request: &Request, want: &[&str]) {
 #[test]
 fn a_key_sees_what_it_may_use_and_no_more() {
     let anthropic = |key: &str| ask("/v1/models", key).field("anthropic-version", "2023-06-01");
-    check(&anthropic(&STAGE.all.1), &["claude-big", "claude-small", "claude-else-small", "quick", "grand"]);
+    check(
+        &anthropic(&STAGE.all.1),
+        &[
+            "claude-big",
+            "claude-small",
+            "claude-else-small",
+            "quick",
+            "grand",
+        ],
+    );
     check(&anthropic(&STAGE.few.1), &["claude-small", "quick"]);
     check(&anthropic(&STAGE.none.1), &[]);
-    check(&ask("/v1/models", &STAGE.all.1), &["gpt-big", "gpt-small", "text-embedding-small", "of-the-team"]);
-    check(&ask("/v1/models", &STAGE.few.1), &["gpt-small", "text-embedding-small", "of-the-team"]);
+    check(
+        &ask("/v1/models", &STAGE.all.1),
+        &[
+            "gpt-big",
+            "gpt-small",
+            "text-embedding-small",
+            "of-the-team",
+        ],
+    );
+    check(
+        &ask("/v1/models", &STAGE.few.1),
+        &["gpt-small", "text-embedding-small", "of-the-team"],
+    );
     check(&ask("/v1/models", &STAGE.none.1), &[]);
     let gemini = ["models/gemini-small", "models/gemini-embedding-small"];
     check(&ask("/v1beta/models", &STAGE.few.1), &gemini);
@@ -109,7 +186,10 @@ fn every_prefix_and_hint_leads_to_the_list_of_its_dialect() {
         ask("/openai/models", key),
         ask("/v1/models?client_version=0.169.0", key),
     ] {
-        check(&request, &["gpt-small", "text-embedding-small", "of-the-team"]);
+        check(
+            &request,
+            &["gpt-small", "text-embedding-small", "of-the-team"],
+        );
     }
     let gemini = ["models/gemini-small", "models/gemini-embedding-small"];
     for request in [
@@ -122,13 +202,39 @@ fn every_prefix_and_hint_leads_to_the_list_of_its_dialect() {
     }
 }
 
+#[test]
+fn a_named_provider_narrows_the_list() {
+    let ask = |target: &str, key: &str| ask(target, key).field("anthropic-version", "2023-06-01");
+    check(
+        &ask("/p/ant/v1/models", &STAGE.all.1),
+        &["claude-big", "claude-small", "quick", "grand"],
+    );
+    check(
+        &ask("/p/ant-two/v1/models", &STAGE.all.1),
+        &["claude-else-small"],
+    );
+    let answered = STAGE.mesh.send(&ask("/p/ant-two/v1/models", &STAGE.few.1));
+    let want = Refused {
+        dialect: Dialect::Anthropic,
+        status: 403,
+        code: "provider_not_allowed",
+    };
+    assert_stops(&answered, want, "a provider the key may not use");
+}
+
 /// The shapes that the agents' pickers read.
 #[test]
 fn lists_have_the_shape_of_their_dialect() {
     let get = |target: &str| STAGE.mesh.send(&ask(target, &STAGE.few.1)).json();
     let list = get("/anthropic/v1/models");
-    assert_eq!((&list["has_more"], &list["first_id"]), (&json!(false), &list["data"][0]["id"]));
-    assert_eq!(list["last_id"], list["data"][list["data"].as_array().unwrap().len() - 1]["id"]);
+    assert_eq!(
+        (&list["has_more"], &list["first_id"]),
+        (&json!(false), &list["data"][0]["id"])
+    );
+    assert_eq!(
+        list["last_id"],
+        list["data"][list["data"].as_array().unwrap().len() - 1]["id"]
+    );
     for model in list["data"].as_array().unwrap() {
         let id = &model["id"];
         let want = json!({"type": "model", "id": id, "display_name": id, "created_at": "1970-01-01T00:00:00Z"});
@@ -137,14 +243,24 @@ fn lists_have_the_shape_of_their_dialect() {
     let list = get("/openai/v1/models");
     assert_eq!(list["object"], json!("list"));
     for model in list["data"].as_array().unwrap() {
-        assert_eq!(*model, json!({"id": model["id"], "object": "model", "created": 0, "owned_by": "weir"}));
+        assert_eq!(
+            *model,
+            json!({"id": model["id"], "object": "model", "created": 0, "owned_by": "weir"})
+        );
     }
     let list = get("/genai/v1beta/models");
     let methods = |name: &str| {
         let models = list["models"].as_array().unwrap();
-        models.iter().find(|model| model["name"] == json!(name)).unwrap()["supportedGenerationMethods"].clone()
+        models
+            .iter()
+            .find(|model| model["name"] == json!(name))
+            .unwrap()["supportedGenerationMethods"]
+            .clone()
     };
-    assert_eq!(methods("models/gemini-small"), json!(["generateContent", "streamGenerateContent", "countTokens"]));
+    assert_eq!(
+        methods("models/gemini-small"),
+        json!(["generateContent", "streamGenerateContent", "countTokens"])
+    );
     assert_eq!(
         methods("models/gemini-embedding-small"),
         json!(["embedContent", "batchEmbedContents", "countTokens"]),
@@ -162,7 +278,12 @@ fn one_model_is_answered_by_its_name() {
         ("/v1beta/models/gemini-small", "name", "models/gemini-small"),
     ] {
         let answered = get(target);
-        assert_eq!((answered.status, &answered.json()[field]), (200, &json!(want)), "{target}: {}", answered.text());
+        assert_eq!(
+            (answered.status, &answered.json()[field]),
+            (200, &json!(want)),
+            "{target}: {}",
+            answered.text()
+        );
     }
     for (target, dialect) in [
         ("/anthropic/v1/models/claude-big", Dialect::Anthropic),
@@ -172,7 +293,15 @@ fn one_model_is_answered_by_its_name() {
         ("/v1beta/models/gemini-big", Dialect::Gemini),
         ("/v1beta/models/unheard-of", Dialect::Gemini),
     ] {
-        assert_stops(&get(target), Refused { dialect, status: 404, code: "model_unknown" }, target);
+        assert_stops(
+            &get(target),
+            Refused {
+                dialect,
+                status: 404,
+                code: "model_unknown",
+            },
+            target,
+        );
     }
 }
 
@@ -183,11 +312,27 @@ fn lists_need_a_key_and_ask_no_provider() {
         ("/v1/models", Dialect::Openai),
         ("/v1beta/models", Dialect::Gemini),
     ] {
-        let want = Refused { dialect, status: 401, code: "missing_credential" };
+        let want = Refused {
+            dialect,
+            status: 401,
+            code: "missing_credential",
+        };
         assert_stops(&STAGE.mesh.send(&Request::get(target)), want, target);
-        let want = Refused { dialect, status: 405, code: "method_not_allowed" };
-        assert_stops(&STAGE.mesh.send(&Request::post(target, &json!({})).bearer(&STAGE.all.1)), want, target);
-        let answered = STAGE.mesh.send(&Request::new("HEAD", target).bearer(&STAGE.all.1));
+        let want = Refused {
+            dialect,
+            status: 405,
+            code: "method_not_allowed",
+        };
+        assert_stops(
+            &STAGE
+                .mesh
+                .send(&Request::post(target, &json!({})).bearer(&STAGE.all.1)),
+            want,
+            target,
+        );
+        let answered = STAGE
+            .mesh
+            .send(&Request::new("HEAD", target).bearer(&STAGE.all.1));
         assert_eq!((answered.status, answered.body.len()), (200, 0));
     }
     assert_eq!(STAGE.provider.count(), 0);
