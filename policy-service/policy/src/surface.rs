@@ -119,6 +119,26 @@ impl Surface {
         Self::ALL.into_iter().find(|surface| surface.name() == name)
     }
 
+    /// Whether its answers cost tokens.
+    pub const fn is_metered(self) -> bool {
+        match self {
+            Self::AnthropicMessages
+            | Self::OpenaiChat
+            | Self::OpenaiResponses
+            | Self::OpenaiEmbeddings
+            | Self::GeminiGenerate
+            | Self::GeminiEmbed => true,
+            Self::AnthropicCountTokens
+            | Self::AnthropicModels
+            | Self::OpenaiModels
+            | Self::GeminiCountTokens
+            | Self::GeminiModels
+            | Self::AnthropicOpaque
+            | Self::OpenaiOpaque
+            | Self::GeminiOpaque => false,
+        }
+    }
+
     /// Returns the dialect of the surface.
     pub const fn dialect(self) -> Dialect {
         match self {

@@ -5,6 +5,7 @@ mod reading;
 use std::collections::BTreeMap;
 
 use policy::ids::{ExchangeId, ProviderKeyId};
+use policy::surface::Surface;
 use policy::units::Timestamp;
 use tracing::warn;
 use wire::mesh::{ExchangeRecord, StatefulOwner};
@@ -61,9 +62,15 @@ pub async fn record(store: &Store, reported: Reported) -> Result<(), OperationEr
 }
 
 /// Returns the keys that a provider refused, with its answer and when it was asked last.
+///
+/// Only what a provider answers where models work counts: it may refuse a good key a path that the key has no
+/// rights at, and a client that could choose such a path could take keys out of use for everybody.
 fn refused_keys(written: &[&WholeExchange]) -> BTreeMap<ProviderKeyId, (u16, Timestamp)> {
     let mut refused = BTreeMap::new();
-    for attempt in written.iter().flat_map(|it| &it.attempts) {
+    let metered = written
+        .iter()
+        .filter(|it| Surface::from_name(&it.exchange.surface).is_some_and(Surface::is_metered));
+    for attempt in metered.flat_map(|it| &it.attempts) {
         let Some(key) = attempt.provider_key else {
             continue;
         };

@@ -254,3 +254,34 @@ async fn a_refused_provider_key_goes_out_of_use_once() {
         "old answers are no news"
     );
 }
+
+#[tokio::test]
+async fn a_path_of_the_clients_choice_takes_no_provider_key_out_of_use() {
+    let service = Service::start().await;
+    let provider = service.add_provider("openai").await;
+    let path = format!("/api/v1/providers/{provider}");
+    let key = service.get(&path).await.ok()["keys"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let team = service.add("/api/v1/teams", named("red")).await;
+    let now = crate::clock::now().as_millis();
+    let cases = [
+        ("openai.opaque", 401, "active"),
+        ("openai.models", 403, "active"),
+        ("anthropic.count_tokens", 403, "active"),
+        ("", 401, "active"),
+        ("openai.chat", 404, "active"),
+        ("openai.chat", 403, "bad"),
+    ];
+    for (number, (surface, status, want)) in (1..).zip(cases) {
+        let mut refused = exchange(number, &team, "gpt", now);
+        refused.surface = surface.to_owned();
+        refused.attempts[0].status = status;
+        refused.attempts[0].started_ms = now;
+        refused.attempts[0].provider_key_id = key.parse::<Uuid>().unwrap().as_bytes().to_vec();
+        report(&service, vec![refused]).await;
+        let state = service.get(&path).await.ok()["keys"][0]["state"].clone();
+        assert_eq!(state, want, "{status} at `{surface}`");
+    }
+}
