@@ -56,6 +56,9 @@ const PING_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Options {
     /// What providers' certificates are verified against, on Envoy's machine.
     pub trust_anchors: TrustAnchors,
+    /// Hosts by which clients address the mesh, beside those of the settings; as in a `Host` header, without
+    /// port. Who starts a mesh for an address must not have to say the address again.
+    pub extra_hosts: Vec<String>,
 }
 
 /// Why the control plane did not start.
@@ -110,8 +113,13 @@ impl Control {
             hex::encode(generation.get(..4).unwrap_or_default()),
             options.trust_anchors,
         );
-        let publisher =
-            Publisher::new(store.clone(), clusters.clone(), generation, random_secret());
+        let publisher = Publisher::new(
+            store.clone(),
+            clusters.clone(),
+            generation,
+            random_secret(),
+            options.extra_hosts.into(),
+        );
         publisher.publish().await.map_err(StartError::Publish)?;
         let stop = watch::Sender::new(false);
         tokio::spawn(publisher.clone().run(stop.subscribe()));

@@ -64,10 +64,18 @@ impl Parts {
         }
         let key = first_run::first_key(&store, folder).await?;
         let filter_token = first_run::filter_token(folder)?;
-        let body_cap_bytes = first_run::settings(&store).await?.body_cap_bytes;
+        let settings = first_run::settings(&store).await?;
+        if listen.ip().is_unspecified() && settings.hosts.is_empty() {
+            say(&format!(
+                "clients on other machines get 421 until the hosts they call are named: \
+                 PATCH {}/api/v1/settings with {{\"hosts\": [\"mesh.example\"]}}",
+                url(admin_address)
+            ));
+        }
 
         let options = mesh::Options {
             trust_anchors: trust::find(args.trust_anchors.as_deref()),
+            extra_hosts: service::own_host(&url(listen)).into_iter().collect(),
         };
         let control = Control::start(store.clone(), options)
             .await
@@ -94,7 +102,7 @@ impl Parts {
             records,
             listen,
             grpc,
-            body_cap_bytes,
+            body_cap_bytes: settings.body_cap_bytes,
         })
     }
 

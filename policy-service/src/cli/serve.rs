@@ -67,6 +67,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, ServeError> {
     let _lock = folder.lock()?;
     let (admin_listener, admin_address) = service::listen(args.admin_listen).await?;
     let (grpc_listener, grpc_address) = service::listen(args.grpc_listen).await?;
+    service::warn_of_plain_text(
+        "--grpc-listen",
+        grpc_address,
+        "the providers' keys and the filters' token",
+    );
+    service::warn_of_plain_text("--admin-listen", admin_address, "admin tokens and new keys");
     let store = first_run::open_store(&folder).await?;
     if let Some(token) = first_run::admin_token(&store).await? {
         say(&format!(
@@ -76,7 +82,15 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, ServeError> {
     }
     let filter_token = first_run::filter_token(&folder)?;
     let trust_anchors = trust::find(args.trust_anchors.as_deref());
-    let control = Control::start(store.clone(), mesh::Options { trust_anchors })
+    let hosts = args
+        .mesh_url
+        .iter()
+        .filter_map(|url| service::own_host(url));
+    let options = mesh::Options {
+        trust_anchors,
+        extra_hosts: hosts.collect(),
+    };
+    let control = Control::start(store.clone(), options)
         .await
         .map_err(|source| ServeError::Start { source })?;
     let options = readiness::Options {

@@ -2,12 +2,14 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use policy::secret::Secret;
+use reqwest::Url;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
+use tracing::warn;
 
 use crate::mesh::{self, Control};
 use crate::readiness::{self, Readiness};
@@ -39,6 +41,30 @@ pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAd
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// Returns the host by which `mesh_url` addresses a mesh, as in a `Host` header; `None` for loopback, which
+/// needs no naming, and for what is no URL.
+pub(super) fn own_host(mesh_url: &str) -> Option<String> {
+    let url = Url::parse(mesh_url).ok()?;
+    let host = url.host_str()?;
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = host == "localhost"
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback());
+    (!is_loopback).then(|| host.to_owned())
+}
+
+/// Says what it means that filters or administrators come from other machines.
+pub(super) fn warn_of_plain_text(option: &str, address: SocketAddr, carries: &str) {
+    if !address.ip().is_loopback() {
+        warn!(
+            "{option} is {address}, which is not loopback, and this version speaks plain HTTP there: {carries} \
+             can be read on the way. Put a TLS-terminating sidecar or a service mesh with mTLS in front of it, or \
+             keep it on a network that you trust"
+        );
+    }
 }
 
 /// The servers that run in this process.
@@ -116,6 +142,26 @@ impl Servers {
         async move {
             // An error means that the sender is gone, which is a stop as well.
             drop(stop.wait_for(|stopped| *stopped).await);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_of_urls_are_as_in_a_host_header() {
+        for (url, want) in [
+            ("http://10.0.0.7:8080", Some("10.0.0.7")),
+            ("https://Mesh.Example/", Some("mesh.example")),
+            ("http://[2001:db8::1]:80", Some("[2001:db8::1]")),
+            ("http://127.0.0.1:8080", None),
+            ("http://[::1]:8080", None),
+            ("http://localhost:8080", None),
+            ("mesh", None),
+        ] {
+            assert_eq!(own_host(url).as_deref(), want, "{url}");
         }
     }
 }

@@ -51,11 +51,21 @@ struct Compiled {
 }
 
 impl Compiled {
-    fn new(documents: &Documents, canary_secret: Secret) -> Result<Self, String> {
-        let compiled = policy::compile::compile(documents, canary_secret).map_err(|problems| {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            lines.join("; ")
-        })?;
+    fn new(
+        documents: &Documents,
+        canary_secret: Secret,
+        extra_hosts: &[String],
+    ) -> Result<Self, String> {
+        let mut compiled =
+            policy::compile::compile(documents, canary_secret).map_err(|problems| {
+                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                lines.join("; ")
+            })?;
+        for host in extra_hosts {
+            if !compiled.mesh.hosts.contains(host) {
+                compiled.mesh.hosts.push(host.clone());
+            }
+        }
         let mut by_first_byte = KeyTable::encode_shards(&compiled.keys);
         let shards = (0..=u8::MAX)
             .map(|shard| by_first_byte.remove(&shard).unwrap_or_default())
@@ -75,8 +85,8 @@ impl Compiled {
 /// [`PublishError`] when the documents cannot be read or compiled.
 pub async fn compile_once(store: &Store) -> Result<Mesh, PublishError> {
     let documents = store.documents().await.map_err(PublishError::Read)?;
-    let compiled =
-        Compiled::new(&documents, Secret::new(String::new())).map_err(PublishError::Compile)?;
+    let compiled = Compiled::new(&documents, Secret::new(String::new()), &[])
+        .map_err(PublishError::Compile)?;
     Ok(compiled.mesh)
 }
 
@@ -118,6 +128,8 @@ struct Shared {
     clusters: Clusters,
     generation: Generation,
     canary_secret: Secret,
+    /// Hosts of the mesh beside those of the settings.
+    extra_hosts: Arc<[String]>,
     /// Newest last.
     kept: Mutex<VecDeque<Arc<Snapshot>>>,
     published: watch::Sender<Published>,
@@ -129,12 +141,14 @@ impl Publisher {
         clusters: Clusters,
         generation: Generation,
         canary_secret: Secret,
+        extra_hosts: Arc<[String]>,
     ) -> Self {
         let shared = Shared {
             store,
             clusters,
             generation,
             canary_secret,
+            extra_hosts,
             kept: Mutex::new(VecDeque::new()),
             published: watch::Sender::new(Published::default()),
         };
@@ -195,8 +209,10 @@ impl Publisher {
             .await
             .map_err(PublishError::Read)?;
         let canary_secret = self.shared.canary_secret.clone();
-        let compiling =
-            tokio::task::spawn_blocking(move || Compiled::new(&documents, canary_secret));
+        let extra_hosts = self.shared.extra_hosts.clone();
+        let compiling = tokio::task::spawn_blocking(move || {
+            Compiled::new(&documents, canary_secret, &extra_hosts)
+        });
         let compiled = compiling
             .await
             .unwrap_or_else(|ended| Err(ended.to_string()));
@@ -268,11 +284,15 @@ impl Publisher {
         self.kept().iter().rev().cloned().collect()
     }
 
-    /// Returns the version `version`, if it is still kept.
-    pub(crate) fn kept_version(&self, version: u64) -> Option<Arc<Snapshot>> {
+    /// Returns the version `version` of `generation`, if it is still kept.
+    pub(crate) fn kept_version(
+        &self,
+        generation: Generation,
+        version: u64,
+    ) -> Option<Arc<Snapshot>> {
         self.kept()
             .iter()
-            .find(|snapshot| snapshot.version == version)
+            .find(|snapshot| snapshot.generation == generation && snapshot.version == version)
             .cloned()
     }
 

@@ -92,7 +92,7 @@ impl MeshService {
         let snapshot = self
             .control
             .publisher()
-            .kept_version(token.version)
+            .kept_version(token.generation, token.version)
             .ok_or_else(|| {
                 Status::aborted("the version of this `page_token` is gone: follow again without it")
             })?;

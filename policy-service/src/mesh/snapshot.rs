@@ -1,7 +1,7 @@
 //! One version of compiled policy, and the pages in which a filter takes it.
 //!
 //! ```text
-//! page token   version (8 bytes, big endian) │ next item (2 bytes)
+//! page token   generation (16 bytes) │ version (8 bytes, big endian) │ next item (2 bytes)
 //! item 0       the mesh
 //! item 1..=256 key shard 0..=255
 //! ```
@@ -81,6 +81,7 @@ impl Snapshot {
         for (index, item) in changed.filter(|(_, item)| item.since > known) {
             if length > 0 && length + item.bytes.len() > PAGE_BYTES {
                 answer.next_page_token = PageToken {
+                    generation: self.generation,
                     version: self.version,
                     next: index,
                 }
@@ -102,9 +103,11 @@ impl Snapshot {
     }
 }
 
-/// Where the next page starts.
+/// Where the next page starts. Every start of the service counts its versions from 1, so a version alone would
+/// join pages of two snapshots that have nothing to do with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PageToken {
+    pub(crate) generation: Generation,
     pub(crate) version: u64,
     pub(crate) next: u16,
 }
@@ -112,6 +115,7 @@ pub(crate) struct PageToken {
 impl PageToken {
     pub(crate) fn encode(self) -> Vec<u8> {
         [
+            self.generation.as_slice(),
             self.version.to_be_bytes().as_slice(),
             self.next.to_be_bytes().as_slice(),
         ]
@@ -119,15 +123,19 @@ impl PageToken {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Status> {
-        let parts = bytes.split_first_chunk::<8>();
-        let parts =
-            parts.and_then(|(version, rest)| Some((version, <[u8; 2]>::try_from(rest).ok()?)));
-        let Some((version, next)) = parts else {
+        let parts = bytes
+            .split_first_chunk::<16>()
+            .and_then(|(generation, rest)| {
+                let (version, next) = rest.split_first_chunk::<8>()?;
+                Some((generation, version, <[u8; 2]>::try_from(next).ok()?))
+            });
+        let Some((generation, version, next)) = parts else {
             return Err(Status::invalid_argument(
                 "`page_token` is not one that this service made",
             ));
         };
         Ok(Self {
+            generation: *generation,
             version: u64::from_be_bytes(*version),
             next: u16::from_be_bytes(next),
         })
@@ -157,7 +165,10 @@ mod tests {
         let mut pages = vec![snapshot.page(known, 0)];
         while let Some(token) = pages.last().filter(|page| !page.next_page_token.is_empty()) {
             let token = PageToken::decode(&token.next_page_token).unwrap();
-            assert_eq!(token.version, snapshot.version);
+            assert_eq!(
+                (token.generation, token.version),
+                (GENERATION, snapshot.version)
+            );
             pages.push(snapshot.page(known, token.next));
         }
         pages
@@ -253,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_foreign_page_token_is_refused() {
-        for token in [&[][..], &[1, 2, 3], &[0; 11]] {
+        for token in [&[][..], &[1, 2, 3], &[0; 10], &[0; 25], &[0; 27]] {
             assert!(PageToken::decode(token).is_err());
         }
     }

@@ -26,8 +26,10 @@ use wire::mesh::{
 
 use super::*;
 use crate::operations::exchanges::ExchangeFilter;
-use crate::operations::fields::{KeyFields, ProviderFields, ProviderKeyFields, TeamFields};
-use crate::operations::{Caller, exchanges, keys, providers, teams};
+use crate::operations::fields::{
+    KeyFields, ProviderFields, ProviderKeyFields, SettingsFields, TeamFields,
+};
+use crate::operations::{Caller, exchanges, keys, providers, settings, teams};
 use crate::store::MasterKey;
 use crate::xds::RefusedClusters;
 
@@ -45,14 +47,16 @@ struct Mounted {
 }
 
 async fn mount() -> Mounted {
+    mount_with(Options::default()).await
+}
+
+async fn mount_with(options: Options) -> Mounted {
     let folder = tempfile::tempdir().unwrap();
     let master_key = MasterKey::from_bytes([1; 32]);
     let store = Store::open(&folder.path().join("weir.db"), &master_key)
         .await
         .unwrap();
-    let control = Control::start(store.clone(), Options::default())
-        .await
-        .unwrap();
+    let control = Control::start(store.clone(), options).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel();
@@ -235,6 +239,31 @@ async fn a_filter_without_policy_gets_all_of_it() {
 }
 
 #[tokio::test]
+async fn addresses_that_the_mesh_is_started_for_are_hosts_of_every_version() {
+    let mesh = mount_with(Options {
+        extra_hosts: ["10.0.0.7", "mesh.example"].map(str::to_owned).into(),
+        ..Options::default()
+    })
+    .await;
+    let mut filter = mesh.filter().await;
+    let first = follow(&mut filter, from_nothing()).await;
+    let hosts = |answer: &FollowAnswer| Mesh::decode(&answer.mesh).unwrap().hosts;
+    assert_eq!(hosts(&first), ["10.0.0.7", "mesh.example"]);
+    let fields = SettingsFields {
+        hosts: Some(["mesh.example", "other.example"].map(str::to_owned).into()),
+        ..SettingsFields::default()
+    };
+    settings::update(&mesh.store, &caller(), fields)
+        .await
+        .unwrap();
+    let second = follow(&mut filter, after(&first, 30_000)).await;
+    assert_eq!(
+        hosts(&second),
+        ["mesh.example", "other.example", "10.0.0.7"]
+    );
+}
+
+#[tokio::test]
 async fn a_revocation_reaches_a_waiting_filter_as_one_shard() {
     let mesh = mount().await;
     let (key, hash) = mesh.add_key("ann").await;
@@ -307,19 +336,25 @@ async fn another_generation_gets_everything_whatever_its_version() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_forgotten_version_starts_the_follower_over() {
+async fn a_page_of_a_forgotten_version_or_another_generation_starts_the_follower_over() {
     let mesh = mount().await;
-    let token = snapshot::PageToken {
-        version: 99,
-        next: 1,
+    let current = mesh.control.version();
+    for (generation, version) in [
+        (current.generation, current.version + 98),
+        ([3; 16], current.version),
+    ] {
+        let token = snapshot::PageToken {
+            generation,
+            version,
+            next: 1,
+        };
+        let request = FollowRequest {
+            page_token: token.encode(),
+            ..from_nothing()
+        };
+        let refused = mesh.filter().await.follow(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Aborted);
     }
-    .encode();
-    let request = FollowRequest {
-        page_token: token,
-        ..from_nothing()
-    };
-    let refused = mesh.filter().await.follow(request).await.unwrap_err();
-    assert_eq!(refused.code(), Code::Aborted);
 }
 
 #[tokio::test]
