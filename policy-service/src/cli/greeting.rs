@@ -75,7 +75,7 @@ impl Greeting<'_> {
             out,
             "  Codex         WEIR_KEY={key} codex -c model_provider=weir -c model_providers.weir.name=Weir \
              -c model_providers.weir.base_url={url}/v1 -c model_providers.weir.env_key=WEIR_KEY \
-             -c model_providers.weir.wire_api=responses"
+             -c model_providers.weir.wire_api=responses -c model_providers.weir.supports_websockets=false"
         )?;
         writeln!(
             out,
@@ -157,6 +157,7 @@ mod tests {
         for part in [
             "ANTHROPIC_BASE_URL=",
             "wire_api=responses",
+            "supports_websockets=false",
             "GOOGLE_GEMINI_BASE_URL=",
             "OPENCODE_CONFIG_CONTENT=",
         ] {
