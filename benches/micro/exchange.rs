@@ -176,7 +176,15 @@ impl Prepared {
                 }
                 Command::Forward { .. } => *forwarded = true,
                 Command::Record(found) => *record = Some(*found),
-                other => drop(divan::black_box(other)),
+                other @ (Command::Consult { .. }
+                | Command::Reply(_)
+                | Command::AnswerCanary { .. }
+                | Command::EditAttempt { .. }
+                | Command::SplicePrefix(_)
+                | Command::RefuseAttempt(_)
+                | Command::ReplaceChunk(_)
+                | Command::RewriteResponse(_)
+                | Command::EditResponse { .. }) => drop(divan::black_box(other)),
             }
         }
     }

@@ -116,6 +116,8 @@ impl Connection {
             }
         })?;
         let ended = now();
+        // A proxy that refuses before it has read the body closes the connection.
+        let closes = ask.status >= 400 || head.field("connection") == Some("close");
         let status = head.word(1);
         ensure!(
             status == ask.status.to_string(),
@@ -128,6 +130,9 @@ impl Connection {
             "an answer of {read} bytes is not the one expected: {}",
             String::from_utf8_lossy(&sample)
         );
+        if closes {
+            self.reopen()?;
+        }
         Ok(Took {
             first_byte: first.unwrap_or(ended) - began,
             whole: ended - began,
