@@ -7,6 +7,7 @@
 mod anthropic;
 mod gemini;
 mod openai;
+mod structured;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -71,6 +72,27 @@ impl Asked {
 
     fn model(&self) -> Option<&str> {
         self.body.get("model")?.as_str()
+    }
+
+    /// The answer, as JSON where the request asks for that.
+    fn answer(&self, model: &str) -> String {
+        match self.schema() {
+            Some(schema) => structured::example(schema).to_string(),
+            None => answer(model),
+        }
+    }
+
+    /// The schema that the answer has to fit, wherever the three APIs put it.
+    fn schema(&self) -> Option<&Value> {
+        const PLACES: [&str; 6] = [
+            "/generationConfig/responseJsonSchema",
+            "/generationConfig/responseSchema",
+            "/response_format/json_schema/schema",
+            "/text/format/schema",
+            "/output_config/format/schema",
+            "/output_format/schema",
+        ];
+        PLACES.iter().find_map(|place| self.body.pointer(place))
     }
 
     fn streams(&self) -> bool {

@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use super::{ANTHROPIC_MODEL, Asked, answer, event, event_stream, id, pieces, tokens};
+use super::{ANTHROPIC_MODEL, Asked, event, event_stream, id, pieces, tokens};
 
 pub(super) fn router() -> Router {
     Router::new()
@@ -23,7 +23,7 @@ async fn messages(body: Bytes) -> Response {
     let Some(model) = asked.model() else {
         return invalid("model: Field required");
     };
-    let text = answer(model);
+    let text = asked.answer(model);
     let output = tokens(text.len());
     if asked.streams() {
         return event_stream(frames(model, &text, asked.input_tokens, output));

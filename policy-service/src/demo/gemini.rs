@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, GEMINI_MODEL, answer, event, event_stream, id, pieces, stream, tokens};
+use super::{Asked, GEMINI_MODEL, event, event_stream, id, pieces, stream, tokens};
 
 pub(super) fn router() -> Router {
     let mut router = Router::new();
@@ -47,9 +47,9 @@ async fn call(
         );
     };
     match method {
-        "generateContent" => super::json(StatusCode::OK, &whole(model, asked.input_tokens)),
+        "generateContent" => super::json(StatusCode::OK, &whole(model, &asked)),
         "streamGenerateContent" => {
-            let chunks = chunks(model, asked.input_tokens);
+            let chunks = chunks(model, &asked);
             if parameters.alt.as_deref() == Some("sse") {
                 return event_stream(chunks.iter().map(|chunk| event("", chunk)).collect());
             }
@@ -79,20 +79,20 @@ async fn models() -> Response {
     super::json(StatusCode::OK, &json!({"models": [model]}))
 }
 
-fn whole(model: &str, input: u64) -> Value {
-    let text = answer(model);
+fn whole(model: &str, asked: &Asked) -> Value {
+    let text = asked.answer(model);
     response(
         model,
         &id("demo"),
         &text,
         json!("STOP"),
-        input,
+        asked.input_tokens,
         tokens(text.len()),
     )
 }
 
-fn chunks(model: &str, input: u64) -> Vec<Value> {
-    let text = answer(model);
+fn chunks(model: &str, asked: &Asked) -> Vec<Value> {
+    let text = asked.answer(model);
     let id = id("demo");
     let pieces: Vec<&str> = pieces(&text).collect();
     let last = pieces.len().saturating_sub(1);
@@ -107,7 +107,7 @@ fn chunks(model: &str, input: u64) -> Vec<Value> {
             } else {
                 Value::Null
             };
-            response(model, &id, piece, finish, input, tokens(sent))
+            response(model, &id, piece, finish, asked.input_tokens, tokens(sent))
         })
         .collect()
 }

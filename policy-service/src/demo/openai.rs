@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Asked, OPENAI_MODEL, answer, event, event_stream, id, pieces, tokens};
+use super::{Asked, OPENAI_MODEL, event, event_stream, id, pieces, tokens};
 use crate::clock;
 
 /// Numbers in a demo embedding, unless the request names a count.
@@ -29,7 +29,7 @@ async fn chat(body: Bytes) -> Response {
         Ok(read) => read,
         Err(refusal) => return *refusal,
     };
-    let text = answer(&model);
+    let text = asked.answer(&model);
     let usage = chat_usage(asked.input_tokens, tokens(text.len()));
     if asked.streams() {
         let include = asked
@@ -100,7 +100,7 @@ async fn responses(body: Bytes) -> Response {
         Ok(read) => read,
         Err(refusal) => return *refusal,
     };
-    let text = answer(&model);
+    let text = asked.answer(&model);
     let item = json!({
         "id": id("msg"),
         "type": "message",

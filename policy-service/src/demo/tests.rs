@@ -189,3 +189,16 @@ async fn models_are_listed_in_each_dialect() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_request_for_json_gets_json() {
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
+    let body = json!({"contents": [], "generationConfig": {"responseSchema": schema}});
+    let gemini = post("/gemini/v1beta/models/m:generateContent", body).await;
+    let text = &gemini["candidates"][0]["content"]["parts"][0]["text"];
+    assert_eq!(text, r#"{"n":1}"#);
+    let format = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": schema}});
+    let body = json!({"model": "m", "messages": [], "response_format": format});
+    let openai = post("/openai/v1/chat/completions", body).await;
+    assert_eq!(openai["choices"][0]["message"]["content"], r#"{"n":1}"#);
+}
