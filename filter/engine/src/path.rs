@@ -48,6 +48,20 @@ pub(crate) fn probe(path: &str) -> Option<Probe> {
     }
 }
 
+/// Guesses whose path this is, for a refusal in words that its client understands.
+pub(crate) fn dialect_hint(raw: &str) -> Option<Dialect> {
+    let (prefix, path) = dialect_prefix(raw);
+    prefix.or_else(|| {
+        if path.starts_with("/v1/messages") {
+            Some(Dialect::Anthropic)
+        } else if path.starts_with("/v1beta/") {
+            Some(Dialect::Gemini)
+        } else {
+            None
+        }
+    })
+}
+
 /// Reads `raw`, the request path with query.
 ///
 /// `by_host` is the dialect of the provider host the request was addressed to (intercepted traffic);

@@ -14,7 +14,7 @@ use super::{Exchange, State};
 use crate::credential::{Beside, Credential, find};
 use crate::headers::Headers;
 use crate::messages::{Command, Flow, Input};
-use crate::path::{PathError, Probe, address, probe};
+use crate::path::{PathError, Probe, address, dialect_hint, probe};
 
 /// A request whose key is being looked up.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Exchange {
         self.facts.is_canary = self.is_genuine_canary(headers);
         self.facts.path = shortened(raw_path);
         let models_dialect = models_dialect(headers);
-        self.facts.dialect = models_dialect;
+        self.facts.dialect = dialect_hint(raw_path).unwrap_or(models_dialect);
         if wants_upgrade(headers, method) {
             return self.refuse(
                 RefusalCode::WebsocketUnsupported,
