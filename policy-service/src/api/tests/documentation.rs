@@ -127,3 +127,34 @@ fn the_guide_names_every_preset() {
         assert!(GUIDE.contains(&name), "docs/api.md does not name {name}");
     }
 }
+
+#[test]
+fn the_guides_path_patterns_cover_what_it_says() {
+    use policy::pattern::PathPattern;
+
+    let (_, table) = GUIDE
+        .split_once("| pattern | covers | does not cover |\n| --- | --- | --- |\n")
+        .unwrap();
+    let named = |cell: &'static str| cell.split('`').skip(1).step_by(2);
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let mut checked = 0;
+    for row in rows {
+        let cells: Vec<&'static str> = row.split('|').collect();
+        let is_refused = cells[2].contains("nothing");
+        for text in named(cells[1]) {
+            let Ok(pattern) = PathPattern::parse(text) else {
+                assert!(is_refused, "{text}");
+                continue;
+            };
+            assert!(!is_refused, "{text}");
+            for path in named(cells[2]) {
+                assert!(pattern.matches(path), "{text} {path}");
+            }
+            for path in named(cells[3]) {
+                assert!(!pattern.matches(path), "{text} {path}");
+            }
+            checked += 1;
+        }
+    }
+    assert_eq!(checked, 5);
+}
