@@ -109,6 +109,11 @@ fn unkeyed_traffic_is_admitted_only_while_observing() {
     assert_refused(&mesh, &unkeyed, 401, "missing_credential");
     assert_eq!(provider.count(), 0);
 
+    assert_switches_are_audited(&mesh);
+}
+
+#[track_caller]
+fn assert_switches_are_audited(mesh: &Mesh) {
     let events = mesh.admin().get("/audit-events?action=settings.update");
     let said: Vec<&Value> = events["items"].as_array().unwrap().iter().collect();
     assert_eq!(said.len(), 2, "{events:#}");

@@ -258,9 +258,21 @@ fn at(dialect: Dialect, tail: &str) -> Request {
 #[test]
 fn paths_that_can_be_read_in_two_ways() {
     for tail in [
-        "/x%2Fy", "/a/../b", "/a/./b", "/%2e%2E/b", "//b", "/a\\b", "/a%252fb", "/a%00", "/a%5cb", "/a;b=c", "/a/",
+        "/x%2Fy",
+        "/a/../b",
+        "/a/./b",
+        "/%2e%2E/b",
+        "//b",
+        "/a\\b",
+        "/a%252fb",
+        "/a%00",
+        "/a%5cb",
+        "/a;b=c",
+        "/a/",
     ] {
-        check_as(&[CLAUDE_CODE, "curl/8.5.0"], &BAD_PATH, |dialect| at(dialect, tail));
+        check_as(&[CLAUDE_CODE, "curl/8.5.0"], &BAD_PATH, |dialect| {
+            at(dialect, tail)
+        });
     }
 }
 
@@ -271,14 +283,30 @@ fn governed_paths_in_another_case() {
     for (target, dialect) in [
         ("/openai/v1/Chat/Completions", Dialect::Openai),
         ("/anthropic/v1/MESSAGES", Dialect::Anthropic),
-        ("/genai/v1beta/models/good-1:GenerateContent", Dialect::Gemini),
+        (
+            "/genai/v1beta/models/good-1:GenerateContent",
+            Dialect::Gemini,
+        ),
     ] {
-        let hint = if dialect == Dialect::Gemini { "x-goog-api-key" } else { "x-api-key" };
-        let mut request = Request::post(target, &json!({"model": "dear-1"})).field(hint, &stage.good.1);
+        let hint = if dialect == Dialect::Gemini {
+            "x-goog-api-key"
+        } else {
+            "x-api-key"
+        };
+        let mut request =
+            Request::post(target, &json!({"model": "dear-1"})).field(hint, &stage.good.1);
         if dialect == Dialect::Anthropic {
             request = request.field("anthropic-version", "2023-06-01");
         }
-        assert_stops(&stage.mesh.send(&request), Refused { dialect, status: 400, code: "bad_path" }, target);
+        assert_stops(
+            &stage.mesh.send(&request),
+            Refused {
+                dialect,
+                status: 400,
+                code: "bad_path",
+            },
+            target,
+        );
     }
 }
 

@@ -146,101 +146,82 @@ fn background_work_is_refused() {
     assert_eq!(provider.count(), 1);
 }
 
+/// A Responses body with one field more.
+fn responses(field: &str, value: Value) -> (Dialect, &'static str, Value) {
+    let mut body = json!({"model": "gpt-5", "input": "x"});
+    body[field] = value;
+    (Dialect::Openai, "/v1/responses", body)
+}
+
+fn gemini_file(uri: &str) -> (Dialect, &'static str, Value) {
+    let part = json!({"fileData": {"mimeType": "text/plain", "fileUri": uri}});
+    let body = json!({"contents": [{"role": "user", "parts": [part]}]});
+    (
+        Dialect::Gemini,
+        "/v1beta/models/gemini-2:generateContent",
+        body,
+    )
+}
+
+/// Requests that name something a provider keeps, one for each field that can.
+fn referring() -> Vec<(Dialect, &'static str, Value)> {
+    let user = |content: Value| json!([{"role": "user", "content": [content]}]);
+    let file = user(json!({"type": "file", "file": {"file_id": "file-1"}}));
+    let claude_file =
+        user(json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}}));
+    let cached = json!({"contents": [], "cachedContent": "cachedContents/1"});
+    let (chat, messages) = ("/v1/chat/completions", "/v1/messages");
+    vec![
+        responses("conversation", json!("conv_1")),
+        responses("conversation", json!({"id": "conv_1"})),
+        responses("prompt", json!({"id": "pmpt_1"})),
+        responses(
+            "input",
+            user(json!({"type": "input_file", "file_id": "file-1"})),
+        ),
+        responses("input", json!([{"type": "item_reference", "id": "msg_1"}])),
+        responses(
+            "tools",
+            json!([{"type": "file_search", "vector_store_ids": ["vs_1"]}]),
+        ),
+        responses(
+            "tools",
+            json!([{"type": "code_interpreter", "container": "cntr_1"}]),
+        ),
+        (
+            Dialect::Openai,
+            chat,
+            json!({"model": "gpt-5", "messages": file}),
+        ),
+        (
+            Dialect::Anthropic,
+            messages,
+            json!({"model": "c", "max_tokens": 1, "messages": claude_file}),
+        ),
+        (
+            Dialect::Anthropic,
+            messages,
+            json!({"model": "c", "container": "container_1", "messages": []}),
+        ),
+        gemini_file("https://generativelanguage.googleapis.com/v1beta/files/abc"),
+        (Dialect::Gemini, "/v1beta/models/g:generateContent", cached),
+    ]
+}
+
 #[test]
 fn ids_whose_owner_nobody_tracks_are_refused() {
     let provider = MockProvider::always(Answer::json(200, &json!({})));
     let registrations = [Dialect::Anthropic, Dialect::Openai, Dialect::Gemini]
-        .map(|d| Registration::new(d, &provider));
+        .map(|dialect| Registration::new(dialect, &provider));
     let tenant = MESH.tenant(&registrations);
-    let responses = |more: Value| {
-        let mut body = json!({"model": "gpt-5", "input": "x"});
-        for (field, value) in more.as_object().unwrap() {
-            body[field] = value.clone();
-        }
-        ("/v1/responses", body)
-    };
-    let user = |content: Value| json!([{"role": "user", "content": [content]}]);
-    let file = json!({"type": "file", "file": {"file_id": "file-1"}});
-    let claude_file = json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}});
-    let gemini_file = |uri: &str| {
-        let part = json!({"fileData": {"mimeType": "text/plain", "fileUri": uri}});
-        (
-            "/v1beta/models/gemini-2:generateContent",
-            json!({"contents": [{"role": "user", "parts": [part]}]}),
-        )
-    };
-    for (dialect, (target, body)) in [
-        (
-            Dialect::Openai,
-            responses(json!({"conversation": "conv_1"})),
-        ),
-        (
-            Dialect::Openai,
-            responses(json!({"conversation": {"id": "conv_1"}})),
-        ),
-        (
-            Dialect::Openai,
-            responses(json!({"prompt": {"id": "pmpt_1"}})),
-        ),
-        (
-            Dialect::Openai,
-            responses(json!({"input": user(json!({"type": "input_file", "file_id": "file-1"}))})),
-        ),
-        (
-            Dialect::Openai,
-            responses(json!({"input": [{"type": "item_reference", "id": "msg_1"}]})),
-        ),
-        (
-            Dialect::Openai,
-            responses(json!({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]})),
-        ),
-        (
-            Dialect::Openai,
-            responses(json!({"tools": [{"type": "code_interpreter", "container": "cntr_1"}]})),
-        ),
-        (
-            Dialect::Openai,
-            (
-                "/v1/chat/completions",
-                json!({"model": "gpt-5", "messages": user(file)}),
-            ),
-        ),
-        (
-            Dialect::Anthropic,
-            (
-                "/v1/messages",
-                json!({"model": "c", "max_tokens": 1, "messages": user(claude_file)}),
-            ),
-        ),
-        (
-            Dialect::Anthropic,
-            (
-                "/v1/messages",
-                json!({"model": "c", "container": "container_1", "messages": []}),
-            ),
-        ),
-        (
-            Dialect::Gemini,
-            gemini_file("https://generativelanguage.googleapis.com/v1beta/files/abc"),
-        ),
-        (
-            Dialect::Gemini,
-            (
-                "/v1beta/models/g:generateContent",
-                json!({"contents": [], "cachedContent": "cachedContents/1"}),
-            ),
-        ),
-    ] {
+    for (dialect, target, body) in referring() {
         let answered = MESH.send(&tenant.sign(Request::post(target, &body)));
         assert_stops(&answered, Refused { dialect, ..UNKNOWN }, &body.to_string());
     }
     assert_eq!(provider.count(), 0);
-    let (target, body) = gemini_file("https://example.com/public.txt");
-    assert_eq!(
-        MESH.send(&tenant.sign(Request::post(target, &body))).status,
-        200,
-        "a public address is nobody's"
-    );
+    let (_, target, body) = gemini_file("https://example.com/public.txt");
+    let answered = MESH.send(&tenant.sign(Request::post(target, &body)));
+    assert_eq!(answered.status, 200, "a public address is nobody's");
 }
 
 /// Who owns it is asked of the service; without an answer there is a refusal worth another try, not a guess.
