@@ -7,8 +7,8 @@
 //!    all), within a scope exact aliases before globs and longer globs before shorter. A pinned provider
 //!    leaves only the route's targets there, and skips routes that have none.
 //! 3. Without a route, every provider of the dialect that lists the model is a target; a plan holds two. A
-//!    provider that lists it only as `*` is left out while another lists it by a name or a narrower pattern:
-//!    who takes everything is there for what nobody claims.
+//!    provider that lists it only as `*` is left out while another that rule 4 leaves lists it by a name or a
+//!    narrower pattern: who takes everything is there for what nobody claims.
 //! 4. Targets that the key's rules do not allow are gone before anything is chosen.
 //! 5. Targets of one priority form a group. Its first is drawn by weight from the session's seed, the others
 //!    follow in listed order, beginning again from the top; weight 0 is never drawn while another is there.
@@ -142,6 +142,7 @@ pub fn candidates<'m>(
         };
         return Err(obstacle.map_or_else(unknown, |obstacle| obstacle.reason));
     }
+    choice.keep_claimants(mesh, &mut found);
     found.sort_by_key(|candidate| candidate.priority);
     let groups = found.chunk_by(|one, next| one.priority == next.priority);
     Ok(Candidates {

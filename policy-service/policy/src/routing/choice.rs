@@ -99,6 +99,18 @@ impl<'a> Choice<'a> {
         })
     }
 
+    /// The end of rule 3: leaves those that claim the model, if there are any. A route says itself who serves.
+    pub(super) fn keep_claimants(&self, mesh: &Mesh, found: &mut Vec<Candidate>) {
+        let claims = |candidate: &Candidate| {
+            let provider = mesh.providers.get(candidate.provider);
+            let mut models = provider.into_iter().flat_map(|provider| &provider.models);
+            models.any(|pattern| !pattern.is_any() && pattern.matches(self.model))
+        };
+        if self.route.is_none() && !self.model.is_empty() && found.iter().any(claims) {
+            found.retain(claims);
+        }
+    }
+
     /// Rules 2 and 3: the targets there would be if everything were allowed, in listed order.
     pub(super) fn wishes(
         &self,
@@ -108,12 +120,15 @@ impl<'a> Choice<'a> {
     ) -> Vec<Wish<'a>> {
         let is_here = |at: usize| self.pinned.is_none_or(|pinned| pinned == at);
         let Some(route) = self.route else {
-            let here = mesh
-                .providers
-                .iter()
-                .enumerate()
-                .filter(|(at, provider)| is_here(*at) && provider.dialect == dialect);
-            let serving = serving(here.collect(), self.model);
+            let serving = mesh.providers.iter().enumerate().filter(|(at, provider)| {
+                let serves = || {
+                    provider
+                        .models
+                        .iter()
+                        .any(|pattern| pattern.matches(self.model))
+                };
+                is_here(*at) && provider.dialect == dialect && (self.model.is_empty() || serves())
+            });
             let wish = |(at, provider): (usize, &'a CompiledProvider)| {
                 let weight = own_weight(key, &provider.name, self.model);
                 Wish {
@@ -124,7 +139,7 @@ impl<'a> Choice<'a> {
                     priority: 0,
                 }
             };
-            return serving.into_iter().map(wish).collect();
+            return serving.map(wish).collect();
         };
         let targets = route.targets.iter().filter_map(|target| {
             let (at, provider) = mesh.provider(&target.provider)?;
@@ -139,28 +154,6 @@ impl<'a> Choice<'a> {
         });
         targets.filter(|wish| is_here(wish.at)).collect()
     }
-}
-
-/// Rule 3: those of `here` that list `model`, and of them only the ones that claim it if there are any.
-fn serving<'m>(
-    mut here: Vec<(usize, &'m CompiledProvider)>,
-    model: &str,
-) -> Vec<(usize, &'m CompiledProvider)> {
-    if model.is_empty() {
-        return here;
-    }
-    here.retain(|(_, provider)| {
-        let mut models = provider.models.iter();
-        models.any(|pattern| pattern.matches(model))
-    });
-    let claims = |provider: &CompiledProvider| {
-        let mut models = provider.models.iter();
-        models.any(|pattern| !pattern.is_any() && pattern.matches(model))
-    };
-    if here.iter().any(|(_, provider)| claims(provider)) {
-        here.retain(|(_, provider)| claims(provider));
-    }
-    here
 }
 
 /// The weight that the key's own rule gives to the provider; 1 where there is no rule.

@@ -145,10 +145,11 @@ fn who_takes_everything_is_left_out_where_others_claim_the_model() {
         ]
     );
     set_access(&mut documents, access(vec![allow("demo", &["*"])]));
-    let want = NoRoute::ProviderNotAllowed {
-        provider: "openai".to_owned(),
-    };
-    refused(&documents, &ask("gpt-4.1"), &want);
+    // A claim of a provider that the key may not use takes nothing from the key.
+    assert_eq!(
+        drawn(&compiled(&documents), &ask("gpt-4.1"), 7),
+        ["demo k0 gpt-4.1"]
+    );
 }
 
 #[test]
