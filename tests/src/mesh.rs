@@ -4,6 +4,7 @@ pub mod admin;
 pub mod records;
 pub mod tenant;
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -34,6 +35,8 @@ pub struct Options {
     pub workers: u16,
     /// Settings that differ from the defaults.
     pub settings: Value,
+    /// Certificate authorities that providers are verified against; those of the machine when `None`.
+    pub trust_anchors: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -41,6 +44,7 @@ impl Default for Options {
         Self {
             workers: 2,
             settings: json!({}),
+            trust_anchors: None,
         }
     }
 }
@@ -51,6 +55,7 @@ pub struct Mesh {
     folder: PathBuf,
     group: Group,
     workers: u16,
+    trust_anchors: Option<PathBuf>,
     listen: SocketAddr,
     admin_listen: SocketAddr,
     grpc_listen: SocketAddr,
@@ -72,6 +77,7 @@ impl Mesh {
             folder,
             group,
             workers: options.workers,
+            trust_anchors: options.trust_anchors.clone(),
             listen,
             admin_listen,
             grpc_listen,
@@ -224,6 +230,11 @@ impl Mesh {
             .args(["--grpc-listen", &self.grpc_listen.to_string()])
             .args(["--mesh-url", &self.url()])
             .args(["--workers", &self.workers.to_string()])
+            .args(
+                self.trust_anchors
+                    .iter()
+                    .flat_map(|path| [OsStr::new("--trust-anchors"), path.as_os_str()]),
+            )
             .env("WEIR_LOG", "info")
             .stdout(self.log("service.log"))
             .stderr(self.log("service.log"));

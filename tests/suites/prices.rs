@@ -100,6 +100,7 @@ fn a_model_without_a_price() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one load, looked at from every side")]
 fn sums_by_key_team_model_and_day() {
     let answer = body(r#"{"choices":[],"usage":{"prompt_tokens":1000,"completion_tokens":100}}"#);
     let provider = MockProvider::always(answer);
@@ -222,7 +223,9 @@ fn sums_by_key_team_model_and_day() {
 fn day(ms: u64) -> String {
     let mut days = ms / 86_400_000;
     let mut year = 1970;
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     while days >= 365 + u64::from(leap(year)) {
         days -= 365 + u64::from(leap(year));
         year += 1;

@@ -178,7 +178,7 @@ fn load(
                         return;
                     }
                     let session = format!("session-{n}");
-                    let request = ask("model-1", &session, n % 2 == 0).bearer(key);
+                    let request = ask("model-1", &session, n.is_multiple_of(2)).bearer(key);
                     let asked = match connection.take() {
                         Some(connection) => Ok(connection),
                         None => Connection::open(to),
@@ -419,6 +419,7 @@ fn records_wait_for_a_service_that_is_away() {
 
 /// Envoy is told to end under load; what it could not deliver any more stands in its log.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, from start to restart")]
 fn an_envoy_that_is_told_to_end_loses_nothing() {
     let home = Home::new();
     let provider = MockProvider::start(answering);

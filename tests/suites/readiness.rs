@@ -1,0 +1,142 @@
+//! Readiness is proven worker by worker, and the proof leaves no trace among the exchanges.
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use weir_tests::client::{Protocol, Request};
+use weir_tests::mesh::tenant::{self, Dialect, Registration, access};
+use weir_tests::mesh::{Mesh, Options};
+use weir_tests::provider::answer::Answer;
+use weir_tests::provider::{MockProvider, anthropic};
+use weir_tests::tokens::Tokens;
+use weir_tests::wait;
+
+fn ask() -> Request {
+    let body =
+        json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]});
+    Request::post("/v1/messages", &body)
+}
+
+/// Status and body of the probe; 0 while nobody answers.
+fn probe(mesh: &Mesh) -> (u16, Value) {
+    let asked = Request::get("/readyz").send(mesh.admin().address(), Protocol::Http1);
+    asked.map_or((0, Value::Null), |answered| {
+        (answered.status, answered.json())
+    })
+}
+
+#[test]
+fn ready_means_that_every_worker_enforces_the_policy() {
+    for workers in [1, 2, 4] {
+        let mesh = Mesh::start(&Options {
+            workers,
+            ..Options::default()
+        });
+        assert_eq!(probe(&mesh).0, 200);
+        let state = mesh.admin().get("/mesh");
+        assert_eq!(
+            state["readiness"]["workers_expected"],
+            json!(workers),
+            "{state:#}"
+        );
+        assert_eq!(
+            state["readiness"]["workers_proven"],
+            json!(workers),
+            "{state:#}"
+        );
+        assert_eq!(
+            state["readiness"]["proven_version"], state["policy"]["version"],
+            "{state:#}"
+        );
+
+        // The moment a change is proven, every fresh connection meets it: no worker was left out.
+        let provider = MockProvider::always(Answer::json(
+            200,
+            &anthropic::message("m", "hello", Tokens::new(1, 1)),
+        ));
+        let tenant = mesh.tenant(&[Registration::new(Dialect::Anthropic, &provider)]);
+        for _ in 0..40 {
+            assert_eq!(mesh.send(&tenant.sign(ask())).status, 200);
+        }
+        let nothing = json!({"access": access(&[], &[])});
+        mesh.change(|admin| admin.patch(&format!("/keys/{}", tenant.key_id), &nothing));
+        for _ in 0..40 {
+            let refused = mesh.send(&tenant.sign(ask()));
+            assert!(
+                refused.weir_code().is_some(),
+                "{workers} workers: {}",
+                refused.text()
+            );
+        }
+        assert_eq!(provider.count(), 40);
+    }
+}
+
+#[test]
+fn a_mesh_without_envoy_is_not_ready() {
+    let mesh = Mesh::start(&Options::default());
+    mesh.end_envoy(Signal::SIGKILL);
+    // A new start of the service has proven nothing yet.
+    mesh.end_service(Signal::SIGKILL);
+    mesh.start_service();
+    for _ in 0..20 {
+        let (status, body) = probe(&mesh);
+        assert_eq!((status, &body["ready"]), (503, &json!(false)), "{body}");
+    }
+    let state = mesh.admin().get("/mesh");
+    assert!(
+        state["readiness"]["missing"]
+            .as_str()
+            .is_some_and(|missing| !missing.is_empty()),
+        "{state:#}"
+    );
+    mesh.start_envoy();
+    mesh.wait_ready();
+    assert_eq!(probe(&mesh).0, 200);
+    // Whoever is told "ready" is served: no worker is still without policy.
+    for _ in 0..40 {
+        let refused = mesh.send(&ask());
+        assert_eq!(
+            refused.weir_code().as_deref(),
+            Some("missing_credential"),
+            "{}",
+            refused.text()
+        );
+    }
+}
+
+/// The probe is open; it tells nobody anything but whether.
+#[test]
+fn the_probe_says_little_and_canaries_leave_no_record() {
+    let mesh = Mesh::start(&Options::default());
+    let (status, body) = probe(&mesh);
+    let mut fields: Vec<String> = body.as_object().unwrap().keys().cloned().collect();
+    fields.sort();
+    assert_eq!(
+        (status, fields),
+        (200, vec!["proven_version".to_owned(), "ready".to_owned()])
+    );
+    for _ in 0..3 {
+        mesh.change(|admin| {
+            let team = tenant::team(admin);
+            tenant::key(admin, &team, &json!({"access": access(&[], &[])}))
+        });
+    }
+    let guess = Request::post("/weir/canary", &json!({})).field("x-weir-canary", "guess");
+    assert_eq!(mesh.send(&guess).status, 404);
+    // An exchange of somebody's is the only one there is.
+    assert_eq!(
+        mesh.send(&ask()).weir_code().as_deref(),
+        Some("missing_credential")
+    );
+    wait::until("the one exchange", || {
+        let all = mesh.records_where("");
+        (!all.is_empty()).then_some(())
+    });
+    let all = mesh.records_where("");
+    assert_eq!(
+        all[0]["refusal_code"],
+        json!("missing_credential"),
+        "{all:#?}"
+    );
+    assert_eq!(all.len(), 1, "canaries were recorded: {all:#?}");
+}
