@@ -223,6 +223,7 @@ impl Client {
                             asks,
                             Lane {
                                 number: lane,
+                                lanes,
                                 first,
                                 gap,
                                 until: began + duration,
@@ -290,6 +291,7 @@ impl Steady {
 #[derive(Clone, Copy, Debug)]
 struct Lane {
     number: usize,
+    lanes: usize,
     first: Instant,
     gap: Duration,
     until: Instant,
@@ -316,7 +318,7 @@ fn lane_of(connection: &mut Connection, asks: &[Ask], lane: Lane) -> Result<Stea
             }
         }
         due += lane.gap;
-        number += 1;
+        number += lane.lanes;
     }
     Ok(met)
 }

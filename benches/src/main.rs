@@ -84,6 +84,9 @@ struct PlateauArgs {
     body_mib: usize,
     #[arg(long, default_value_t = 100)]
     reloads: usize,
+    /// Exchanges per second
+    #[arg(long, default_value_t = 1_000.0)]
+    rate: f64,
 }
 
 #[derive(Debug, clap::Args)]
@@ -162,6 +165,7 @@ fn plateau(cli: &Cli, args: &PlateauArgs) -> Result<()> {
         bodies: args.bodies,
         body_bytes: args.body_mib * 1_024 * 1_024,
         reloads: args.reloads,
+        rate: args.rate,
     };
     let result = plateau::run(&rig, amounts, setting())?;
     finish(cli, &result, &result.table())

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -25,6 +25,8 @@ pub struct Amounts {
     pub bodies: usize,
     pub body_bytes: usize,
     pub reloads: usize,
+    /// Exchanges per second; more than the service can store would be refused.
+    pub rate: f64,
 }
 
 /// Memory at one moment.
@@ -97,14 +99,14 @@ pub fn run(rig: &Rig, amounts: Amounts, setting: Setting) -> Result<Plateau> {
     read("start, one key".to_owned())?;
     let mixed = mixed(rig)?;
     let mut client = Client::open(rig.weir.address, 8)?;
-    client.run_mixed(&mixed, 2_000)?;
+    many(&mut client, &mixed, 2_000, amounts)?;
     read("2,000 mixed exchanges".to_owned())?;
     let keys = keys(rig, amounts.keys)?;
     read(format!("{} keys published", amounts.keys))?;
-    client.run_mixed(&keys, keys.len())?;
+    many(&mut client, &keys, keys.len(), amounts)?;
     read("each key used once".to_owned())?;
     for part in 1..=5 {
-        client.run_mixed(&mixed, amounts.exchanges / 5)?;
+        many(&mut client, &mixed, amounts.exchanges / 5, amounts)?;
         read(format!("{} mixed exchanges", amounts.exchanges / 5 * part))?;
     }
     for time in 1..=2 {
@@ -119,7 +121,7 @@ pub fn run(rig: &Rig, amounts: Amounts, setting: Setting) -> Result<Plateau> {
         reload(rig, amounts.reloads / 2);
         read(format!("{} snapshot reloads", amounts.reloads / 2 * time))?;
     }
-    client.run_mixed(&mixed, amounts.exchanges / 5)?;
+    many(&mut client, &mixed, amounts.exchanges / 5, amounts)?;
     read(format!("{} more mixed exchanges", amounts.exchanges / 5))?;
     Ok(Plateau {
         setting: setting.at_end(),
@@ -143,6 +145,19 @@ fn reading(rig: &Rig, after: String) -> Result<Reading> {
         vm_bytes,
         envoy_resident_bytes: rig.weir.account.resident_bytes()?,
     })
+}
+
+/// Does about `count` exchanges at the stated rate; none may fail.
+fn many(client: &mut Client, asks: &[Ask], count: usize, amounts: Amounts) -> Result<()> {
+    let duration = Duration::from_secs_f64(count as f64 / amounts.rate);
+    let met = client.steady(asks, amounts.rate, duration)?;
+    ensure!(
+        met.failed == 0,
+        "{} exchanges failed, the first: {}",
+        met.failed,
+        met.failure.unwrap_or_default()
+    );
+    Ok(())
 }
 
 /// One of each kind: whole and streamed, both dialects, refused and unknown ones.
