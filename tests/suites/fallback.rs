@@ -221,8 +221,10 @@ fn a_whole_answer_that_times_out_is_not_tried_again() {
             "{}",
             answered.text()
         );
+        // Envoy counts from when its loop last looked at the clock.
+        let earliest = Duration::from_millis(HEADER_TIMEOUT_MS - 50);
         assert!(
-            took >= Duration::from_millis(HEADER_TIMEOUT_MS) && took < Duration::from_secs(5),
+            took >= earliest && took < Duration::from_secs(5),
             "{took:?}"
         );
         assert_eq!((silent.count(), other.count()), (1, 0));
