@@ -246,7 +246,7 @@ impl Attempt {
         is_open: bool,
     ) -> AttemptRecord {
         let mut record = self.record.clone();
-        let metered = surface.is_some_and(is_metered);
+        let metered = surface.is_some_and(Surface::is_metered);
         let reported = self.reader.as_ref().and_then(|reader| reader.usage());
         let is_final = self.has_come_to_its_end();
         let is_billed = record.status == 200 || (record.status == 0 && is_open);
@@ -303,26 +303,6 @@ fn estimate(reported: Option<Usage>, request_bytes: u64, visible_output_bytes: u
             output_tokens: visible,
             ..Usage::default()
         },
-    }
-}
-
-/// Whether the surface's answers cost tokens.
-const fn is_metered(surface: Surface) -> bool {
-    match surface {
-        Surface::AnthropicMessages
-        | Surface::OpenaiChat
-        | Surface::OpenaiResponses
-        | Surface::OpenaiEmbeddings
-        | Surface::GeminiGenerate
-        | Surface::GeminiEmbed => true,
-        Surface::AnthropicCountTokens
-        | Surface::AnthropicModels
-        | Surface::OpenaiModels
-        | Surface::GeminiCountTokens
-        | Surface::GeminiModels
-        | Surface::AnthropicOpaque
-        | Surface::OpenaiOpaque
-        | Surface::GeminiOpaque => false,
     }
 }
 
