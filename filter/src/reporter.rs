@@ -14,9 +14,9 @@ use crate::shared;
 use crate::vm::{self, Vm};
 
 /// Records in one report.
-const BATCH: usize = 256;
-/// Records kept while the service is away; about 2 MiB.
-const CAPACITY: usize = 4_096;
+const BATCH: usize = 512;
+/// Records kept while the service is away: five seconds of a worker at its busiest; about 8 MiB.
+const CAPACITY: usize = 16_384;
 /// How long an answer is waited for.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// The service knows a VM as long as it hears from it.

@@ -18,7 +18,7 @@ use crate::shared::{self, Head};
 const HELD_BODY_BYTES: usize = 512 * 1024 * 1024;
 
 /// Keys kept decoded; more are looked up again.
-const CACHED_KEYS: usize = 4_096;
+const CACHED_KEYS: usize = 1_024;
 
 thread_local! {
     static VM: RefCell<Option<Vm>> = const { RefCell::new(None) };
