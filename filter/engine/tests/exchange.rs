@@ -300,6 +300,14 @@ fn a_proxy_that_holds_too_much_asks_to_come_back() {
 }
 
 #[test]
+fn a_canary_without_a_body_is_answered() {
+    let world = World::default();
+    let commands =
+        Driven::bodyless(&world, "/weir/canary", &[("x-weir-canary", "canary")]).commands();
+    assert_eq!(commands, [Command::AnswerCanary { body_bytes: 0 }]);
+}
+
+#[test]
 fn without_a_snapshot_nothing_passes() {
     let world = World::default();
     let mut driven = Driven::without_mesh(&world, "/v1/messages", ANTHROPIC);

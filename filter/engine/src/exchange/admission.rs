@@ -80,7 +80,7 @@ impl Exchange {
         }
         match probe(raw_path) {
             Some(Probe::Alive) => return self.alive(method),
-            Some(Probe::Canary) => return self.canary(method),
+            Some(Probe::Canary) => return self.canary(method, end_of_stream),
             None => {}
         }
         let host = match self.host_provider(headers) {
@@ -156,13 +156,16 @@ impl Exchange {
         })
     }
 
-    fn canary(&mut self, method: &str) -> Flow {
+    fn canary(&mut self, method: &str, end_of_stream: bool) -> Flow {
         if !self.facts.is_canary || method != "POST" {
             return self.reply_quietly(Reply {
                 status: 404,
                 headers: Vec::new(),
                 body: Vec::new(),
             });
+        }
+        if end_of_stream {
+            return self.canary_read(&CanaryRead::default());
         }
         self.state = State::ReadingCanary(CanaryRead::default());
         Flow::Hold

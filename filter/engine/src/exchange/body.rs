@@ -77,7 +77,7 @@ impl Exchange {
         }
     }
 
-    fn canary_read(&mut self, read: &CanaryRead) -> Flow {
+    pub(super) fn canary_read(&mut self, read: &CanaryRead) -> Flow {
         self.commands.push_back(Command::AnswerCanary {
             body_bytes: read.body_bytes,
         });

@@ -195,6 +195,11 @@ impl Driven {
         driven
     }
 
+    pub(crate) fn bodyless(world: &World, path: &str, headers: &[(&str, &str)]) -> Self {
+        let mesh = Some(Rc::clone(&world.mesh));
+        Self::begin(mesh, world, "POST", path, headers, 0)
+    }
+
     pub(crate) fn begin_post(world: &World, path: &str) -> Self {
         let mesh = Some(Rc::clone(&world.mesh));
         Self::begin(mesh, world, "POST", path, &[("x-api-key", &key_text())], 64)
@@ -296,7 +301,7 @@ impl Driven {
         let headers = Rc::new(pairs.into_iter().collect::<Headers>());
         driven.push(Input::RequestHeaders {
             headers: &headers,
-            end_of_stream: method == "GET",
+            end_of_stream: length == "0",
         });
         let Some(command) = driven.exchange.poll_command() else {
             return driven;
