@@ -247,7 +247,13 @@ impl Body<'_> {
 
     /// Turns until `room` bytes are filled; the last tool result is cut to fit.
     fn conversation(&self, dice: &mut Dice, room: usize) -> String {
-        let mut turns = vec![self.user(&text(dice, room.min(400) / 2))];
+        // A small body is one question that fills it; quoting takes up to a tenth more.
+        let first = if room < 1_500 {
+            room.saturating_sub(120) * 9 / 10
+        } else {
+            200
+        };
+        let mut turns = vec![self.user(&text(dice, first))];
         let mut length = turns.iter().map(String::len).sum::<usize>() + 2;
         let mut number = 0;
         while length + 700 < room {
