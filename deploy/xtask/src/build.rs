@@ -61,6 +61,10 @@ fn filter(workspace: &Workspace) -> Result<(), Failure> {
         "--target",
         WASM_TARGET,
     ]);
+    // What each request pays for; too slow a build for anything else.
+    cargo
+        .env("CARGO_PROFILE_RELEASE_LTO", "fat")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
     visibly(&mut cargo)
 }
 
