@@ -453,16 +453,17 @@ impl Exchange {
         if let Some(refused) = self.encoded(headers) {
             return Some(refused);
         }
-        let length = headers
-            .text("content-length")
-            .and_then(|value| value.parse::<u64>().ok());
-        length
-            .filter(|length| *length > cap_bytes)
-            .map(|_| self.too_large(cap_bytes))
+        self.over_cap(headers, cap_bytes)
+    }
+
+    /// Refuses a body that says of itself that it is too large.
+    pub(super) fn over_cap(&mut self, headers: &Headers, cap_bytes: u64) -> Option<Flow> {
+        let length = headers.text("content-length")?.parse::<u64>().ok()?;
+        (length > cap_bytes).then(|| self.too_large(cap_bytes))
     }
 
     /// Envoy's decompressors have removed `content-encoding` where they understood it.
-    pub(super) fn encoded(&mut self, headers: &Headers) -> Option<Flow> {
+    fn encoded(&mut self, headers: &Headers) -> Option<Flow> {
         let encoding = headers
             .text("content-encoding")
             .filter(|value| !value.eq_ignore_ascii_case("identity"))?;

@@ -372,13 +372,9 @@ impl Exchange {
                 "Stored responses, files, batches and containers are not tracked by team yet and therefore not passed on.".to_owned(),
             );
         }
-        let length = admitted
-            .headers
-            .text("content-length")
-            .and_then(|value| value.parse::<u64>().ok());
         let cap_bytes = admitted.mesh.body_cap_bytes;
-        if length.is_some_and(|length| length > cap_bytes) {
-            return self.too_large(cap_bytes);
+        if let Some(refused) = self.over_cap(&admitted.headers, cap_bytes) {
+            return refused;
         }
         let body = BodyRead {
             admitted,
