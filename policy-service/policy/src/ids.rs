@@ -52,16 +52,24 @@ ids! {
     CustomerId,
     /// One request and its response; made by the filter.
     ExchangeId,
+    /// A guardrail.
+    GuardrailId,
     /// A virtual key (not its secret).
     KeyId,
     /// A provider.
     ProviderId,
     /// One credential of a provider.
     ProviderKeyId,
+    /// A quota: a limit over a window at one node.
+    QuotaId,
     /// A route: a model alias and its targets.
     RouteId,
+    /// A file of detection rules.
+    RuleFileId,
     /// A team.
     TeamId,
     /// A user.
     UserId,
+    /// A list of words and phrases.
+    WordListId,
 }

@@ -48,6 +48,7 @@ pub mod compile;
 pub mod compiled;
 pub mod documents;
 pub mod file;
+pub mod guardrail;
 pub mod ids;
 pub mod key;
 pub mod pattern;
