@@ -56,6 +56,7 @@ pub(crate) fn message(record: ExchangeRecord) -> mesh::ExchangeRecord {
         subscription: record.subscription,
         path: record.path,
         created_ids: record.created_ids,
+        guardrails: Vec::new(),
     }
 }
 

@@ -191,6 +191,8 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
             stray_inputs: vm.counters.stray_inputs,
             memory_bytes: host::memory_bytes(),
             refusals_unrecorded: vm.outbox.strangers_unrecorded,
+            ..VmCounters::default()
         }),
+        ..ReportRequest::default()
     }
 }
