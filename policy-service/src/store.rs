@@ -370,6 +370,7 @@ pub(crate) async fn documents_but_keys(
             .map(|it| (it.id, it))
             .collect(),
         prices: prices::list(db).await?,
+        ..Documents::default()
     })
 }
 

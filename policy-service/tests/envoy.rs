@@ -62,9 +62,11 @@ fn example_mesh() -> Mesh {
         variable: &|_| None,
     };
     let documents = file.into_documents(sources).unwrap().documents;
-    policy::compile::compile(&documents, Secret::new("canary"))
-        .unwrap()
-        .mesh
+    let secrets = policy::compile::MeshSecrets {
+        canary: Secret::new("canary"),
+        token_key: Secret::new("07".repeat(32)),
+    };
+    policy::compile::compile(&documents, secrets).unwrap().mesh
 }
 
 fn examples() -> BTreeMap<&'static str, String> {

@@ -1,5 +1,6 @@
 //! From [`Documents`] to what filters enforce.
 
+mod guardrails;
 mod plans;
 
 use core::cmp::Reverse;
@@ -12,6 +13,7 @@ use crate::compiled::{
 use crate::documents::{
     Access, Documents, OnUnknownPrice, Owner, Provider, ProviderKeyState, Route, Scope, VirtualKey,
 };
+use crate::guardrail::BlobId;
 use crate::key::KeyHash;
 use crate::price::PriceBook;
 use crate::routing::covers;
@@ -27,21 +29,34 @@ pub struct Compiled {
     /// There would be more than [`MAX_PLANS`] composite clusters. Requests that would need one of those left out
     /// are served by the first provider of their order alone.
     pub plans_are_incomplete: bool,
+    /// What the rule files and word lists of the mesh are in a form that filters take.
+    pub blobs: BTreeMap<BlobId, Vec<u8>>,
+}
+
+/// What a mesh knows that documents do not say.
+#[derive(Clone, Debug)]
+pub struct MeshSecrets {
+    /// Proves that a canary exchange comes from the service.
+    pub canary: Secret,
+    /// 32 bytes in hex, kept across restarts; see [`Mesh::token_key`].
+    pub token_key: Secret,
 }
 
 /// Compiles `documents`.
 ///
 /// ```
+/// use policy::compile::{MeshSecrets, compile};
 /// use policy::documents::Documents;
 /// use policy::secret::Secret;
 ///
-/// let compiled = policy::compile::compile(&Documents::default(), Secret::new("canary"));
+/// let secrets = MeshSecrets { canary: Secret::new("canary"), token_key: Secret::new("00".repeat(32)) };
+/// let compiled = compile(&Documents::default(), secrets);
 /// assert!(compiled.is_ok_and(|compiled| compiled.keys.is_empty()));
 /// ```
 ///
 /// # Errors
 /// Everything that is wrong with them, as [`check`] finds it.
-pub fn compile(documents: &Documents, canary_secret: Secret) -> Result<Compiled, Vec<Problem>> {
+pub fn compile(documents: &Documents, secrets: MeshSecrets) -> Result<Compiled, Vec<Problem>> {
     let problems = check(documents);
     if !problems.is_empty() {
         return Err(problems);
@@ -52,6 +67,7 @@ pub fn compile(documents: &Documents, canary_secret: Secret) -> Result<Compiled,
     providers.sort_by(|one, other| one.name.cmp(&other.name));
     let (of_keys, routes) = routes_in_order(documents);
     let settings = &documents.settings;
+    let enforced = guardrails::enforced(documents);
     let mut mesh = Mesh {
         inference_auth: settings.inference_auth,
         on_unknown_price: settings.on_unknown_price,
@@ -63,7 +79,11 @@ pub fn compile(documents: &Documents, canary_secret: Secret) -> Result<Compiled,
         providers,
         routes,
         plans: Vec::new(),
-        canary_secret,
+        canary_secret: secrets.canary,
+        guardrails: enforced.guardrails,
+        rule_files: enforced.rule_files,
+        word_lists: enforced.word_lists,
+        token_key: secrets.token_key,
     };
     let mut keys = BTreeMap::new();
     for key in documents.keys.values() {
@@ -75,6 +95,7 @@ pub fn compile(documents: &Documents, canary_secret: Secret) -> Result<Compiled,
         mesh,
         keys,
         plans_are_incomplete: plans.is_incomplete,
+        blobs: enforced.blobs,
     })
 }
 

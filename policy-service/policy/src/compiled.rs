@@ -15,6 +15,7 @@ use crate::documents::{
     Access, AuthStyle, BaseUrl, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice,
     PathStyle, RouteTarget, Scope, StreamUsage, Subscription,
 };
+use crate::guardrail::{CompiledGuardrail, NamedBlob};
 use crate::ids::{CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId};
 use crate::pattern::{ModelPattern, PathPattern};
 use crate::secret::Secret;
@@ -65,6 +66,15 @@ pub struct Mesh {
     pub plans: Vec<String>,
     /// Proves that a canary exchange comes from this service; made anew at each start.
     pub canary_secret: Secret,
+    /// Enabled ones, in the order in which they are evaluated: the most severe first, then by name.
+    pub guardrails: Vec<CompiledGuardrail>,
+    /// Rule files that guardrails name, by name.
+    pub rule_files: Vec<NamedBlob>,
+    /// Word lists that guardrails name, by name.
+    pub word_lists: Vec<NamedBlob>,
+    /// 32 bytes in hex under which tokens, hashes and fingerprints of values are made. The same for the life of
+    /// the mesh, so that a value has one token in every turn.
+    pub token_key: Secret,
 }
 
 impl Mesh {

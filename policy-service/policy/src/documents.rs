@@ -9,7 +9,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId};
+use crate::guardrail::{Guardrail, RuleFile, WordList};
+use crate::ids::{
+    CustomerId, GuardrailId, KeyId, ProviderId, ProviderKeyId, RouteId, RuleFileId, TeamId, UserId,
+    WordListId,
+};
 use crate::key::KeyHash;
 use crate::pattern::{ModelPattern, PathPattern};
 use crate::price::PriceOverride;
@@ -31,6 +35,9 @@ pub struct Documents {
     pub routes: BTreeMap<RouteId, Route>,
     /// Prices that go before those of the embedded book.
     pub prices: Vec<PriceOverride>,
+    pub guardrails: BTreeMap<GuardrailId, Guardrail>,
+    pub rule_files: BTreeMap<RuleFileId, RuleFile>,
+    pub word_lists: BTreeMap<WordListId, WordList>,
 }
 
 /// Whether a request without a virtual key is refused.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use uuid::Uuid;
 
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, MeshSecrets, compile};
 use crate::documents::*;
 use crate::ids::*;
 use crate::key::KeyHash;
@@ -139,9 +139,16 @@ pub(crate) fn add_route(documents: &mut Documents, route: Route) {
     documents.routes.insert(route.id, route);
 }
 
+pub(crate) fn secrets() -> MeshSecrets {
+    MeshSecrets {
+        canary: Secret::new("canary"),
+        token_key: Secret::new("07".repeat(32)),
+    }
+}
+
 #[track_caller]
 pub(crate) fn compiled(documents: &Documents) -> Compiled {
-    compile(documents, Secret::new("canary")).unwrap_or_else(|problems| {
+    compile(documents, secrets()).unwrap_or_else(|problems| {
         let problems = problems.iter().map(ToString::to_string).collect::<Vec<_>>();
         panic!("{problems:#?}")
     })

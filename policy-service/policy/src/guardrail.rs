@@ -2,11 +2,15 @@
 //!
 //! The same types stand in documents, in API bodies and in what travels to the filters.
 
+mod scope;
+
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CustomerId, GuardrailId, KeyId, TeamId, UserId};
+use crate::ids::{CustomerId, GuardrailId, KeyId, RuleFileId, TeamId, UserId, WordListId};
 use crate::pattern::ModelPattern;
 use crate::surface::Surface;
+
+pub use scope::{GuardTarget, Subject, Way, applies};
 
 /// Stages of one guardrail at most.
 pub const MAX_STAGES: usize = 8;
@@ -21,6 +25,24 @@ pub struct Guardrail {
     /// Unique; lower-case letters, digits and `-`, at most 40.
     pub name: String,
     pub rules: GuardrailRules,
+}
+
+/// A file of detection rules, as TOML in the schema of Gitleaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFile {
+    pub id: RuleFileId,
+    /// Unique; lower-case letters, digits and `-`, at most 40.
+    pub name: String,
+    pub source: String,
+}
+
+/// A list of words and phrases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordList {
+    pub id: WordListId,
+    /// Unique; lower-case letters, digits and `-`, at most 40.
+    pub name: String,
+    pub words: Vec<String>,
 }
 
 /// What a guardrail does, apart from its name.
@@ -65,7 +87,30 @@ const fn yes() -> bool {
 }
 
 const fn all_of_them() -> u16 {
-    10_000
+    GuardrailRules::SAMPLE_ALL
+}
+
+impl GuardrailRules {
+    /// The sampling that looks at every exchange.
+    pub const SAMPLE_ALL: u16 = 10_000;
+
+    /// Returns rules that run `stages` on everything, with every default.
+    pub fn new(stages: Vec<Stage>) -> Self {
+        Self {
+            enabled: true,
+            direction: Direction::default(),
+            scope: GuardScope::default(),
+            severity: Severity::default(),
+            stages,
+            allow: Vec::new(),
+            on_error: OnError::default(),
+            on_unscanned: OnUnscanned::default(),
+            on_history: OnHistory::default(),
+            on_unknown_token: OnUnknownToken::default(),
+            sampling: Self::SAMPLE_ALL,
+            stream_end: StreamEnd::default(),
+        }
+    }
 }
 
 /// Which way a text travels.

@@ -26,8 +26,11 @@
 //! };
 //! let sources = policy::file::Sources { id: &mut id, random: &mut || [7; 32], variable: &|_| None };
 //! let imported = file.into_documents(sources).unwrap();
-//! let compiled =
-//!     policy::compile::compile(&imported.documents, policy::secret::Secret::new("canary")).unwrap();
+//! let secrets = policy::compile::MeshSecrets {
+//!     canary: policy::secret::Secret::new("canary"),
+//!     token_key: policy::secret::Secret::new("00".repeat(32)),
+//! };
+//! let compiled = policy::compile::compile(&imported.documents, secrets).unwrap();
 //! let (mesh, table) = (compiled.mesh.encode(), KeyTable::encode(&compiled.keys));
 //!
 //! // In the filter: bytes become a mesh, a credential becomes a key, and a model becomes attempts.

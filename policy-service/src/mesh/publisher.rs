@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use policy::compile::MeshSecrets;
 use policy::compiled::{KeyTable, Mesh};
 use policy::documents::{Documents, InferenceAuth};
 use policy::secret::Secret;
@@ -53,14 +54,13 @@ struct Compiled {
 impl Compiled {
     fn new(
         documents: &Documents,
-        canary_secret: Secret,
+        secrets: MeshSecrets,
         extra_hosts: &[String],
     ) -> Result<Self, String> {
-        let mut compiled =
-            policy::compile::compile(documents, canary_secret).map_err(|problems| {
-                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                lines.join("; ")
-            })?;
+        let mut compiled = policy::compile::compile(documents, secrets).map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            lines.join("; ")
+        })?;
         for host in extra_hosts {
             if !compiled.mesh.hosts.contains(host) {
                 compiled.mesh.hosts.push(host.clone());
@@ -85,8 +85,11 @@ impl Compiled {
 /// [`PublishError`] when the documents cannot be read or compiled.
 pub async fn compile_once(store: &Store) -> Result<Mesh, PublishError> {
     let documents = store.documents().await.map_err(PublishError::Read)?;
-    let compiled = Compiled::new(&documents, Secret::new(String::new()), &[])
-        .map_err(PublishError::Compile)?;
+    let secrets = MeshSecrets {
+        canary: Secret::new(String::new()),
+        token_key: Secret::new(String::new()),
+    };
+    let compiled = Compiled::new(&documents, secrets, &[]).map_err(PublishError::Compile)?;
     Ok(compiled.mesh)
 }
 
@@ -208,11 +211,13 @@ impl Publisher {
             .documents()
             .await
             .map_err(PublishError::Read)?;
-        let canary_secret = self.shared.canary_secret.clone();
+        let secrets = MeshSecrets {
+            canary: self.shared.canary_secret.clone(),
+            token_key: self.shared.store.master_key().token_key(),
+        };
         let extra_hosts = self.shared.extra_hosts.clone();
-        let compiling = tokio::task::spawn_blocking(move || {
-            Compiled::new(&documents, canary_secret, &extra_hosts)
-        });
+        let compiling =
+            tokio::task::spawn_blocking(move || Compiled::new(&documents, secrets, &extra_hosts));
         let compiled = compiling
             .await
             .unwrap_or_else(|ended| Err(ended.to_string()));

@@ -105,6 +105,14 @@ impl MasterKey {
         digest.finalize().into()
     }
 
+    /// Returns what tokens and fingerprints of found values are made with: the same for the life of the key.
+    pub(crate) fn token_key(&self) -> Secret {
+        let mut digest = Sha256::new();
+        digest.update(b"weir token key");
+        digest.update(self.0.as_slice());
+        Secret::new(hex::encode(digest.finalize()))
+    }
+
     fn cipher(&self) -> ChaCha20Poly1305 {
         ChaCha20Poly1305::new(Key::from_slice(self.0.as_slice()))
     }

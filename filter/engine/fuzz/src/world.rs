@@ -61,7 +61,11 @@ impl World {
             variable: &|_| None,
         };
         let imported = file.into_documents(sources).expect("the policy is sound");
-        let compiled = policy::compile::compile(&imported.documents, Secret::new("canary"))
+        let secrets = policy::compile::MeshSecrets {
+            canary: Secret::new("canary"),
+            token_key: Secret::new("07".repeat(32)),
+        };
+        let compiled = policy::compile::compile(&imported.documents, secrets)
             .expect("the policy compiles");
         let secrets = (1..=draws)
             .map(|draw| VirtualKeySecret::from_bytes([draw; 32]).expose().to_owned())

@@ -31,7 +31,11 @@ pub(crate) struct World {
 impl Default for World {
     fn default() -> Self {
         let documents = documents();
-        let compiled = policy::compile::compile(&documents, Secret::new("canary")).unwrap();
+        let secrets = policy::compile::MeshSecrets {
+            canary: Secret::new("canary"),
+            token_key: Secret::new("07".repeat(32)),
+        };
+        let compiled = policy::compile::compile(&documents, secrets).unwrap();
         let key = compiled.keys.into_values().next().unwrap();
         Self {
             mesh: Rc::new(compiled.mesh),

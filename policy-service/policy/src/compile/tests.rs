@@ -3,7 +3,8 @@ use uuid::Uuid;
 use super::*;
 use crate::documents::{Customer, InferenceAuth, KeyState, ProviderKeySelector, Team};
 use crate::fixture::{
-    access, add_route, allow, compiled, documents, everything, key, provider, route, target, user,
+    access, add_route, allow, compiled, documents, everything, key, provider, route, secrets,
+    target, user,
 };
 use crate::ids::{CustomerId, TeamId};
 use crate::surface::Dialect;
@@ -187,7 +188,7 @@ fn nothing_that_is_wrong_compiles() {
         &mut documents,
         route(1, "fast", vec![target("zz", None, 0, 1)]),
     );
-    let problems = compile(&documents, Secret::new("canary")).unwrap_err();
+    let problems = compile(&documents, secrets()).unwrap_err();
     assert_eq!(
         problems[0].to_string(),
         "`routes[fast].targets[0].provider`: there is no provider `zz`"

@@ -1,0 +1,130 @@
+//! Which guardrails look at an exchange, and at which of its texts.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{CompiledGuardrail, Direction, GuardScope, GuardrailRules, TextRole};
+use crate::compiled::Principal;
+use crate::ids::{ExchangeId, GuardrailId};
+use crate::pattern::ModelPattern;
+use crate::surface::Surface;
+
+/// Which way one text travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    Request,
+    Response,
+}
+
+/// An exchange, as far as scopes ask about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    pub principal: &'a Principal,
+    pub surface: Surface,
+    /// The model that was asked for; empty where none was named.
+    pub asked_model: &'a str,
+    /// Where the request may go.
+    pub targets: &'a [GuardTarget<'a>],
+    pub exchange: ExchangeId,
+}
+
+/// A place where a request may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardTarget<'a> {
+    pub provider: &'a str,
+    /// The provider's name for the model; empty where none was named.
+    pub model: &'a str,
+}
+
+/// Whether `guardrail` looks at an exchange at all, in whichever direction.
+///
+/// The same exchange always gets the same answer, on every worker and in both directions.
+pub fn applies(guardrail: &CompiledGuardrail, subject: &Subject<'_>) -> bool {
+    guardrail.rules.scope.covers(subject)
+        && is_sampled(guardrail.rules.sampling, guardrail.id, subject.exchange)
+}
+
+impl GuardrailRules {
+    /// Whether texts of this role are judged on this way, in an exchange to which the guardrail
+    /// [`applies`](applies()).
+    pub fn judges(&self, way: Way, role: TextRole) -> bool {
+        let is_covered = match way {
+            Way::Request => self.direction.covers_requests(),
+            Way::Response => self.direction.covers_responses(),
+        };
+        is_covered && (self.scope.roles.is_empty() || self.scope.roles.contains(&role))
+    }
+}
+
+impl Direction {
+    /// Returns a word for sentences.
+    pub(crate) const fn texts(self) -> &'static str {
+        match self {
+            Self::Request => "requests",
+            Self::Response => "answers",
+            Self::Both => "requests and answers",
+        }
+    }
+}
+
+impl GuardScope {
+    /// Whether `subject` is inside, roles and sampling apart.
+    ///
+    /// A request that names no model is inside every list of models, because it may reach any of them.
+    pub fn covers(&self, subject: &Subject<'_>) -> bool {
+        self.covers_principal(subject.principal)
+            && (self.surfaces.is_empty() || self.surfaces.contains(&subject.surface))
+            && (self.models.is_empty() || self.covers_models(subject))
+            && (self.providers.is_empty()
+                || subject
+                    .targets
+                    .iter()
+                    .any(|target| self.providers.iter().any(|name| name == target.provider)))
+    }
+
+    /// Whether `principal` is in one of the four lists of principals, or all of them are empty.
+    pub fn covers_principal(&self, principal: &Principal) -> bool {
+        let is_for_all = self.customers.is_empty()
+            && self.teams.is_empty()
+            && self.users.is_empty()
+            && self.keys.is_empty();
+        is_for_all
+            || principal
+                .customer
+                .is_some_and(|id| self.customers.contains(&id))
+            || principal.team.is_some_and(|id| self.teams.contains(&id))
+            || principal.user.is_some_and(|id| self.users.contains(&id))
+            || principal.key.is_some_and(|id| self.keys.contains(&id))
+    }
+
+    fn covers_models(&self, subject: &Subject<'_>) -> bool {
+        let names = subject.targets.iter().map(|target| target.model);
+        let mut names = core::iter::once(subject.asked_model).chain(names);
+        names.any(|name| name.is_empty() || self.models.iter().any(|model| matches(model, name)))
+    }
+}
+
+/// A pattern is held against the whole name and against what stands behind the last slash, so that `gpt-*` also
+/// covers `openai/gpt-5` at a reseller.
+fn matches(pattern: &ModelPattern, name: &str) -> bool {
+    let tail = name.rsplit('/').next().unwrap_or(name);
+    pattern.matches(name) || pattern.matches(tail)
+}
+
+/// Draws by the ids alone, so that every worker and both directions agree.
+fn is_sampled(sampling: u16, guardrail: GuardrailId, exchange: ExchangeId) -> bool {
+    if sampling >= GuardrailRules::SAMPLE_ALL {
+        return true;
+    }
+    let mut digest = Sha256::new();
+    digest.update(guardrail.into_bytes());
+    digest.update(exchange.into_bytes());
+    let drawn = digest.finalize();
+    let drawn = drawn
+        .iter()
+        .take(8)
+        .fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    drawn % u64::from(GuardrailRules::SAMPLE_ALL) < u64::from(sampling)
+}
+
+#[cfg(test)]
+mod tests;
