@@ -201,6 +201,26 @@ pub struct Principal {
     pub environment: String,
 }
 
+impl Principal {
+    /// Returns whose values must never be mixed with another's: the customer, or else the nearest level below
+    /// that there is; a byte for the level, then the id. All zero for unkeyed traffic.
+    pub fn tenant(&self) -> [u8; 17] {
+        let customer = self.customer.map(|id| (1, id.into_bytes()));
+        let team = self.team.map(|id| (2, id.into_bytes()));
+        let user = self.user.map(|id| (3, id.into_bytes()));
+        let key = self.key.map(|id| (4, id.into_bytes()));
+        let mut tenant = [0; 17];
+        if let Some((level, id)) = customer.or(team).or(user).or(key) {
+            let bytes = core::iter::once(level).chain(id);
+            tenant
+                .iter_mut()
+                .zip(bytes)
+                .for_each(|(at, byte)| *at = byte);
+        }
+        tenant
+    }
+}
+
 /// A virtual key as the filter needs it; revoked and expired ones are kept so that refusals can say so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -53,6 +53,18 @@ fn standing_is_told_by_state_first() {
     assert_eq!(key.standing(late), Standing::Revoked);
 }
 
+#[test]
+fn the_tenant_is_the_highest_level_there_is() {
+    use uuid::Uuid;
+
+    let mut principal = Principal::default();
+    assert_eq!(principal.tenant(), [0; 17]);
+    principal.key = Some(KeyId::new(Uuid::from_u128(7)));
+    assert_eq!((principal.tenant()[0], principal.tenant()[16]), (4, 7));
+    principal.customer = Some(CustomerId::new(Uuid::from_u128(8)));
+    assert_eq!((principal.tenant()[0], principal.tenant()[16]), (1, 8));
+}
+
 proptest! {
     #[test]
     fn printing_and_reading_a_mesh_changes_nothing(documents in any_documents()) {

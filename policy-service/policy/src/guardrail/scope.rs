@@ -39,8 +39,15 @@ pub struct GuardTarget<'a> {
 ///
 /// The same exchange always gets the same answer, on every worker and in both directions.
 pub fn applies(guardrail: &CompiledGuardrail, subject: &Subject<'_>) -> bool {
-    guardrail.rules.scope.covers(subject)
-        && is_sampled(guardrail.rules.sampling, guardrail.id, subject.exchange)
+    guardrail.rules.scope.covers(subject) && guardrail.is_sampled(subject.exchange)
+}
+
+impl CompiledGuardrail {
+    /// Whether the exchange is in the share that is looked at; drawn by the ids alone, so that every worker and
+    /// both directions agree.
+    pub fn is_sampled(&self, exchange: ExchangeId) -> bool {
+        is_sampled(self.rules.sampling, self.id, exchange)
+    }
 }
 
 impl GuardrailRules {
@@ -51,7 +58,7 @@ impl GuardrailRules {
             Way::Request => self.direction.covers_requests(),
             Way::Response => self.direction.covers_responses(),
         };
-        is_covered && (self.scope.roles.is_empty() || self.scope.roles.contains(&role))
+        is_covered && self.scope.covers_role(role)
     }
 }
 
@@ -72,13 +79,23 @@ impl GuardScope {
     /// A request that names no model is inside every list of models, because it may reach any of them.
     pub fn covers(&self, subject: &Subject<'_>) -> bool {
         self.covers_principal(subject.principal)
-            && (self.surfaces.is_empty() || self.surfaces.contains(&subject.surface))
+            && self.covers_surface(subject.surface)
             && (self.models.is_empty() || self.covers_models(subject))
             && (self.providers.is_empty()
                 || subject
                     .targets
                     .iter()
                     .any(|target| self.providers.iter().any(|name| name == target.provider)))
+    }
+
+    /// Whether the list of surfaces is empty or names `surface`.
+    pub fn covers_surface(&self, surface: Surface) -> bool {
+        self.surfaces.is_empty() || self.surfaces.contains(&surface)
+    }
+
+    /// Whether the list of roles is empty or names `role`.
+    pub fn covers_role(&self, role: TextRole) -> bool {
+        self.roles.is_empty() || self.roles.contains(&role)
     }
 
     /// Whether `principal` is in one of the four lists of principals, or all of them are empty.
@@ -110,7 +127,6 @@ fn matches(pattern: &ModelPattern, name: &str) -> bool {
     pattern.matches(name) || pattern.matches(tail)
 }
 
-/// Draws by the ids alone, so that every worker and both directions agree.
 fn is_sampled(sampling: u16, guardrail: GuardrailId, exchange: ExchangeId) -> bool {
     if sampling >= GuardrailRules::SAMPLE_ALL {
         return true;
