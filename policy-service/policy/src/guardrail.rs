@@ -2,6 +2,9 @@
 //!
 //! The same types stand in documents, in API bodies and in what travels to the filters.
 
+mod describe;
+mod draft;
+mod presets;
 mod scope;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +13,9 @@ use crate::ids::{CustomerId, GuardrailId, KeyId, RuleFileId, TeamId, UserId, Wor
 use crate::pattern::ModelPattern;
 use crate::surface::Surface;
 
+pub use describe::describe;
+pub use draft::GuardrailDraft;
+pub use presets::GuardrailPreset;
 pub use scope::{GuardTarget, Subject, Way, applies};
 
 /// Stages of one guardrail at most.
@@ -113,7 +119,7 @@ impl GuardrailRules {
     }
 }
 
-/// Which way a text travels.
+/// Which way texts travel that are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -207,6 +213,18 @@ pub enum Severity {
     #[default]
     High,
     Critical,
+}
+
+impl Severity {
+    /// Returns the name used in configuration and records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 /// Detectors that run side by side, and what their findings lead to.

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{CompiledGuardrail, Direction, GuardScope, GuardrailRules, TextRole};
+use super::{CompiledGuardrail, GuardScope, GuardrailRules, TextRole};
 use crate::compiled::Principal;
 use crate::ids::{ExchangeId, GuardrailId};
 use crate::pattern::ModelPattern;
@@ -59,17 +59,6 @@ impl GuardrailRules {
             Way::Response => self.direction.covers_responses(),
         };
         is_covered && self.scope.covers_role(role)
-    }
-}
-
-impl Direction {
-    /// Returns a word for sentences.
-    pub(crate) const fn texts(self) -> &'static str {
-        match self {
-            Self::Request => "requests",
-            Self::Response => "answers",
-            Self::Both => "requests and answers",
-        }
     }
 }
 

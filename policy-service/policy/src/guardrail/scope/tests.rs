@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::fixture::patterns;
-use crate::guardrail::{Action, Detector, GuardCanary, Stage};
+use crate::guardrail::{Action, Detector, Direction, GuardCanary, Stage};
 use crate::ids::{KeyId, TeamId, UserId};
 
 fn team(number: u128) -> TeamId {
