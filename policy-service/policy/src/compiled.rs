@@ -202,15 +202,18 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Returns whose values must never be mixed with another's: the customer, or else the nearest level below
-    /// that there is; a byte for the level, then the id. All zero for unkeyed traffic.
+    /// Returns whose values must never be mixed with another's: the team, or else the user, the customer, the key;
+    /// a byte for the level, then the id. All zero for unkeyed traffic.
+    ///
+    /// The team goes before the customer, because session ids are chosen by clients: two teams of one customer
+    /// that choose the same id must not meet.
     pub fn tenant(&self) -> [u8; 17] {
         let customer = self.customer.map(|id| (1, id.into_bytes()));
         let team = self.team.map(|id| (2, id.into_bytes()));
         let user = self.user.map(|id| (3, id.into_bytes()));
         let key = self.key.map(|id| (4, id.into_bytes()));
         let mut tenant = [0; 17];
-        if let Some((level, id)) = customer.or(team).or(user).or(key) {
+        if let Some((level, id)) = team.or(user).or(customer).or(key) {
             let bytes = core::iter::once(level).chain(id);
             tenant
                 .iter_mut()

@@ -54,7 +54,7 @@ fn standing_is_told_by_state_first() {
 }
 
 #[test]
-fn the_tenant_is_the_highest_level_there_is() {
+fn the_tenant_is_the_team_where_there_is_one() {
     use uuid::Uuid;
 
     let mut principal = Principal::default();
@@ -63,6 +63,8 @@ fn the_tenant_is_the_highest_level_there_is() {
     assert_eq!((principal.tenant()[0], principal.tenant()[16]), (4, 7));
     principal.customer = Some(CustomerId::new(Uuid::from_u128(8)));
     assert_eq!((principal.tenant()[0], principal.tenant()[16]), (1, 8));
+    principal.team = Some(TeamId::new(Uuid::from_u128(9)));
+    assert_eq!((principal.tenant()[0], principal.tenant()[16]), (2, 9));
 }
 
 proptest! {
