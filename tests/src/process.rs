@@ -8,12 +8,16 @@ use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::wait;
+use crate::wait::{self, Gate};
+
+/// How long a command's output is waited for after its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What the warden does once its input ends: `$1` is the group, `$2` the folder.
 const WARDEN: &str = r#"cat >/dev/null; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2""#;
@@ -170,19 +174,41 @@ pub fn finish(mut command: Command, patience: Duration) -> Finished {
     };
     let took = started.elapsed();
     Finished {
-        stdout: stdout.join().unwrap_or_default(),
-        stderr: stderr.join().unwrap_or_default(),
+        stdout: stdout.text(),
+        stderr: stderr.text(),
         status,
         took,
     }
 }
 
-fn drain(pipe: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<String> {
+/// What comes out of a pipe, read by a thread of its own.
+struct Drain {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    closed: Gate,
+}
+
+impl Drain {
+    /// Returns what was printed. A process that its starter left behind may hold the pipe open: it is not waited for.
+    fn text(self) -> String {
+        self.closed.pass(LAST_WORDS);
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+}
+
+fn drain(pipe: Option<impl Read + Send + 'static>) -> Drain {
+    let drain = Drain {
+        bytes: Arc::default(),
+        closed: Gate::new(),
+    };
+    let (bytes, closed) = (Arc::clone(&drain.bytes), drain.closed.clone());
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
+        let mut chunk = [0; 16 * 1024];
         if let Some(mut pipe) = pipe {
-            pipe.read_to_end(&mut bytes).unwrap_or_default();
+            while let Ok(read @ 1..) = pipe.read(&mut chunk) {
+                bytes.lock().unwrap().extend_from_slice(&chunk[..read]);
+            }
         }
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+        closed.open();
+    });
+    drain
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use weir_tests::client::h1::Connection;
 use weir_tests::client::{End, Protocol, Request};
-use weir_tests::process::Group;
+use weir_tests::process::{self, Group};
 use weir_tests::provider::answer::{Answer, Step};
 use weir_tests::provider::{MockProvider, Outcome};
 use weir_tests::up::runs;
@@ -104,4 +104,15 @@ fn parts_end_with_their_group() {
         (!runs(part.pid()) && !runs(child)).then_some(())
     });
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_process_that_a_command_leaves_behind_is_not_waited_for() {
+    let mut command = Command::new("sh");
+    // It keeps the pipes and leaves the group.
+    command.args(["-c", "setsid sleep 20 & echo done"]);
+    let started = wait::now();
+    let run = process::finish(command, Duration::from_secs(10));
+    assert!(run.succeeded() && run.stdout == "done\n", "{run:?}");
+    assert!(started.elapsed() < Duration::from_secs(15), "{run:?}");
 }

@@ -1,6 +1,6 @@
 //! The whole mesh in a network namespace that has nothing but loopback: it works, and it asks for nothing else.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,6 +8,7 @@ use weir_tests::agents::{Desk, Endpoint};
 use weir_tests::client::{Protocol, Request};
 use weir_tests::mesh::tenant::{Dialect, Registration};
 use weir_tests::mesh::{Mesh, Options};
+use weir_tests::not_tested;
 use weir_tests::process;
 use weir_tests::provider::{MockProvider, agents};
 use weir_tests::surfaces;
@@ -23,13 +24,14 @@ fn agents_and_mesh_need_nothing_but_loopback() {
     if std::env::var_os(INSIDE).is_some() {
         return inside();
     }
-    let probe = process::finish(in_namespace("true", &[]), PATIENCE);
-    if !probe.succeeded() {
-        eprintln!(
-            "NOT TESTED: this system lets nobody make a network namespace: {}",
-            probe.stderr
-        );
-        return;
+    let probe = in_namespace("true", &[]).stdin(Stdio::null()).output();
+    let obstacle = match probe {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(format!("unshare: {error}")),
+    };
+    if let Some(obstacle) = obstacle {
+        return not_tested("a network namespace with loopback only", &obstacle);
     }
     let this = std::env::current_exe().expect("this test's program");
     let this = this.to_str().expect("a path of text");

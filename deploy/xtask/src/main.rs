@@ -9,9 +9,14 @@ mod build;
 mod check;
 mod clients;
 mod envoy;
+mod gitleaks;
 mod pins;
 mod python;
 mod run;
+mod servers;
+mod steps;
+mod totals;
+mod watch;
 mod workspace;
 
 use std::ffi::OsString;
@@ -32,6 +37,7 @@ Commands:
   build               build `weir` and the filter, as `up` does
   envoy [--envoy P]   get the pinned Envoy and print where it is
   clients [--newest]  install the agents and SDKs that the tests drive
+  gitleaks            get the pinned Gitleaks and print where it is
   help                print this
 
 Everything that is installed goes into `.tools` in this folder; remove it to start afresh.
@@ -68,6 +74,11 @@ fn dispatch(command: Option<&str>, rest: Vec<OsString>) -> Result<ExitCode, Fail
         Some("clients") => {
             let edition = clients::Edition::parse(&rest)?;
             run::answer(&clients::install(&workspace, edition)?.display().to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("gitleaks") => {
+            none_left(&rest)?;
+            run::answer(&gitleaks::obtain(&workspace)?.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }
         Some("help" | "--help" | "-h") | None => {

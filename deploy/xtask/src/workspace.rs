@@ -67,12 +67,14 @@ impl Workspace {
         command
             .current_dir(&self.root)
             .env("CARGO_TARGET_DIR", &self.target);
-        // `cargo run` sets these for the program it starts; they would mark this package to nested builds.
+        // `cargo run` sets the first four for the program it starts; they would mark this package to nested builds.
         for name in [
             "CARGO_MANIFEST_DIR",
             "CARGO_MANIFEST_PATH",
             "CARGO_PKG_NAME",
             "CARGO_PKG_VERSION",
+            // What is built here stands where `weir` and `filter` look for it.
+            "CARGO_BUILD_TARGET",
         ] {
             command.env_remove(name);
         }
