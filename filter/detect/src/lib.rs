@@ -1,7 +1,52 @@
 //! Detectors: bytes in, findings out. Knows no policy, no provider, no host.
+//!
+//! Rules are collected by [`RuleSetBuilder`], group by group; [`RuleSet::scan`] then tells everything that they find
+//! in a text, with offsets. Rule files are read by [`RulePack::from_gitleaks_toml`].
+//!
+//! What it does not do: it never decides what happens to a finding, it reads no JSON and no streams of a provider,
+//! and it keeps no text.
+//!
+//! ```
+//! use detect::{Groups, RuleSetBuilder, Scratch, Severity};
+//!
+//! let mut builder = RuleSetBuilder::default();
+//! builder.regex(0, "ticket", r"\bSHOP-([0-9]{4})\b", 1, Severity::Low).unwrap();
+//! let rules = builder.build().unwrap();
+//!
+//! let mut found = Vec::new();
+//! rules.scan(&mut Scratch::new(), b"see SHOP-1234", Groups::ALL, &mut found);
+//! assert_eq!(found[0].secret, 9..13);
+//! assert_eq!(rules.rule(found[0].rule).unwrap().id, "ticket");
+//! ```
 
 #![forbid(unsafe_code)]
 
+mod builder;
 pub mod finding;
+mod gitleaks;
+mod go_regex;
+mod judge;
+mod limits;
+mod lines;
+mod matcher;
+mod merge;
+mod pass;
+mod pattern;
+mod problem;
+mod randomness;
+mod rule_pack;
+mod rule_set;
+mod scan;
+mod suppress;
+mod text;
+mod validate;
 
+pub use builder::{MAX_GROUPS, RuleSetBuilder};
 pub use finding::{Finding, Groups, Kind, RuleIndex, RuleInfo, Severity};
+pub use gitleaks::DEFAULT_RULES;
+pub use merge::{Merged, merge};
+pub use pattern::Pattern;
+pub use problem::RuleProblem;
+pub use rule_pack::RulePack;
+pub use rule_set::RuleSet;
+pub use scan::Scratch;

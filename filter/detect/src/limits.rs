@@ -1,0 +1,85 @@
+//! How large a rule may be, and how a pattern becomes a matcher.
+//!
+//! Every pattern is built here and nowhere else, so that what was accepted once is accepted everywhere.
+
+use regex_automata::meta::{Config, Regex};
+use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::syntax;
+use regex_syntax::hir::Hir;
+
+use crate::problem::RuleProblem;
+
+/// A pattern is at most this long.
+pub(crate) const MAX_PATTERN_BYTES: usize = 16 * 1024;
+
+/// A compiled pattern is at most this large.
+const MAX_PROGRAM_BYTES: usize = 10 << 20;
+
+/// Rules of one file at most.
+pub(crate) const MAX_RULES: usize = 4_096;
+
+/// What the lazily built automaton of a pattern may grow to before it starts again.
+///
+/// Less makes the widest patterns of common rule files start again on ordinary text, which costs ten times as much.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// Nesting of groups and repetitions.
+const MAX_NESTING: u32 = 100;
+
+fn syntax() -> syntax::Config {
+    syntax::Config::new().utf8(false).nest_limit(MAX_NESTING)
+}
+
+/// Reads a pattern without building it.
+pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return Err(format!(
+            "is {} bytes long; {MAX_PATTERN_BYTES} are allowed",
+            pattern.len()
+        ));
+    }
+    syntax::parse_with(pattern, &syntax()).map_err(|error| explain(&error))
+}
+
+/// Builds a matcher.
+pub(crate) fn build(pattern: &str, captures: WhichCaptures) -> Result<Regex, String> {
+    let hir = parse(pattern)?;
+    Regex::builder()
+        .configure(
+            Config::new()
+                .utf8_empty(false)
+                .nfa_size_limit(Some(MAX_PROGRAM_BYTES))
+                .hybrid_cache_capacity(CACHE_BYTES)
+                .which_captures(captures),
+        )
+        .build_from_hir(&hir)
+        .map_err(|error| match error.size_limit() {
+            Some(_) => format!(
+                "is too large when built: more than {} MiB; bound its repetitions",
+                MAX_PROGRAM_BYTES >> 20
+            ),
+            None => error.to_string(),
+        })
+}
+
+/// Checks that a pattern can be built; returns how many groups it has.
+pub(crate) fn check_pattern(pattern: &str) -> Result<usize, String> {
+    let regex = build(pattern, WhichCaptures::All)?;
+    Ok(regex.captures_len().saturating_sub(1))
+}
+
+/// Checks the number of rules of a file.
+pub(crate) fn check_count(rules: usize, problems: &mut Vec<RuleProblem>) {
+    if rules > MAX_RULES {
+        problems.push(RuleProblem::file(
+            "rules",
+            format!("are {rules}; {MAX_RULES} are allowed in one file"),
+        ));
+    }
+}
+
+fn explain(error: &regex_syntax::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}

@@ -1,0 +1,56 @@
+//! Detectors that go over a text themselves: personal data, words, hidden text.
+
+use core::fmt::Debug;
+use core::ops::Range;
+
+use crate::finding::{Kind, Severity};
+
+/// Rules of one pass at most.
+pub(crate) const MAX_PASS_RULES: usize = 64;
+
+/// A rule of a pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PassRule {
+    pub(crate) id: String,
+    pub(crate) description: String,
+    pub(crate) kind: Kind,
+    pub(crate) severity: Severity,
+}
+
+/// What a pass found; offsets are bytes of the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Place of the rule in [`Pass::rules`].
+    pub(crate) rule: usize,
+    pub(crate) secret: Range<usize>,
+    pub(crate) matched: Range<usize>,
+    /// The value in plain, where the text hides it.
+    pub(crate) decoded: Option<String>,
+}
+
+/// Rules of a pass that anybody wants to hear of; bit n stands for rule n.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted(pub(crate) u64);
+
+impl Wanted {
+    /// Whether rule `rule` is wanted.
+    pub(crate) const fn has(self, rule: usize) -> bool {
+        rule < MAX_PASS_RULES && self.0 >> rule & 1 == 1
+    }
+}
+
+/// One detector over the whole text.
+///
+/// A set runs each pass once, however many groups want its rules.
+pub(crate) trait Pass: Debug + Send + Sync {
+    /// Returns what tells it from other passes; two with one key find the same.
+    fn key(&self) -> String;
+
+    /// Returns its rules, at most [`MAX_PASS_RULES`], always the same ones in the same order.
+    fn rules(&self) -> Vec<PassRule>;
+
+    /// Appends what it finds in `text`, which need not be UTF-8, in time linear in its length.
+    ///
+    /// Findings of rules that are not `wanted` are dropped by the caller.
+    fn scan(&self, text: &[u8], wanted: Wanted, out: &mut Vec<Found>);
+}

@@ -1,0 +1,243 @@
+//! What a pattern cannot say about a value: whether it decodes, whether its checksum holds, whether it looks drawn
+//! by lot, whether it is a stand-in.
+//!
+//! A validator sees the match and the secret in it and nothing else, so that its answer is the same in a body, in a
+//! window of it and in a stream.
+
+mod base64;
+mod value;
+
+use crate::validate::value::{
+    is_hash_shaped, is_path_like, is_stand_in, is_uuid_shaped, is_weak_password, looks_random,
+};
+
+/// A named check of a rule's matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validator {
+    /// Every match counts.
+    Any,
+    /// The secret is no stand-in such as `your-key-here` or `xxxxxxxx`.
+    Format,
+    /// The secret stands under a name for secrets and looks random.
+    Random,
+    /// The secret looks random, whatever its name.
+    Token,
+    /// The secret could be a password that somebody uses.
+    Password,
+    /// The same for the password of a URL.
+    UrlPassword,
+    /// The secret is the base64 of `user:password`.
+    Basic,
+    /// The first part is the base64 of a JSON object.
+    Jwt,
+    /// The secret is the base64 of a JWT.
+    JwtBase64,
+    /// The match holds lines of base64.
+    Pem,
+    /// The checksum of a virtual key of Weir holds.
+    WeirKey,
+}
+
+impl Validator {
+    /// Every name that a rule file may give.
+    pub(crate) const NAMES: [(&'static str, Self); 11] = [
+        ("any", Self::Any),
+        ("format", Self::Format),
+        ("random", Self::Random),
+        ("token", Self::Token),
+        ("password", Self::Password),
+        ("url-password", Self::UrlPassword),
+        ("basic", Self::Basic),
+        ("jwt", Self::Jwt),
+        ("jwt-base64", Self::JwtBase64),
+        ("pem", Self::Pem),
+        ("weir-key", Self::WeirKey),
+    ];
+
+    /// Returns the validator of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::NAMES
+            .iter()
+            .find(|&&(known, _)| known == name)
+            .map(|&(_, validator)| validator)
+    }
+
+    /// Returns whether a match counts. `secret` is the part of `matched` that would be hidden.
+    pub(crate) fn accepts(self, matched: &[u8], secret: &[u8]) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Format => !is_stand_in(secret),
+            Self::Random => is_secret_under_name(matched, secret),
+            Self::Token => !is_stand_in(secret) && looks_random(secret),
+            Self::Password => is_password(matched, secret),
+            Self::UrlPassword => is_url_password(matched, secret),
+            Self::Basic => is_basic(secret),
+            Self::Jwt => is_jwt(secret),
+            Self::JwtBase64 => is_jwt_base64(secret),
+            Self::Pem => has_base64_line(matched),
+            Self::WeirKey => is_weir_key(secret),
+        }
+    }
+}
+
+/// Parts of a name that say that the value is no secret although the name sounds like one.
+const HARMLESS_NAMES: [&str; 38] = [
+    "public",
+    "pubkey",
+    "pub_key",
+    "_id",
+    "keyid",
+    "key-id",
+    "tokenid",
+    "secretid",
+    "_name",
+    "keyname",
+    "-name",
+    "secretname",
+    "_type",
+    "tokentype",
+    "_url",
+    "_uri",
+    "endpoint",
+    "_path",
+    "_file",
+    "filename",
+    "hash",
+    "sha1",
+    "sha256",
+    "sha512",
+    "md5",
+    "digest",
+    "checksum",
+    "integrity",
+    "fingerprint",
+    "thumbprint",
+    "etag",
+    "commit",
+    "revision",
+    "version",
+    "expir",
+    "format",
+    "author",
+    "length",
+];
+
+/// Returns whether a value that looks random stands under a name for secrets.
+fn is_secret_under_name(matched: &[u8], secret: &[u8]) -> bool {
+    if is_stand_in(secret) || is_path_like(secret) {
+        return false;
+    }
+    let name = name_of(matched, secret);
+    if HARMLESS_NAMES.iter().any(|part| name.contains(part)) {
+        return false;
+    }
+    if is_uuid_shaped(secret) {
+        return !name.contains("client") && !name.contains("auth");
+    }
+    if is_hash_shaped(secret) {
+        return true;
+    }
+    looks_random(secret)
+}
+
+/// Returns the lower-case text of a match before its secret: the name and what joins them.
+fn name_of(matched: &[u8], secret: &[u8]) -> String {
+    let before = memchr::memmem::find(matched, secret).unwrap_or(0);
+    String::from_utf8_lossy(matched.get(..before).unwrap_or_default()).to_ascii_lowercase()
+}
+
+/// Returns whether a value under a name for passwords could be one.
+fn is_password(matched: &[u8], secret: &[u8]) -> bool {
+    let name = name_of(matched, secret);
+    !is_stand_in(secret)
+        && !is_path_like(secret)
+        && !HARMLESS_NAMES.iter().any(|part| name.contains(part))
+        && !is_weak_password(secret)
+}
+
+/// Returns whether the password of a URL could be one; `matched` is `://user:password@host`.
+fn is_url_password(matched: &[u8], secret: &[u8]) -> bool {
+    let user = matched
+        .get(3..)
+        .and_then(|rest| rest.split(|&byte| byte == b':').next())
+        .unwrap_or_default();
+    !is_stand_in(secret) && !user.eq_ignore_ascii_case(secret) && !is_weak_password(secret)
+}
+
+/// Returns whether the secret is the base64 of `user:password` with a password that could be one.
+fn is_basic(secret: &[u8]) -> bool {
+    let plain = base64::decode(secret, 256);
+    let mut parts = plain.splitn(2, |&byte| byte == b':');
+    let (Some(user), Some(password)) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let is_text = |part: &[u8]| part.iter().all(|byte| (0x20..0x7f).contains(byte));
+    is_text(user) && is_text(password) && !password.is_empty() && !is_stand_in(password)
+}
+
+/// Returns whether the first part of the secret is the base64 of a JSON object.
+fn is_jwt(secret: &[u8]) -> bool {
+    let head = secret
+        .split(|&byte| byte == b'.')
+        .next()
+        .unwrap_or_default();
+    is_json_object(&base64::decode(head, 4096)) && !is_stand_in(secret)
+}
+
+/// Returns whether the secret is the base64 of a JWT.
+fn is_jwt_base64(secret: &[u8]) -> bool {
+    let plain = base64::decode(secret, 16 * 1024);
+    let mut parts = plain.split(|&byte| byte == b'.');
+    let is_object = |part: Option<&[u8]>| part.is_some_and(|part| part.starts_with(b"ey"));
+    is_object(parts.next()) && is_object(parts.next())
+}
+
+/// Returns whether bytes begin like a JSON object with a member.
+fn is_json_object(bytes: &[u8]) -> bool {
+    let mut visible = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+    visible.next() == Some(&b'{') && visible.next() == Some(&b'"')
+}
+
+/// Returns whether a match holds at least one line's worth of base64 that is not one letter over and over.
+fn has_base64_line(matched: &[u8]) -> bool {
+    matched
+        .split(|&byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')))
+        .any(|run| run.len() >= 32 && !is_stand_in(run))
+}
+
+/// Length of a virtual key before its checksum.
+const WEIR_KEY_CHECKED: usize = 51;
+
+/// Signs of base62 in the order that virtual keys use.
+const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Returns whether the last six signs are the base62 of the CRC-32 of everything before them.
+fn is_weir_key(secret: &[u8]) -> bool {
+    let Some((checked, checksum)) = secret.split_at_checked(WEIR_KEY_CHECKED) else {
+        return false;
+    };
+    let mut rest = crc32(checked);
+    let mut want = [b'0'; 6];
+    for place in want.iter_mut().rev() {
+        let digit = usize::try_from(rest % 62).unwrap_or_default();
+        *place = BASE62.get(digit).copied().unwrap_or(b'0');
+        rest /= 62;
+    }
+    checksum == want
+}
+
+/// The CRC-32 of IEEE 802.3, bit by bit: it runs once for each candidate.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for &byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            let carry = crc & 1;
+            crc >>= 1;
+            if carry == 1 {
+                crc ^= 0xEDB8_8320;
+            }
+        }
+    }
+    !crc
+}

@@ -1,0 +1,289 @@
+//! What a value looks like on its own.
+
+use crate::randomness::pair_score;
+
+/// Words that stand-ins are made of; each is long enough not to turn up by chance.
+const STAND_INS: [&str; 34] = [
+    "example",
+    "placeholder",
+    "changeme",
+    "change_me",
+    "change-me",
+    "changethis",
+    "your_",
+    "your-",
+    "yourapi",
+    "yourkey",
+    "yourtoken",
+    "yoursecret",
+    "yourpass",
+    "xxxxx",
+    "*****",
+    "redacted",
+    "replace",
+    "dummy",
+    "notreal",
+    "not-real",
+    "sample",
+    "fake",
+    "_here",
+    "-here",
+    "tokenhere",
+    "keyhere",
+    "goeshere",
+    "${",
+    "{{",
+    "%(",
+    "$(",
+    "...",
+    "<",
+    ">",
+];
+
+/// Returns whether a value only holds the place of a secret.
+pub(super) fn is_stand_in(secret: &[u8]) -> bool {
+    let lower = secret.to_ascii_lowercase();
+    STAND_INS
+        .iter()
+        .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
+        || is_monotonous(&lower)
+        || has_sequence(&lower)
+}
+
+/// Returns whether a long value is made of a handful of signs.
+fn is_monotonous(lower: &[u8]) -> bool {
+    let distinct = distinct_bytes(lower);
+    match lower.len() {
+        0..=3 => true,
+        4..=11 => distinct < 3,
+        _ => distinct < 5,
+    }
+}
+
+/// Counts the different bytes of a value.
+fn distinct_bytes(value: &[u8]) -> u32 {
+    let mut seen = [0_u64; 4];
+    for &byte in value {
+        if let Some(word) = seen.get_mut(usize::from(byte >> 6)) {
+            *word |= 1_u64 << (byte & 63);
+        }
+    }
+    seen.iter().map(|word| word.count_ones()).sum()
+}
+
+/// Returns whether ten signs in a row count upwards.
+fn has_sequence(lower: &[u8]) -> bool {
+    let mut length = 1;
+    for (first, second) in lower.iter().zip(lower.iter().skip(1)) {
+        length = if first.wrapping_add(1) == *second {
+            length + 1
+        } else {
+            1
+        };
+        if length >= 10 {
+            return true;
+        }
+    }
+    false
+}
+
+/// How many signs of which sort a value has.
+#[derive(Default)]
+struct Sorts {
+    upper: usize,
+    lower: usize,
+    digits: usize,
+    others: usize,
+}
+
+impl Sorts {
+    fn of(value: &[u8]) -> Self {
+        let mut sorts = Self::default();
+        for byte in value {
+            match byte {
+                b'A'..=b'Z' => sorts.upper += 1,
+                b'a'..=b'z' => sorts.lower += 1,
+                b'0'..=b'9' => sorts.digits += 1,
+                _ => sorts.others += 1,
+            }
+        }
+        sorts
+    }
+
+    fn kinds(&self) -> usize {
+        [self.upper, self.lower, self.digits, self.others]
+            .iter()
+            .filter(|&&count| count > 0)
+            .count()
+    }
+}
+
+/// Returns whether a value looks drawn by lot.
+pub(super) fn looks_random(value: &[u8]) -> bool {
+    let sorts = Sorts::of(value);
+    let score = pair_score(value);
+    if sorts.upper + sorts.lower == 0 {
+        return false;
+    }
+    let limit = match value.len() {
+        0..=9 => return false,
+        10..=15 => -90,
+        16..=23 => -40,
+        24..=39 => -25,
+        _ => -10,
+    };
+    // A person's names hold few digits; a long draw from letters alone is rare and must be clearer.
+    let limit = if sorts.digits == 0 {
+        if sorts.upper == 0 || sorts.lower == 0 || value.len() < 16 {
+            return false;
+        }
+        limit - 70
+    } else if sorts.digits == 1 {
+        limit - 40
+    } else {
+        limit
+    };
+    score <= limit
+}
+
+/// Returns whether a value has the shape of a hash: hexadecimal of one case with letters and digits.
+pub(super) fn is_hash_shaped(value: &[u8]) -> bool {
+    let sorts = Sorts::of(value);
+    let hex = value.iter().all(u8::is_ascii_hexdigit);
+    hex && value.len() >= 16
+        && sorts.digits >= value.len() / 5
+        && sorts.upper + sorts.lower >= value.len() / 8
+        && (sorts.upper == 0 || sorts.lower == 0)
+        && distinct_bytes(value) >= 8
+}
+
+/// Returns whether a value is a UUID in its usual writing.
+pub(super) fn is_uuid_shaped(value: &[u8]) -> bool {
+    value.len() == 36
+        && value.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// Returns whether a value reads as a path, a URL, a call or a name with parts and not as a secret.
+pub(super) fn is_path_like(value: &[u8]) -> bool {
+    let has = |needle: &[u8]| memchr::memmem::find(value, needle).is_some();
+    value.starts_with(b"/")
+        || value.starts_with(b"./")
+        || value.starts_with(b"$")
+        || value.starts_with(b"--")
+        || has(b"://")
+        || has(b"::")
+        || has(b"()")
+        || has(b"/.")
+        || value.ends_with(b"/")
+}
+
+/// Passwords that everybody tries first, and words that stand where a password would.
+const WEAK: [&str; 46] = [
+    "password",
+    "passwd",
+    "pass",
+    "pwd",
+    "secret",
+    "mysecret",
+    "mypassword",
+    "postgres",
+    "root",
+    "admin",
+    "guest",
+    "user",
+    "test",
+    "testing",
+    "foo",
+    "bar",
+    "foobar",
+    "hunter2",
+    "123456",
+    "12345678",
+    "qwerty",
+    "letmein",
+    "none",
+    "null",
+    "true",
+    "false",
+    "undefined",
+    "string",
+    "default",
+    "username",
+    "token",
+    "mysql",
+    "redis",
+    "rabbitmq",
+    "mongo",
+    "minio",
+    "demo",
+    "changeit",
+    "required",
+    "optional",
+    "hidden",
+    "welcome",
+    "value",
+    "input",
+    "empty",
+    "credentials",
+];
+
+/// Returns whether a value is a word of everyday use and no password worth hiding.
+pub(super) fn is_weak_password(value: &[u8]) -> bool {
+    let sorts = Sorts::of(value);
+    let lower = value.to_ascii_lowercase();
+    if value.len() < 6
+        || distinct_bytes(&lower) < 5
+        || WEAK.iter().any(|word| lower == word.as_bytes())
+    {
+        return true;
+    }
+    // Three sorts of signs are what password rules ask for; two are enough where the letters make no word.
+    let is_strong = sorts.kinds() >= 3 && sorts.digits > 0
+        || sorts.digits > 0
+            && sorts.upper + sorts.lower > 0
+            && pair_score(value) < 20
+            && value.len() >= 8;
+    !is_strong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_random_and_names_are_not() {
+        for key in [
+            "q7Rz81mKpW0xVtY5",
+            "f3k9x2mq7zt1w8b5c0hd",
+            "Zk3-vQ8w_Lm2Xp9Rt6Bn4Hs",
+        ] {
+            assert!(looks_random(key.as_bytes()), "{key}");
+        }
+        for name in [
+            "getAccessTokenForUser2",
+            "kubernetes-sigs/controller-runtime",
+            "AuthorizationServerV2Endpoint",
+            "2024-05-01T12:00:00Z",
+        ] {
+            assert!(!looks_random(name.as_bytes()), "{name}");
+        }
+    }
+
+    #[test]
+    fn stand_ins_are_seen() {
+        for text in [
+            "your-api-key",
+            "xxxxxxxxxxxxxxxx",
+            "${SECRET}",
+            "<token>",
+            "aaaaaaaaaaaaaaaaaaaa",
+            "0123456789ab",
+        ] {
+            assert!(is_stand_in(text.as_bytes()), "{text}");
+        }
+        assert!(!is_stand_in(b"q7Rz81mKpW0xVtY5"));
+    }
+}
