@@ -52,8 +52,12 @@ ids! {
     CustomerId,
     /// One request and its response; made by the filter.
     ExchangeId,
+    /// A lease of slices of several quotas; made by the filter.
+    GrantId,
     /// A guardrail.
     GuardrailId,
+    /// One VM of an Envoy process, from its start to its end: who has slices; made by the filter.
+    HolderId,
     /// A virtual key (not its secret).
     KeyId,
     /// A provider.

@@ -57,6 +57,7 @@ pub mod key;
 pub mod pattern;
 pub mod presets;
 pub mod price;
+pub mod quota;
 pub mod routing;
 pub mod secret;
 pub mod surface;
