@@ -144,30 +144,6 @@ impl RuleSetBuilder {
         self.pack(group, &pack, disabled)
     }
 
-    /// Adds detectors of personal data by entity name; none named means those that are on by default.
-    ///
-    /// # Errors
-    /// When an entity has no such name.
-    pub fn pii(&mut self, group: u8, _entities: &[String]) -> Result<(), RuleProblem> {
-        check_group(group)
-    }
-
-    /// Adds the search for hidden text.
-    ///
-    /// # Errors
-    /// When `group` is too large.
-    pub fn hidden_text(&mut self, group: u8) -> Result<(), RuleProblem> {
-        check_group(group)
-    }
-
-    /// Adds phrases of prompt injection.
-    ///
-    /// # Errors
-    /// When `group` is too large.
-    pub fn injection(&mut self, group: u8) -> Result<(), RuleProblem> {
-        check_group(group)
-    }
-
     /// Adds `rules` (places in [`Pass::rules`]) of a pass.
     pub(crate) fn add_pass(
         &mut self,

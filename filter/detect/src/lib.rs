@@ -22,9 +22,12 @@
 #![forbid(unsafe_code)]
 
 mod builder;
+mod canary;
+mod detectors;
 pub mod finding;
 mod gitleaks;
 mod go_regex;
+mod hidden;
 mod judge;
 mod limits;
 mod lines;
@@ -32,16 +35,20 @@ mod matcher;
 mod merge;
 mod pass;
 mod pattern;
+pub mod pii;
 mod problem;
 mod randomness;
 mod rule_pack;
 mod rule_set;
 mod scan;
 mod suppress;
+mod tape;
 mod text;
 mod validate;
+mod words;
 
 pub use builder::{MAX_GROUPS, RuleSetBuilder};
+pub use canary::{Canary, positives};
 pub use finding::{Finding, Groups, Kind, RuleIndex, RuleInfo, Severity};
 pub use gitleaks::DEFAULT_RULES;
 pub use merge::{Merged, merge};
@@ -50,3 +57,4 @@ pub use problem::RuleProblem;
 pub use rule_pack::RulePack;
 pub use rule_set::RuleSet;
 pub use scan::Scratch;
+pub use words::{MAX_WORD_BYTES, MAX_WORDS, WordList, WordListProblem, WordMatcher};

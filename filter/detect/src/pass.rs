@@ -4,6 +4,7 @@ use core::fmt::Debug;
 use core::ops::Range;
 
 use crate::finding::{Kind, Severity};
+use crate::tape::Tape;
 
 /// Rules of one pass at most.
 pub(crate) const MAX_PASS_RULES: usize = 64;
@@ -49,8 +50,10 @@ pub(crate) trait Pass: Debug + Send + Sync {
     /// Returns its rules, at most [`MAX_PASS_RULES`], always the same ones in the same order.
     fn rules(&self) -> Vec<PassRule>;
 
-    /// Appends what it finds in `text`, which need not be UTF-8, in time linear in its length.
+    /// Appends what it finds on `tape` from byte `from` on, in order and in time linear in the length, and returns up
+    /// to which byte that is certain: nothing that more text may bring begins before it.
     ///
-    /// Findings of rules that are not `wanted` are dropped by the caller.
-    fn scan(&self, text: &[u8], wanted: Wanted, out: &mut Vec<Found>);
+    /// What stands before `from` counts as surroundings only. Findings of rules that are not `wanted` are dropped by
+    /// the caller.
+    fn scan(&self, tape: &Tape<'_>, from: usize, wanted: Wanted, out: &mut Vec<Found>) -> usize;
 }

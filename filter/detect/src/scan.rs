@@ -11,6 +11,7 @@ use crate::matcher::Hit;
 use crate::pass::{Found, Wanted};
 use crate::rule_set::{Member, Near, Rule, RuleSet};
 use crate::suppress;
+use crate::tape::Tape;
 use crate::text;
 
 /// Memory that scans use again: one for each thread, for any number of rule sets, one after the other.
@@ -263,7 +264,9 @@ impl RuleSet {
                 continue;
             }
             scratch.found.clear();
-            added.pass.scan(job.text, wanted, &mut scratch.found);
+            added
+                .pass
+                .scan(&Tape::whole(job.text), 0, wanted, &mut scratch.found);
             for found in &scratch.found {
                 let members = added.members.get(found.rule);
                 for member in members.into_iter().flatten() {
