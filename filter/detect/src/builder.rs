@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::finding::{Kind, RuleIndex, RuleInfo, Severity};
-use crate::judge::AllowLists;
+use crate::judge::{AllowLists, Path};
 use crate::limits;
 use crate::matcher::Lazy;
 use crate::pass::{MAX_PASS_RULES, Pass};
@@ -119,7 +119,7 @@ impl RuleSetBuilder {
                 group => Part::InPlace(group),
             },
             entropy: 0.0,
-            keywords: Vec::new(),
+            keywords: limits::anchors(pattern),
             path: None,
             allowlists: Vec::new(),
             required: Vec::new(),
@@ -232,6 +232,7 @@ impl RuleSetBuilder {
                     near: near.collect(),
                     members,
                     generic: def.id.to_lowercase().contains("generic"),
+                    path: Path::new(def.path.clone()),
                     matcher: Lazy::default(),
                 });
             }

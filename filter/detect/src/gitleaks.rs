@@ -374,6 +374,7 @@ impl Draft {
             }
             return;
         };
+        let mut keywords = self.keywords;
         match limits::check_pattern(&regex) {
             Ok(groups) if self.secret_group > groups => problems.push(RuleProblem::of(
                 &self.id,
@@ -383,10 +384,10 @@ impl Draft {
                     self.secret_group
                 ),
             )),
+            Ok(_) if keywords.is_empty() => keywords = limits::anchors(&regex),
             Ok(_) => {}
             Err(problem) => problems.push(RuleProblem::of(&self.id, "regex", problem)),
         }
-        let mut keywords = self.keywords;
         keywords.sort();
         keywords.dedup();
         body.rules.push(RuleDef {

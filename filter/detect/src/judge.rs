@@ -65,8 +65,38 @@ pub(crate) struct AllowLists {
 struct AllowList {
     source: Allowlist,
     regex: OnceLock<Option<Regex>>,
-    paths: OnceLock<Option<Regex>>,
+    paths: Path,
     stopwords: OnceLock<Option<AhoCorasick>>,
+}
+
+/// A pattern of paths, built when it is first needed.
+#[derive(Debug)]
+pub(crate) struct Path {
+    source: Option<String>,
+    regex: OnceLock<Option<Regex>>,
+}
+
+impl Path {
+    pub(crate) const fn new(source: Option<String>) -> Self {
+        Self {
+            source,
+            regex: OnceLock::new(),
+        }
+    }
+
+    /// Whether there is a pattern, and `path` does not match it.
+    pub(crate) fn excludes(&self, path: &str) -> bool {
+        self.source.is_some() && !self.names(path)
+    }
+
+    /// Whether there is a pattern, and `path` matches it.
+    fn names(&self, path: &str) -> bool {
+        let regex = self.regex.get_or_init(|| {
+            let source = self.source.as_deref()?;
+            limits::build(source, WhichCaptures::None).ok()
+        });
+        !path.is_empty() && regex.as_ref().is_some_and(|regex| regex.is_match(path))
+    }
 }
 
 /// What was last said about a line, so that a long line with many matches is read once.
@@ -83,7 +113,7 @@ impl AllowLists {
                 .map(|source| AllowList {
                     source: source.clone(),
                     regex: OnceLock::new(),
-                    paths: OnceLock::new(),
+                    paths: Path::new(source.paths.clone()),
                     stopwords: OnceLock::new(),
                 })
                 .collect(),
@@ -97,7 +127,7 @@ impl AllowLists {
                 || !list.source.stopwords.is_empty()
                 || list.source.commits;
             let whole = list.source.condition == Condition::Or || !more;
-            whole && list.path_matches(path)
+            whole && list.paths.names(path)
         })
     }
 
@@ -134,7 +164,7 @@ impl AllowList {
             Condition::And => {
                 let path = candidate.path.unwrap_or_default();
                 !source.commits
-                    && (source.paths.is_none() || !path.is_empty() && self.path_matches(path))
+                    && (source.paths.is_none() || self.paths.names(path))
                     && (!has_words || self.has_stopword(candidate))
                     && (!has_regex || self.regex_matches(candidate, lines, last))
             }
@@ -169,14 +199,6 @@ impl AllowList {
             *last = Some((range, verdict));
         }
         verdict
-    }
-
-    fn path_matches(&self, path: &str) -> bool {
-        let regex = self.paths.get_or_init(|| {
-            let source = self.source.paths.as_deref()?;
-            limits::build(source, WhichCaptures::None).ok()
-        });
-        regex.as_ref().is_some_and(|regex| regex.is_match(path))
     }
 
     fn has_stopword(&self, candidate: &Candidate<'_>) -> bool {

@@ -8,6 +8,7 @@ use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
 
 use crate::problem::RuleProblem;
+use crate::reach;
 
 /// A pattern is at most this long.
 pub(crate) const MAX_PATTERN_BYTES: usize = 16 * 1024;
@@ -43,7 +44,11 @@ pub(crate) fn parse(pattern: &str) -> Result<Hir, String> {
 
 /// Builds a matcher.
 pub(crate) fn build(pattern: &str, captures: WhichCaptures) -> Result<Regex, String> {
-    let hir = parse(pattern)?;
+    build_parsed(&parse(pattern)?, captures)
+}
+
+/// Builds a matcher of what was parsed.
+pub(crate) fn build_parsed(hir: &Hir, captures: WhichCaptures) -> Result<Regex, String> {
     Regex::builder()
         .configure(
             Config::new()
@@ -52,7 +57,7 @@ pub(crate) fn build(pattern: &str, captures: WhichCaptures) -> Result<Regex, Str
                 .hybrid_cache_capacity(CACHE_BYTES)
                 .which_captures(captures),
         )
-        .build_from_hir(&hir)
+        .build_from_hir(hir)
         .map_err(|error| match error.size_limit() {
             Some(_) => format!(
                 "is too large when built: more than {} MiB; bound its repetitions",
@@ -66,6 +71,12 @@ pub(crate) fn build(pattern: &str, captures: WhichCaptures) -> Result<Regex, Str
 pub(crate) fn check_pattern(pattern: &str) -> Result<usize, String> {
     let regex = build(pattern, WhichCaptures::All)?;
     Ok(regex.captures_len().saturating_sub(1))
+}
+
+/// Returns words of which every match of a pattern contains one, so that it need not be held against texts without
+/// them; none where there are no such words.
+pub(crate) fn anchors(pattern: &str) -> Vec<String> {
+    parse(pattern).map_or_else(|_| Vec::new(), |hir| reach::anchors(&hir))
 }
 
 /// Checks the number of rules of a file.

@@ -8,6 +8,7 @@ use regex_automata::nfa::thompson::WhichCaptures;
 use regex_automata::{Anchored, Input, Span};
 
 use crate::limits;
+use crate::reach::Reach;
 use crate::rule_pack::{Part, RuleDef};
 use crate::validate::Validator;
 
@@ -15,6 +16,8 @@ use crate::validate::Validator;
 #[derive(Debug)]
 pub(crate) struct Matcher {
     regex: Regex,
+    /// How far matches reach from a keyword, in ordinary text and in text with U+017F or U+212A.
+    reach: [Option<Reach>; 2],
     part: Part,
     validator: Option<Validator>,
 }
@@ -32,9 +35,8 @@ pub(crate) struct Hit {
 impl Matcher {
     /// Builds the matcher of a rule.
     pub(crate) fn new(def: &RuleDef) -> Result<Self, String> {
-        let groups = limits::parse(&def.regex)?
-            .properties()
-            .explicit_captures_len();
+        let hir = limits::parse(&def.regex)?;
+        let groups = hir.properties().explicit_captures_len();
         let part = match def.part {
             Part::First | Part::Group(_) if groups == 0 => Part::Whole,
             part => part,
@@ -44,10 +46,21 @@ impl Matcher {
             Part::First | Part::Group(_) | Part::InPlace(_) => WhichCaptures::All,
         };
         Ok(Self {
-            regex: limits::build(&def.regex, captures)?,
+            regex: limits::build_parsed(&hir, captures)?,
+            reach: [false, true].map(|odd| Reach::of(&hir, &def.keywords, odd)),
             part,
             validator: def.validator.as_deref().and_then(Validator::named),
         })
+    }
+
+    /// Returns how far matches reach from a keyword; `None` where a match need not contain one.
+    pub(crate) fn reach(&self, odd: bool) -> Option<&Reach> {
+        let [plain, with_odd] = &self.reach;
+        if odd {
+            with_odd.as_ref()
+        } else {
+            plain.as_ref()
+        }
     }
 
     pub(crate) fn cache(&self) -> Cache {

@@ -1,14 +1,12 @@
 //! Rules ready to scan with.
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use crate::builder::AddedPass;
 use crate::finding::{Groups, RuleIndex, RuleInfo};
-use crate::judge::AllowLists;
+use crate::judge::{AllowLists, Path};
+use crate::keywords::Keywords;
 use crate::matcher::{Lazy, Matcher};
 use crate::problem::RuleProblem;
 use crate::rule_pack::{PackBody, RuleDef};
@@ -41,6 +39,8 @@ pub(crate) struct Rule {
     pub(crate) members: Vec<Member>,
     /// Whether it gives way to other rules on the same line.
     pub(crate) generic: bool,
+    /// The path condition.
+    pub(crate) path: Path,
     pub(crate) matcher: Lazy,
 }
 
@@ -69,18 +69,6 @@ pub(crate) struct Member {
     pub(crate) index: RuleIndex,
 }
 
-/// The automaton over all keywords.
-#[derive(Debug)]
-pub(crate) struct Keywords {
-    pub(crate) automaton: Option<AhoCorasick>,
-    /// For each keyword, the rules that have it.
-    pub(crate) rules: Vec<Vec<usize>>,
-    /// Rules without keywords.
-    pub(crate) always: Vec<usize>,
-    /// Whether a keyword has letters outside ASCII.
-    pub(crate) wide: bool,
-}
-
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl RuleSet {
@@ -90,7 +78,11 @@ impl RuleSet {
         lists: Vec<AllowLists>,
         passes: Vec<AddedPass>,
     ) -> Result<Self, RuleProblem> {
-        let keywords = Keywords::new(&rules)?;
+        let keywords = Keywords::new(
+            rules
+                .iter()
+                .map(|rule| rule.def().map_or(&[][..], |def| &def.keywords)),
+        )?;
         Ok(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             infos,
@@ -116,44 +108,5 @@ impl RuleSet {
         self.infos
             .iter()
             .fold(Groups::NONE, |groups, info| groups.with(info.group))
-    }
-}
-
-impl Keywords {
-    fn new(rules: &[Rule]) -> Result<Self, RuleProblem> {
-        let mut by_word = BTreeMap::<&str, Vec<usize>>::new();
-        let mut always = Vec::new();
-        for (place, rule) in rules.iter().enumerate() {
-            let words = rule.def().map_or(&[][..], |def| &def.keywords);
-            if words.is_empty() {
-                always.push(place);
-            }
-            for word in words {
-                by_word.entry(word).or_default().push(place);
-            }
-        }
-        let automaton = if by_word.is_empty() {
-            None
-        } else {
-            // The automatic choice takes a slower automaton from about 100 words on.
-            let built = AhoCorasick::builder()
-                .kind(Some(AhoCorasickKind::DFA))
-                .match_kind(MatchKind::Standard)
-                .ascii_case_insensitive(true)
-                .prefilter(false)
-                .build(by_word.keys());
-            Some(built.map_err(|error| {
-                RuleProblem::file(
-                    "keywords",
-                    format!("are too many for one automaton: {error}"),
-                )
-            })?)
-        };
-        Ok(Self {
-            automaton,
-            wide: by_word.keys().any(|word| !word.is_ascii()),
-            rules: by_word.into_values().collect(),
-            always,
-        })
     }
 }

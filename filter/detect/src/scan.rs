@@ -6,6 +6,7 @@ use regex_automata::meta::Cache;
 
 use crate::finding::{Finding, Groups};
 use crate::judge::{Candidate, LineVerdicts, entropy};
+use crate::keywords::KeywordScratch;
 use crate::lines::Lines;
 use crate::matcher::Hit;
 use crate::pass::{Found, Wanted};
@@ -13,6 +14,7 @@ use crate::rule_set::{Member, Near, Rule, RuleSet};
 use crate::suppress;
 use crate::tape::Tape;
 use crate::text;
+use crate::windows::Windows;
 
 /// Memory that scans use again: one for each thread, for any number of rule sets, one after the other.
 #[derive(Debug, Default)]
@@ -20,8 +22,17 @@ pub struct Scratch {
     set: u64,
     /// For each rule, what its matcher remembers.
     caches: Vec<Option<Cache>>,
-    /// For each rule, whether one of its keywords stands in the text.
-    wanted: Vec<bool>,
+    /// For each rule, whether somebody wants to hear of it.
+    active: Vec<bool>,
+    /// Who that was said for.
+    active_for: Option<Groups>,
+    /// For each rule, where it can match.
+    windows: Vec<Windows>,
+    /// Rules that have windows.
+    touched: Vec<usize>,
+    keywords: KeywordScratch,
+    /// For each pack, whether its allow lists name the path.
+    allowed: Vec<bool>,
     matches: Vec<Match>,
     found: Vec<Found>,
     lines: Lines,
@@ -53,14 +64,26 @@ impl Scratch {
         Self::default()
     }
 
-    fn prepare(&mut self, rules: &RuleSet) {
+    fn prepare(&mut self, rules: &RuleSet, groups: Groups) {
         if self.set != rules.id {
             self.set = rules.id;
             self.caches.clear();
             self.caches.resize_with(rules.rules.len(), || None);
+            self.windows.clear();
+            self.windows
+                .resize_with(rules.rules.len(), Windows::default);
+            self.touched.clear();
+            self.active_for = None;
         }
-        self.wanted.clear();
-        self.wanted.resize(rules.rules.len(), false);
+        for rule in self.touched.drain(..) {
+            if let Some(windows) = self.windows.get_mut(rule) {
+                windows.clear();
+            }
+        }
+        if self.active_for != Some(groups) {
+            self.active_for = Some(groups);
+            rules.mark_active(groups, &mut self.active);
+        }
         self.matches.clear();
         self.found.clear();
         self.lines.clear();
@@ -141,13 +164,18 @@ impl RuleSet {
         out: &mut Vec<Finding>,
     ) {
         let first = out.len();
-        scratch.prepare(self);
+        scratch.prepare(self, groups);
         let (valid, map) = text::valid(text);
         let job = Job {
             text: &valid,
             path,
             groups,
         };
+        if let Some(path) = path {
+            scratch.allowed.clear();
+            let allowed = self.lists.iter().map(|lists| lists.allow_path(path));
+            scratch.allowed.extend(allowed);
+        }
         self.match_rules(scratch, job);
         suppress::generic(
             &valid,
@@ -176,34 +204,75 @@ impl RuleSet {
     }
 
     fn match_rules(&self, scratch: &mut Scratch, job: Job<'_>) {
-        let keywords = &self.keywords;
-        let folded = text::folded(job.text, keywords.wide);
-        let folded = folded
-            .as_ref()
-            .map_or(job.text, |(copy, _)| copy.as_slice());
-        if let Some(automaton) = &keywords.automaton {
-            for found in automaton.find_overlapping_iter(folded) {
-                let rules = keywords.rules.get(found.pattern().as_usize());
-                for rule in rules.into_iter().flatten() {
-                    if let Some(wanted) = scratch.wanted.get_mut(*rule) {
-                        *wanted = true;
-                    }
+        self.find_windows(scratch, job);
+        scratch.touched.sort_unstable();
+        for place in 0..scratch.touched.len() {
+            let Some(rule) = scratch.touched.get(place).copied() else {
+                continue;
+            };
+            let listens = self
+                .rules
+                .get(rule)
+                .is_some_and(|rule| listeners(rule, job.groups).next().is_some());
+            if listens {
+                self.match_rule(scratch, job, rule);
+            }
+        }
+    }
+
+    /// Marks the rules that `groups` listen to, and those that they require.
+    fn mark_active(&self, groups: Groups, active: &mut Vec<bool>) {
+        active.clear();
+        active.resize(self.rules.len(), false);
+        for (place, rule) in self.rules.iter().enumerate() {
+            if listeners(rule, groups).next().is_none() {
+                continue;
+            }
+            for place in rule.near.iter().map(|near| near.rule).chain([place]) {
+                if let Some(active) = active.get_mut(place) {
+                    *active = true;
                 }
             }
         }
-        for rule in &keywords.always {
-            if let Some(wanted) = scratch.wanted.get_mut(*rule) {
-                *wanted = true;
+    }
+
+    /// Finds out where each active rule can match.
+    fn find_windows(&self, scratch: &mut Scratch, job: Job<'_>) {
+        let Scratch {
+            active,
+            windows,
+            touched,
+            keywords,
+            ..
+        } = scratch;
+        let folded = text::folded(job.text, self.keywords.wide);
+        let mut add = |place: usize, keyword: Option<Range<usize>>| {
+            let Some(windows) = windows
+                .get_mut(place)
+                .filter(|_| active.get(place) == Some(&true))
+            else {
+                return;
+            };
+            if windows.list().is_empty() {
+                touched.push(place);
             }
+            let reach = self.rules.get(place).and_then(Rule::matcher);
+            let reach = reach.and_then(|matcher| matcher.reach(folded.is_some()));
+            match reach.zip(keyword) {
+                Some((reach, keyword)) => windows.add(reach, job.text, keyword),
+                None => windows.add_all(job.text),
+            }
+        };
+        for place in &self.keywords.always {
+            add(*place, None);
         }
-        for (place, rule) in self.rules.iter().enumerate() {
-            let listens = rule
-                .members
-                .iter()
-                .any(|member| job.groups.has(member.group));
-            if listens && scratch.wanted.get(place) == Some(&true) {
-                self.match_rule(scratch, job, place);
-            }
+        match &folded {
+            None => self.keywords.find(keywords, job.text, |rule, begin, end| {
+                add(rule, Some(begin..end));
+            }),
+            Some((copy, map)) => self.keywords.find(keywords, copy, |rule, begin, end| {
+                add(rule, Some(map.original(begin)..map.original(end)));
+            }),
         }
     }
 
@@ -232,10 +301,22 @@ impl RuleSet {
         let Some(rule) = self.rules.get(place) else {
             return;
         };
+        if job.path.is_some_and(|path| {
+            scratch.allowed.get(rule.lists) == Some(&true)
+                || rule.path.excludes(path)
+                || rule.own_lists.allow_path(path)
+        }) {
+            return;
+        }
         let Some((matcher, cache)) = rule.matcher().zip(scratch.caches.get_mut(place)) else {
             return;
         };
         let cache = cache.get_or_insert_with(|| matcher.cache());
+        // Where matches need no keyword, a required rule is held against everything, keyword or not.
+        let windows = match scratch.windows.get(place) {
+            Some(windows) if matcher.reach(false).is_some() => windows.list(),
+            _ => &[0..job.text.len()][..],
+        };
         let mut check = Check {
             set: self,
             rule,
@@ -245,9 +326,9 @@ impl RuleSet {
             verdicts: Default::default(),
             out: &mut scratch.matches,
         };
-        matcher.find_all(cache, job.text, 0..job.text.len(), &mut |hit| {
-            check.hit(hit)
-        });
+        for window in windows.iter().cloned() {
+            matcher.find_all(cache, job.text, window, &mut |hit| check.hit(hit));
+        }
     }
 
     fn run_passes(&self, scratch: &mut Scratch, job: Job<'_>, out: &mut Vec<Finding>) {

@@ -1,0 +1,77 @@
+//! The parts of a text in which a rule's matches must lie.
+
+use core::ops::Range;
+
+use crate::reach::{Reach, Rest};
+
+/// Windows of one rule in one text; they do not overlap and their order is that of the text.
+#[derive(Debug, Default)]
+pub(crate) struct Windows {
+    list: Vec<Range<usize>>,
+    /// For each unbounded part, the last delimiter and from where it was looked for: a long run of bytes with many
+    /// keywords is read once.
+    delimiters: Vec<(usize, usize)>,
+}
+
+impl Windows {
+    pub(crate) fn clear(&mut self) {
+        self.list.clear();
+        self.delimiters.clear();
+    }
+
+    pub(crate) fn list(&self) -> &[Range<usize>] {
+        &self.list
+    }
+
+    /// Makes the whole text one window.
+    pub(crate) fn add_all(&mut self, text: &[u8]) {
+        self.list.clear();
+        self.list.push(0..text.len());
+    }
+
+    /// Adds the window around a keyword; keywords come in the order of their ends.
+    pub(crate) fn add(&mut self, reach: &Reach, text: &[u8], keyword: Range<usize>) {
+        let start = keyword.end.saturating_sub(reach.lead);
+        let end = self.end(&reach.rest, text, keyword.start);
+        match self.list.last_mut() {
+            Some(last) if start <= last.end => last.end = last.end.max(end),
+            _ => self.list.push(start..end),
+        }
+    }
+
+    fn end(&mut self, rest: &Rest, text: &[u8], from: usize) -> usize {
+        if rest.is_endless() {
+            return text.len();
+        }
+        let mut at = from.saturating_add(rest.bounded);
+        for run in 0..rest.runs {
+            if at >= text.len() {
+                break;
+            }
+            at = self
+                .delimiter(run, rest, text, at)
+                .saturating_add(rest.bounded);
+        }
+        at.min(text.len())
+    }
+
+    /// Returns where the first byte at or behind `at` stands that is in no unbounded part.
+    fn delimiter(&mut self, run: usize, rest: &Rest, text: &[u8], at: usize) -> usize {
+        if self.delimiters.len() <= run {
+            self.delimiters.resize(run + 1, (usize::MAX, 0));
+        }
+        if let Some((from, found)) = self.delimiters.get(run)
+            && *from <= at
+            && at <= *found
+        {
+            return *found;
+        }
+        let behind = text.get(at..).unwrap_or_default();
+        let run_length = behind.iter().position(|byte| !rest.bytes.has(*byte));
+        let found = at + run_length.unwrap_or(behind.len());
+        if let Some(known) = self.delimiters.get_mut(run) {
+            *known = (at, found);
+        }
+        found
+    }
+}
