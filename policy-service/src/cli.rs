@@ -14,6 +14,7 @@ mod providers;
 mod records;
 mod render;
 mod run;
+mod scan;
 mod serve;
 mod service;
 mod show;
@@ -55,6 +56,8 @@ enum Command {
     Run(run::Args),
     /// Read a policy file and report every problem in it; exit code 1 if there is one
     Check(check::Args),
+    /// Look for secrets, personal data and hidden text in files or standard input; exit code 1 if there is any
+    Scan(scan::Args),
     /// Print configuration for a proxy
     Render(render::Args),
     /// Become another program that ends when this one's parent does
@@ -73,6 +76,7 @@ impl Cli {
             | Command::Token(_)
             | Command::Run(_)
             | Command::Check(_)
+            | Command::Scan(_)
             | Command::Render(_)
             | Command::Child(_) => "warn",
         }
@@ -90,6 +94,7 @@ impl Cli {
             Command::Token(args) => block_on(token::run(args))??,
             Command::Run(args) => run::run(&args)?,
             Command::Check(args) => check::run(&args)?,
+            Command::Scan(args) => scan::run(&args),
             Command::Render(args) => block_on(render::run(args))??,
             Command::Child(args) => child::run(&args)?,
         })

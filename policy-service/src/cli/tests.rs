@@ -21,6 +21,8 @@ fn every_command_parses_with_its_usual_arguments() {
         "weir show --key",
         "weir token --name ann",
         "weir check policy.json",
+        "weir scan",
+        "weir scan - src --rules gitleaks.toml --only secrets,pii,hidden_text --format json",
         "weir render envoy",
         "weir render envoy --fragment --policy policy.internal:8082",
         "weir run claude",
@@ -55,6 +57,7 @@ fn wrong_flags_and_values_are_named() {
         "ADDRESS:PORT",
     );
     refuse("weir up --workers 0", ErrorKind::ValueValidation, "1..=256");
+    refuse("weir scan --only keys", ErrorKind::InvalidValue, "secrets");
     refuse("weir run clude", ErrorKind::InvalidValue, "claude");
     refuse("weir check", ErrorKind::MissingRequiredArgument, "FILE");
     refuse(
