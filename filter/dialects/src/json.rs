@@ -39,12 +39,14 @@ mod scan;
 mod shape;
 mod skip;
 mod text;
+mod tokens;
 mod visit;
 
 use self::number::Number;
 pub use self::shape::{Keys, Member, Shape, Want, key};
 use self::text::Text;
-pub use self::visit::{Closed, Container, Scalar, Span, Visitor};
+use self::tokens::{Literal, Raw};
+pub use self::visit::{Closed, Container, Scalar, Span, Token, Visitor};
 
 /// Containers that may stand inside each other.
 pub const MAX_DEPTH: usize = 128;
@@ -122,6 +124,8 @@ pub struct Walker<T: 'static> {
     next: Option<&'static Shape<T>>,
     text: Text,
     number: Number,
+    /// The literal being read, as it stands, for visitors that hear of tokens.
+    raw: Raw,
     failed: Option<JsonError>,
 }
 
@@ -155,31 +159,6 @@ enum State {
     Done,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Literal {
-    Null,
-    True,
-    False,
-}
-
-impl Literal {
-    const fn word(self) -> &'static [u8] {
-        match self {
-            Self::Null => b"null",
-            Self::True => b"true",
-            Self::False => b"false",
-        }
-    }
-
-    const fn value(self) -> Scalar<'static> {
-        match self {
-            Self::Null => Scalar::Null,
-            Self::True => Scalar::Bool(true),
-            Self::False => Scalar::Bool(false),
-        }
-    }
-}
-
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 impl<T: Copy + PartialEq + 'static> Walker<T> {
@@ -196,6 +175,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             next: Some(root),
             text: Text::default(),
             number: Number::default(),
+            raw: Raw::default(),
             failed: None,
         }
     }
@@ -230,9 +210,10 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             return Err(error);
         }
         let mut read = 0;
+        self.raw.begin_chunk();
         while read < chunk.len() {
             if self.path.len() < self.depth {
-                read = self.skip(chunk, read);
+                read = self.skip(chunk, read, visitor);
             }
             read = match self.step(chunk, read, visitor) {
                 Ok(next) => next,
@@ -242,6 +223,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                 }
             };
         }
+        self.carry_raw(chunk, visitor);
         self.at = self.offset(chunk.len());
         Ok(())
     }
@@ -255,7 +237,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             return Err(error);
         }
         if self.state == State::InNumber && self.depth == 0 && self.number.may_end() {
-            self.end_number(self.at, visitor);
+            self.end_number(self.at, &[], visitor);
         }
         if self.state == State::Done {
             return Ok(());
@@ -368,6 +350,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let at = self.offset(i);
         if self.number.begin(byte, at, self.next.is_some()) {
             self.state = State::InNumber;
+            self.raw.begin(i);
             return Ok(i + 1);
         }
         let literal = match byte {
@@ -397,16 +380,16 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             return Ok(i + 1);
         }
         let end = self.offset(i + 1);
+        let length = u64::try_from(word.len()).unwrap_or_default();
+        let span = Span {
+            start: end.saturating_sub(length),
+            end,
+        };
+        if V::TOKENS {
+            visitor.token(Token::Literal(literal.flag()), span);
+        }
         if let Some(shape) = self.next {
-            let length = u64::try_from(word.len()).unwrap_or_default();
-            visitor.scalar(
-                shape.tag,
-                literal.value(),
-                Span {
-                    start: end.saturating_sub(length),
-                    end,
-                },
-            );
+            visitor.scalar(shape.tag, literal.value(), span);
         }
         self.value_ended();
         Ok(i + 1)
@@ -425,17 +408,21 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             if !self.number.may_end() {
                 return Err(JsonError::Invalid { at: end });
             }
-            self.end_number(end, visitor);
+            self.end_number(end, chunk.get(..read).unwrap_or_default(), visitor);
         }
         Ok(read)
     }
 
-    fn end_number<V: Visitor<Tag = T>>(&mut self, end: u64, visitor: &mut V) {
+    /// Ends a number; `read` is the current chunk up to its end.
+    fn end_number<V: Visitor<Tag = T>>(&mut self, end: u64, read: &[u8], visitor: &mut V) {
+        let span = Span {
+            start: self.number.start(),
+            end,
+        };
+        if V::TOKENS {
+            visitor.token(Token::Number(self.raw.end(read)), span);
+        }
         if let Some(shape) = self.next {
-            let span = Span {
-                start: self.number.start(),
-                end,
-            };
             visitor.scalar(shape.tag, Scalar::Number(self.number.written()), span);
         }
         self.value_ended();
@@ -476,6 +463,9 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         if self.depth == MAX_DEPTH {
             return Err(JsonError::TooDeep { at });
         }
+        if V::TOKENS {
+            visitor.token(Token::Open(container), self.byte_span(i));
+        }
         let mut items = None;
         if let Some(shape) = self.next {
             visitor.begin(shape.tag, container, at);
@@ -498,6 +488,9 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         } else {
             Container::Array
         };
+        if V::TOKENS {
+            visitor.token(Token::Close(container), self.byte_span(i));
+        }
         let is_empty = self.state != State::CommaOrEnd;
         if self.on_path()
             && let Some(level) = self.path.pop()

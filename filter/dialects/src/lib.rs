@@ -27,6 +27,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod content;
+pub mod escape;
 pub mod json;
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;
@@ -36,6 +38,7 @@ pub mod request;
 pub mod response;
 pub mod splice;
 pub mod sse;
+pub mod stream;
 pub mod usage_event;
 
 /// Cuts bytes at the given places, for laws about chunking.

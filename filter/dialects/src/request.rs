@@ -235,6 +235,9 @@ const TEXT: &str = "a string";
 const LIST: &str = "a list";
 const OBJECT: &str = "an object";
 
+mod texts;
+pub use self::texts::RequestTextReader;
+
 impl Facts {
     fn new(surface: Surface) -> Self {
         let facts = RequestFacts {

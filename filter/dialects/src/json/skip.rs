@@ -1,6 +1,6 @@
 //! Containers that nobody asked for: the same grammar, without calls and without a step for each token.
 
-use super::{Container, Literal, MAX_DEPTH, State, Walker, number, scan};
+use super::{Container, Literal, MAX_DEPTH, State, Token, Visitor, Walker, number, scan};
 
 impl<T: Copy + PartialEq + 'static> Walker<T> {
     /// Passes over content of containers without shape, from `chunk[i]` on, and returns where it stopped.
@@ -8,7 +8,12 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
     /// Stops before whatever is more than a loop can do: the bracket that closes the outermost such
     /// container, a token that the chunk may have cut, and whatever is not JSON. Calls
     /// [`step`](Self::step) for those.
-    pub(super) fn skip(&mut self, chunk: &[u8], mut i: usize) -> usize {
+    pub(super) fn skip<V: Visitor<Tag = T>>(
+        &mut self,
+        chunk: &[u8],
+        mut i: usize,
+        visitor: &mut V,
+    ) -> usize {
         let floor = self.path.len();
         while let Some(&byte) = chunk.get(i) {
             let length = match (self.state, byte) {
@@ -24,6 +29,15 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                     } else {
                         State::CommaOrEnd
                     };
+                    if V::TOKENS {
+                        let raw = content.get(..length).unwrap_or_default();
+                        let token = if is_key {
+                            Token::Key(raw)
+                        } else {
+                            Token::Text(raw)
+                        };
+                        visitor.token(token, self.span_at(i + 1, length));
+                    }
                     length + 2
                 }
                 (State::Colon, b':') => {
@@ -39,16 +53,28 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                     1
                 }
                 (State::Value | State::ItemOrEnd, b'{' | b'[') if self.depth < MAX_DEPTH => {
-                    self.state = if byte == b'{' {
-                        self.enter(Container::Object)
+                    let container = if byte == b'{' {
+                        Container::Object
                     } else {
-                        self.enter(Container::Array)
+                        Container::Array
                     };
+                    self.state = self.enter(container);
+                    if V::TOKENS {
+                        visitor.token(Token::Open(container), self.byte_span(i));
+                    }
                     1
                 }
                 (State::CommaOrEnd | State::KeyOrEnd | State::ItemOrEnd, b'}' | b']')
                     if (byte == b'}') == self.in_object && self.depth > floor + 1 =>
                 {
+                    if V::TOKENS {
+                        let container = if byte == b'}' {
+                            Container::Object
+                        } else {
+                            Container::Array
+                        };
+                        visitor.token(Token::Close(container), self.byte_span(i));
+                    }
                     self.leave();
                     self.state = State::CommaOrEnd;
                     1
@@ -58,13 +84,21 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                         return i;
                     };
                     self.state = State::CommaOrEnd;
+                    if V::TOKENS {
+                        let raw = chunk.get(i..i + length).unwrap_or_default();
+                        visitor.token(Token::Number(raw), self.span_at(i, length));
+                    }
                     length
                 }
                 (State::Value | State::ItemOrEnd, b't' | b'f' | b'n') => {
-                    let Some(length) = literal_length(chunk.get(i..).unwrap_or_default()) else {
+                    let Some(literal) = literal_at(chunk.get(i..).unwrap_or_default()) else {
                         return i;
                     };
                     self.state = State::CommaOrEnd;
+                    let length = literal.word().len();
+                    if V::TOKENS {
+                        visitor.token(Token::Literal(literal.flag()), self.span_at(i, length));
+                    }
                     length
                 }
                 (
@@ -84,11 +118,10 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
     }
 }
 
-/// Returns the length of the literal at the front of `bytes`.
-fn literal_length(bytes: &[u8]) -> Option<usize> {
+/// Returns the literal at the front of `bytes`.
+fn literal_at(bytes: &[u8]) -> Option<Literal> {
     let literals = [Literal::True, Literal::False, Literal::Null];
-    let literal = literals
+    literals
         .into_iter()
-        .find(|literal| bytes.starts_with(literal.word()))?;
-    Some(literal.word().len())
+        .find(|literal| bytes.starts_with(literal.word()))
 }

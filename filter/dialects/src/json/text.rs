@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use super::{CAPTURE_BYTES, JsonError, Scalar, Span, State, Visitor, Walker, Want, scan};
+use super::{CAPTURE_BYTES, JsonError, Scalar, Span, State, Token, Visitor, Walker, Want, scan};
 
 /// A key or string value being read.
 #[derive(Debug, Default)]
@@ -152,6 +152,14 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let content = rest.get(..plain).unwrap_or_default();
         if rest.get(plain) == Some(&b'"') {
             let end = i + plain + 2;
+            if V::TOKENS {
+                let token = if state == State::InKey {
+                    Token::Key(content)
+                } else {
+                    Token::Text(content)
+                };
+                visitor.token(token, self.span_at(i + 1, plain));
+            }
             if state == State::InKey {
                 self.key_ended(content, false, start)?;
                 return Ok(end);
@@ -178,6 +186,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             return Ok(end);
         }
         self.text.begin(start, sink);
+        self.raw.begin(i + 1);
         self.state = state;
         self.deliver(content, visitor);
         Ok(i + 1 + plain)
@@ -199,6 +208,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                         continue;
                     }
                     if byte == b'"' {
+                        self.end_raw_text(chunk.get(..i).unwrap_or_default(), visitor);
                         self.end_text(i + 1, visitor)?;
                         return Ok(i + 1);
                     }
@@ -340,6 +350,24 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                 }
             }
         }
+    }
+
+    /// Tells the string whose closing quote follows `read`, the current chunk up to it.
+    fn end_raw_text<V: Visitor<Tag = T>>(&mut self, read: &[u8], visitor: &mut V) {
+        if !V::TOKENS {
+            return;
+        }
+        let span = Span {
+            start: self.text.start.saturating_add(1),
+            end: self.offset(read.len()),
+        };
+        let raw = self.raw.end(read);
+        let token = if self.state == State::InKey {
+            Token::Key(raw)
+        } else {
+            Token::Text(raw)
+        };
+        visitor.token(token, span);
     }
 
     fn end_text<V: Visitor<Tag = T>>(

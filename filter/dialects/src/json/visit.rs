@@ -47,6 +47,24 @@ pub enum Scalar<'a> {
     },
 }
 
+/// One token of a document, whether a shape describes its place or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// A container begins.
+    Open(Container),
+    /// A container has ended.
+    Close(Container),
+    /// A member's name: the literal between its quotes, as it stands.
+    Key(&'a [u8]),
+    /// A string: the literal between its quotes, as it stands; empty if the visitor
+    /// [did not want](Visitor::wants_raw) it and a chunk cut it.
+    Text(&'a [u8]),
+    /// A number as it stands.
+    Number(&'a [u8]),
+    /// `true`, `false` or `null`.
+    Literal(Option<bool>),
+}
+
 /// Receives what stands at the places that shapes describe.
 ///
 /// Calls come in document order and do not depend on how the document was cut into chunks, except that
@@ -54,6 +72,20 @@ pub enum Scalar<'a> {
 pub trait Visitor {
     /// What a shape calls its place.
     type Tag: Copy + PartialEq + 'static;
+
+    /// Whether [`token`](Self::token) wants to be called.
+    const TOKENS: bool = false;
+
+    /// The next token of the document, in order and whole, at any place. The span of a string or key lies between
+    /// its quotes.
+    fn token(&mut self, token: Token<'_>, span: Span) {
+        let _: (Token<'_>, Span) = (token, span);
+    }
+
+    /// Whether a string that a chunk has cut has to be kept for [`token`](Self::token).
+    fn wants_raw(&self) -> bool {
+        true
+    }
 
     /// A container begins; `at` is the offset of its bracket.
     fn begin(&mut self, tag: Self::Tag, container: Container, at: u64) {

@@ -1,0 +1,485 @@
+//! Walks areas with the tokens of a document and tells its texts.
+
+use std::cell::OnceCell;
+
+use policy::guardrail::TextRole;
+
+use super::area::{
+    ARGUMENTS, Area, Begins, Delta, Fact, Keys, Rule, SCHEMA_TYPE, SCHEMA_WORDS, Says, UNKNOWN,
+};
+use super::block::{Block, Literal, Outer};
+use super::scope::{Mime, ROOT, Scopes};
+use super::trail::{Frame, Trail};
+use super::{BlockKind, BlockSink, Media, Unscanned};
+use crate::escape::unescape_into;
+use crate::json::{Container, Scalar, Shape, Span, Token, Visitor, Walker, Want};
+
+/// A structural scalar that is longer is no such thing and is told as text.
+const KNOWN_BYTES: usize = 256;
+
+/// Digits of the shortest whole number that is told.
+const NUMBER_DIGITS: usize = 8;
+
+/// Places of unscanned content that are listed; what is beyond is counted.
+const MAX_UNSCANNED: usize = 256;
+
+/// What has to be remembered of a text until everything about it was said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// The literal in the document, between its quotes; for a text inside JSON text the literal around it.
+    pub(crate) span: Span,
+    /// The member's name.
+    pub(crate) label: Option<Span>,
+    pub(crate) scope: u32,
+    pub(crate) part: Part,
+    pub(crate) kind: BlockKind,
+    pub(crate) is_nested: bool,
+}
+
+/// What a text is in its scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Says(Says),
+    /// Arguments as JSON text, whole.
+    JsonText,
+    /// Data that may turn out to be media.
+    Source,
+    Delta(Delta),
+    Restated(Delta),
+}
+
+/// What becomes of JSON text inside a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JsonTexts {
+    /// Its texts are told one by one.
+    Opened,
+    /// It is told as it is.
+    Told,
+}
+
+/// The texts of one document.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    area: &'static Area,
+    json_texts: JsonTexts,
+    trail: Trail,
+    /// What the value is that comes next: what its member's name said, or what the list's did.
+    next: Rule,
+    /// The scope that the next value stands in.
+    scope: u32,
+    /// Where the name of the member stands that comes next.
+    label: Option<Span>,
+    pub(crate) scopes: Scopes,
+    pub(crate) told: Vec<Told>,
+    pub(crate) unscanned: Vec<Unscanned>,
+    pub(crate) unlisted: u64,
+    pub(crate) shadows: Vec<Span>,
+    pub(crate) event_type: Vec<u8>,
+    /// Whether an end was said: of a candidate or choice.
+    pub(crate) finished: Vec<u32>,
+    shadow: Option<(usize, u64)>,
+    decoded: Vec<u8>,
+}
+
+impl Collector {
+    pub(crate) fn new(
+        area: &'static Area,
+        speaker: TextRole,
+        thinking_is_frozen: bool,
+        json_texts: JsonTexts,
+    ) -> Self {
+        Self {
+            area,
+            json_texts,
+            trail: Trail::default(),
+            next: Rule::In(area),
+            scope: ROOT,
+            label: None,
+            scopes: Scopes::new(speaker, thinking_is_frozen),
+            told: Vec::new(),
+            unscanned: Vec::new(),
+            unlisted: 0,
+            shadows: Vec::new(),
+            event_type: Vec::new(),
+            finished: Vec::new(),
+            shadow: None,
+            decoded: Vec::new(),
+        }
+    }
+
+    /// Starts again before another document, keeping the buffers.
+    pub(crate) fn reset(&mut self, speaker: TextRole) {
+        self.trail.clear();
+        self.next = Rule::In(self.area);
+        self.scope = ROOT;
+        self.label = None;
+        self.scopes.reset(speaker);
+        self.told.clear();
+        self.unscanned.clear();
+        self.unlisted = 0;
+        self.shadows.clear();
+        self.event_type.clear();
+        self.finished.clear();
+        self.shadow = None;
+    }
+
+    /// Whether the string that comes next has to be at hand when it has ended.
+    pub(crate) fn wants_raw(&self) -> bool {
+        if self.shadow.is_some() {
+            return false;
+        }
+        match self.next {
+            Rule::Media(_) | Rule::Vector => false,
+            Rule::Source => self.scopes.media(self.scope).is_none(),
+            Rule::Data => !self.scopes.is_redacted(self.scope),
+            _ => true,
+        }
+    }
+
+    pub(crate) fn token<S: BlockSink>(
+        &mut self,
+        token: Token<'_>,
+        span: Span,
+        outer: Option<&Outer<'_>>,
+        sink: &mut S,
+    ) {
+        match token {
+            Token::Open(container) => self.open(container, span),
+            Token::Close(_) => self.close(span),
+            Token::Key(raw) => self.key(raw, span, outer, sink),
+            Token::Text(raw) => {
+                if self.shadow.is_none() {
+                    self.text(raw, span, outer, sink);
+                }
+                self.value_ended();
+            }
+            Token::Number(raw) => {
+                if self.shadow.is_none() {
+                    self.number(raw, span, outer, sink);
+                }
+                self.value_ended();
+            }
+            Token::Literal(flag) => {
+                if let (Some(true), Rule::Fact(Fact::Thought)) = (flag, self.next) {
+                    self.scopes.say_thought(self.scope);
+                }
+                self.value_ended();
+            }
+        }
+    }
+
+    fn value_ended(&mut self) {
+        self.trail.count();
+    }
+
+    fn open(&mut self, container: Container, span: Span) {
+        let rule = self.next;
+        if matches!(rule, Rule::Shadow) && self.shadow.is_none() {
+            self.shadow = Some((self.trail.depth(), span.start));
+        }
+        let mut scope = self.scope;
+        if container == Container::Object {
+            let begins = rule.area().begins;
+            if begins != Begins::Nothing {
+                scope = self.scopes.begin(self.scope, begins);
+            }
+        }
+        let frame = Frame::new(rule, self.scope, self.label, container);
+        self.trail.push(frame);
+        self.scope = scope;
+        if container == Container::Array {
+            self.next = rule;
+        }
+    }
+
+    fn close(&mut self, span: Span) {
+        if let Some(frame) = self.trail.pop() {
+            self.scope = frame.scope;
+            self.next = frame.rule;
+            self.label = frame.label;
+        }
+        if let Some((depth, start)) = self.shadow
+            && depth == self.trail.depth()
+        {
+            self.shadow = None;
+            let end = span.end;
+            self.shadows.push(Span { start, end });
+        }
+        // A member's rule holds for its value only; the next member brings its own.
+        self.value_ended();
+    }
+
+    fn key<S: BlockSink>(
+        &mut self,
+        raw: &[u8],
+        span: Span,
+        outer: Option<&Outer<'_>>,
+        sink: &mut S,
+    ) {
+        let area = self.trail.area().unwrap_or(&UNKNOWN);
+        self.next = area.rule(raw);
+        self.trail.name(raw, area.keys);
+        if area.keys == Keys::Texts && self.shadow.is_none() {
+            let literal = Literal { raw, span };
+            self.tell(literal, outer, Part::Says(area.says), BlockKind::Key, sink);
+        }
+        self.label = outer.is_none().then_some(span);
+    }
+
+    fn text<S: BlockSink>(
+        &mut self,
+        raw: &[u8],
+        span: Span,
+        outer: Option<&Outer<'_>>,
+        sink: &mut S,
+    ) {
+        let bytes = span.end.saturating_sub(span.start);
+        let literal = Literal { raw, span };
+        let part = match self.next {
+            Rule::In(area) => {
+                if std::ptr::eq(area, &SCHEMA_TYPE)
+                    && SCHEMA_WORDS.iter().any(|word| word.as_bytes() == raw)
+                {
+                    return;
+                }
+                Part::Says(area.says)
+            }
+            Rule::Fact(fact) => {
+                self.fact(fact, raw);
+                if fact == Fact::Signature || raw.len() <= KNOWN_BYTES {
+                    return;
+                }
+                Part::Says(Says::Speaker)
+            }
+            Rule::Known if raw.len() <= KNOWN_BYTES => return,
+            Rule::Known => Part::Says(Says::Speaker),
+            Rule::Tokens => Part::Says(Says::Role(TextRole::User)),
+            Rule::Vector | Rule::Shadow => return,
+            Rule::JsonText => {
+                if self.json_texts == JsonTexts::Opened
+                    && outer.is_none()
+                    && self.json_text(raw, span, sink)
+                {
+                    return;
+                }
+                Part::JsonText
+            }
+            Rule::Media(media) => return self.media(media, bytes),
+            Rule::Data if self.scopes.is_redacted(self.scope) => {
+                return self.media(Media::Encrypted, bytes);
+            }
+            Rule::Data => Part::Says(Says::Speaker),
+            Rule::Source => match self.scopes.media(self.scope) {
+                Some(media) => return self.media(media, bytes),
+                None => Part::Source,
+            },
+            Rule::Reference(media) => {
+                self.unscanned(media, 0);
+                if raw.len() <= KNOWN_BYTES {
+                    return;
+                }
+                Part::Says(Says::Speaker)
+            }
+            Rule::Locator(media) => {
+                if let Some(media) = data_url_media(raw, media) {
+                    return self.media(media, bytes);
+                }
+                if !raw.starts_with(b"data:") {
+                    self.unscanned(media, 0);
+                }
+                Part::Says(Says::Speaker)
+            }
+            Rule::Delta(delta) => Part::Delta(delta),
+            Rule::Restated(delta) => Part::Restated(delta),
+        };
+        self.tell(literal, outer, part, BlockKind::Text, sink);
+    }
+
+    fn number<S: BlockSink>(
+        &mut self,
+        raw: &[u8],
+        span: Span,
+        outer: Option<&Outer<'_>>,
+        sink: &mut S,
+    ) {
+        let says = match self.next {
+            Rule::In(area) => area.says,
+            Rule::Fact(Fact::Index) => {
+                if let Some(index) = small_number(raw) {
+                    self.scopes.say_index(self.scope, index);
+                }
+                return;
+            }
+            Rule::Fact(Fact::PartIndex) => {
+                if let Some(index) = small_number(raw) {
+                    self.scopes.say_part_index(self.scope, index);
+                }
+                return;
+            }
+            Rule::Tokens => return self.token_id(),
+            Rule::Known | Rule::Vector | Rule::Shadow | Rule::Fact(_) => return,
+            Rule::JsonText => Says::Role(TextRole::ToolArguments),
+            Rule::Media(_)
+            | Rule::Source
+            | Rule::Data
+            | Rule::Locator(_)
+            | Rule::Reference(_)
+            | Rule::Delta(_)
+            | Rule::Restated(_) => Says::Speaker,
+        };
+        let digits = raw.strip_prefix(b"-").unwrap_or(raw);
+        if digits.len() < NUMBER_DIGITS || !digits.iter().all(u8::is_ascii_digit) {
+            return;
+        }
+        let literal = Literal { raw, span };
+        self.tell(literal, outer, Part::Says(says), BlockKind::Number, sink);
+    }
+
+    fn fact(&mut self, fact: Fact, raw: &[u8]) {
+        match fact {
+            Fact::Type => self.scopes.say_kind(self.scope, raw),
+            Fact::Role => self.scopes.say_role(self.scope, raw),
+            Fact::Mime => self.scopes.say_mime(self.scope, raw),
+            Fact::Signature if !raw.is_empty() => self.scopes.say_signed(self.scope),
+            Fact::EventType => {
+                self.event_type.clear();
+                let length = raw.len().min(KNOWN_BYTES);
+                self.event_type
+                    .extend_from_slice(raw.get(..length).unwrap_or_default());
+            }
+            Fact::Finish if !raw.is_empty() => self.finished.push(self.scope),
+            Fact::Thought | Fact::Index | Fact::PartIndex | Fact::Signature | Fact::Finish => {}
+        }
+    }
+
+    /// Notes what nobody can read here; whatever stands beside it stays as it is.
+    fn media(&mut self, media: Media, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        if media == Media::Encrypted {
+            self.scopes.say_signed(self.scope);
+        }
+        self.unscanned(media, bytes);
+    }
+
+    /// Notes a list of token ids at its first one.
+    fn token_id(&mut self) {
+        if self.trail.is_at_first() {
+            self.unscanned(Media::Tokens, 0);
+        }
+    }
+
+    fn unscanned(&mut self, kind: Media, bytes: u64) {
+        if self.unscanned.len() >= MAX_UNSCANNED {
+            self.unlisted = self.unlisted.saturating_add(1);
+            return;
+        }
+        let path = self.trail.path();
+        self.unscanned.push(Unscanned { kind, path, bytes });
+    }
+
+    fn tell<S: BlockSink>(
+        &mut self,
+        literal: Literal<'_>,
+        outer: Option<&Outer<'_>>,
+        part: Part,
+        kind: BlockKind,
+        sink: &mut S,
+    ) {
+        if literal.span.start == literal.span.end {
+            return;
+        }
+        let index = self.told.len();
+        self.told.push(Told {
+            span: outer.map_or(literal.span, |outer| outer.span),
+            label: self.label,
+            scope: self.scope,
+            part,
+            kind,
+            is_nested: outer.is_some(),
+        });
+        sink.block(Block::new(index, kind, literal, outer, &self.trail));
+    }
+
+    /// Tells the texts inside JSON text; false if it is none.
+    fn json_text<S: BlockSink>(&mut self, raw: &[u8], span: Span, sink: &mut S) -> bool {
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
+        unescape_into(raw, &mut decoded);
+        let is_json = is_container(&decoded);
+        if is_json {
+            let outer = Outer {
+                raw,
+                span,
+                offsets: OnceCell::new(),
+            };
+            self.next = Rule::In(&ARGUMENTS);
+            let mut walker = Walker::new(&ANY);
+            let mut nested = Nested {
+                collector: self,
+                outer: &outer,
+                sink,
+            };
+            // It was walked before, so it cannot fail.
+            let _ = walker.push(&decoded, &mut nested).is_ok();
+            // The string that holds it is counted by its own token.
+            self.trail.uncount();
+            self.next = Rule::JsonText;
+        }
+        self.decoded = decoded;
+        is_json
+    }
+}
+
+/// Anything, without a word about it but its tokens.
+pub(crate) static ANY: Shape<()> = Shape::scalar((), Want::Presence);
+
+/// Whether bytes are one JSON object or array.
+pub(crate) fn is_container(text: &[u8]) -> bool {
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    let mut walker = Walker::new(&ANY);
+    matches!(first, Some(b'{' | b'['))
+        && walker.push(text, &mut Nobody).is_ok()
+        && walker.finish(&mut Nobody).is_ok()
+}
+
+struct Nobody;
+
+impl Visitor for Nobody {
+    type Tag = ();
+
+    fn scalar(&mut self, (): (), _: Scalar<'_>, _: Span) {}
+}
+
+/// Hands on the tokens of JSON text that stands in a string.
+struct Nested<'a, 'o, S> {
+    collector: &'a mut Collector,
+    outer: &'a Outer<'o>,
+    sink: &'a mut S,
+}
+
+impl<S: BlockSink> Visitor for Nested<'_, '_, S> {
+    type Tag = ();
+    const TOKENS: bool = true;
+
+    fn token(&mut self, token: Token<'_>, span: Span) {
+        self.collector
+            .token(token, span, Some(self.outer), self.sink);
+    }
+
+    fn scalar(&mut self, (): (), _: Scalar<'_>, _: Span) {}
+}
+
+/// Returns what a data URL holds that nobody can read here; `None` for text and for other URLs.
+fn data_url_media(raw: &[u8], otherwise: Media) -> Option<Media> {
+    match Mime::named(raw.strip_prefix(b"data:")?) {
+        Mime::Text => None,
+        Mime::Media(Media::File) => Some(otherwise),
+        Mime::Media(media) => Some(media),
+    }
+}
+
+fn small_number(raw: &[u8]) -> Option<u32> {
+    str::from_utf8(raw).ok()?.parse().ok()
+}
