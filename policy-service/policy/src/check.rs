@@ -4,6 +4,7 @@
 //! A rule that cannot apply is a problem and not a warning: a policy must never be silently inert.
 
 mod access;
+mod guardrails;
 mod owners;
 mod providers;
 mod routes;
@@ -15,7 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::documents::base_url::is_host;
 use crate::documents::{Documents, Settings};
-use crate::ids::{CustomerId, KeyId, ProviderId, RouteId, TeamId, UserId};
+use crate::guardrail::Prepared;
+use crate::ids::{
+    CustomerId, GuardrailId, KeyId, ProviderId, RouteId, RuleFileId, TeamId, UserId, WordListId,
+};
 use crate::price::PriceBook;
 
 /// Longest name of a customer, team, user, key or provider key.
@@ -66,6 +70,9 @@ pub enum Node {
     Route(RouteId),
     Price(usize),
 }
+    Guardrail(GuardrailId),
+    RuleFile(RuleFileId),
+    WordList(WordListId),
 
 /// Returns everything that is wrong with `documents`, sorted by place.
 ///
@@ -78,6 +85,36 @@ pub fn check(documents: &Documents) -> Vec<Problem> {
 /// [`check`], with the place of a document as `place` calls it; `None` for the usual one.
 pub fn check_at(documents: &Documents, place: &dyn Fn(Node) -> Option<String>) -> Vec<Problem> {
     let mut checker = Checker {
+    check_with(documents, place, &mut Prepared::default())
+}
+
+/// [`check_at`] that reuses what was prepared before, and prepares the rest.
+pub fn check_with(
+    documents: &Documents,
+    place: &dyn Fn(Node) -> Option<String>,
+    prepared: &mut Prepared,
+) -> Vec<Problem> {
+    check_documents(documents, place, Some(prepared))
+}
+
+/// [`check`], but for what rule files, word lists and detectors hold: those need not even be there.
+pub fn check_references(documents: &Documents) -> Vec<Problem> {
+    check_references_at(documents, &|_| None)
+}
+
+/// [`check_references`], with the place of a document as `place` calls it.
+pub fn check_references_at(
+    documents: &Documents,
+    place: &dyn Fn(Node) -> Option<String>,
+) -> Vec<Problem> {
+    check_documents(documents, place, None)
+}
+
+fn check_documents(
+    documents: &Documents,
+    place: &dyn Fn(Node) -> Option<String>,
+    prepared: Option<&mut Prepared>,
+) -> Vec<Problem> {
         documents,
         place,
         problems: Vec::new(),
@@ -91,6 +128,10 @@ pub fn check_at(documents: &Documents, place: &dyn Fn(Node) -> Option<String>) -
     checker.routes();
     checker.prices();
     checker.problems.sort();
+    checker.guardrails();
+    if let Some(prepared) = prepared {
+        checker.contents(prepared);
+    }
     checker.problems.dedup();
     checker.problems
 }
@@ -144,6 +185,18 @@ impl Checker<'_> {
             ),
             Node::Price(at) => format!("prices[{at}]"),
         }
+            Node::Guardrail(id) => {
+                let found = documents.guardrails.get(&id);
+                of("guardrails", found.map(|it| it.name.as_str()))
+            }
+            Node::RuleFile(id) => {
+                let found = documents.rule_files.get(&id);
+                of("rule_files", found.map(|it| it.name.as_str()))
+            }
+            Node::WordList(id) => {
+                let found = documents.word_lists.get(&id);
+                of("word_lists", found.map(|it| it.name.as_str()))
+            }
     }
 
     fn settings(&mut self, settings: &Settings) {

@@ -6,14 +6,14 @@ mod plans;
 use core::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::check::{Problem, check};
+use crate::check::{Problem, check_with};
 use crate::compiled::{
     CompiledKey, CompiledProvider, CompiledProviderKey, CompiledRoute, Mesh, Principal,
 };
 use crate::documents::{
     Access, Documents, OnUnknownPrice, Owner, Provider, ProviderKeyState, Route, Scope, VirtualKey,
 };
-use crate::guardrail::BlobId;
+use crate::guardrail::{BlobId, Prepared};
 use crate::key::KeyHash;
 use crate::price::PriceBook;
 use crate::routing::covers;
@@ -55,9 +55,21 @@ pub struct MeshSecrets {
 /// ```
 ///
 /// # Errors
-/// Everything that is wrong with them, as [`check`] finds it.
+/// Everything that is wrong with them, as [`check`](crate::check::check()) finds it.
 pub fn compile(documents: &Documents, secrets: MeshSecrets) -> Result<Compiled, Vec<Problem>> {
-    let problems = check(documents);
+    compile_with(documents, secrets, &mut Prepared::default())
+}
+
+/// [`compile`] that reuses what was prepared for the documents before, and prepares the rest.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(
+    documents: &Documents,
+    secrets: MeshSecrets,
+    prepared: &mut Prepared,
+) -> Result<Compiled, Vec<Problem>> {
+    let problems = check_with(documents, &|_| None, prepared);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -67,7 +79,8 @@ pub fn compile(documents: &Documents, secrets: MeshSecrets) -> Result<Compiled, 
     providers.sort_by(|one, other| one.name.cmp(&other.name));
     let (of_keys, routes) = routes_in_order(documents);
     let settings = &documents.settings;
-    let enforced = guardrails::enforced(documents);
+    let enforced = guardrails::enforced(documents, prepared)?;
+    prepared.settle();
     let mut mesh = Mesh {
         inference_auth: settings.inference_auth,
         on_unknown_price: settings.on_unknown_price,

@@ -7,6 +7,7 @@
 //! then made on import and shown once.
 
 mod entries;
+mod guardrails;
 mod import;
 mod reader;
 

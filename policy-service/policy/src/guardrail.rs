@@ -2,6 +2,7 @@
 //!
 //! The same types stand in documents, in API bodies and in what travels to the filters.
 
+mod contents;
 mod describe;
 mod draft;
 mod presets;
@@ -13,6 +14,7 @@ use crate::ids::{CustomerId, GuardrailId, KeyId, RuleFileId, TeamId, UserId, Wor
 use crate::pattern::ModelPattern;
 use crate::surface::Surface;
 
+pub use contents::{Prepared, RuleNames, read_rules};
 pub use describe::describe;
 pub use draft::GuardrailDraft;
 pub use presets::GuardrailPreset;

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::check::Problem;
 use crate::documents::Documents;
-use crate::guardrail::{BlobId, CompiledGuardrail, Detector, GuardCanary, Guardrail, NamedBlob};
+use crate::guardrail::{BlobId, CompiledGuardrail, Detector, Guardrail, NamedBlob, Prepared};
 
 /// What a mesh has of guardrails.
 pub(super) struct Enforced {
@@ -17,8 +18,11 @@ pub(super) struct Enforced {
     pub(super) blobs: BTreeMap<BlobId, Vec<u8>>,
 }
 
-/// Compiles the guardrails that are enabled, and what they name.
-pub(super) fn enforced(documents: &Documents) -> Enforced {
+/// Compiles the guardrails that are enabled, and what they name. The documents have no problem.
+pub(super) fn enforced(
+    documents: &Documents,
+    prepared: &mut Prepared,
+) -> Result<Enforced, Vec<Problem>> {
     let mut guardrails = documents
         .guardrails
         .values()
@@ -41,35 +45,34 @@ pub(super) fn enforced(documents: &Documents) -> Enforced {
     let mut rule_files = Vec::new();
     for file in documents.rule_files.values() {
         if files.contains(file.name.as_str()) {
-            rule_files.push(keep(&file.name, file.source.clone().into_bytes()));
+            let bytes = prepared.file_bytes(file, documents);
+            rule_files.push(keep(&file.name, bytes.unwrap_or_default()));
         }
     }
     let mut word_lists = Vec::new();
     for list in documents.word_lists.values() {
         if lists.contains(list.name.as_str()) {
-            word_lists.push(keep(&list.name, list.words.join("\n").into_bytes()));
+            let bytes = prepared.list_bytes(list);
+            word_lists.push(keep(&list.name, bytes.unwrap_or_default()));
         }
     }
     rule_files.sort_by(|one, other| one.name.cmp(&other.name));
     word_lists.sort_by(|one, other| one.name.cmp(&other.name));
-    Enforced {
-        guardrails: guardrails.into_iter().map(compiled).collect(),
+    let mut compiled = Vec::with_capacity(guardrails.len());
+    for guardrail in guardrails {
+        compiled.push(CompiledGuardrail {
+            id: guardrail.id,
+            name: guardrail.name.clone(),
+            rules: guardrail.rules.clone(),
+            canary: prepared.canary(guardrail, documents)?,
+        });
+    }
+    Ok(Enforced {
+        guardrails: compiled,
         rule_files,
         word_lists,
         blobs,
-    }
-}
-
-fn compiled(guardrail: &Guardrail) -> CompiledGuardrail {
-    CompiledGuardrail {
-        id: guardrail.id,
-        name: guardrail.name.clone(),
-        rules: guardrail.rules.clone(),
-        canary: GuardCanary {
-            text: String::new(),
-            rule: String::new(),
-        },
-    }
+    })
 }
 
 /// Returns the names of the rule files and of the word lists that `guardrails` need.

@@ -6,10 +6,11 @@ use crate::documents::{
     Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, PathStyle,
     RouteTarget, Settings, StreamUsage, Subscription,
 };
+use crate::guardrail::{GuardrailDraft, TextRole};
 use crate::pattern::{ModelPattern, PathPattern};
 use crate::price::PriceOverride;
 use crate::secret::Secret;
-use crate::surface::Dialect;
+use crate::surface::{Dialect, Surface};
 use crate::units::Timestamp;
 
 /// A policy file, read but not yet checked.
@@ -24,6 +25,9 @@ pub struct PolicyFile {
     pub(super) keys: Vec<KeyEntry>,
     pub(super) routes: Vec<RouteEntry>,
     pub(super) prices: Vec<PriceOverride>,
+    pub(super) guardrails: Vec<GuardrailDraft<GuardScopeEntry>>,
+    pub(super) rule_files: Vec<RuleFileEntry>,
+    pub(super) word_lists: Vec<WordListEntry>,
 }
 
 /// What is left out keeps its default.
@@ -172,4 +176,40 @@ pub(super) struct RouteEntry {
     #[serde(default)]
     pub(super) scope: ScopeEntry,
     pub(super) targets: Vec<RouteTarget>,
+}
+
+/// Where a guardrail applies, by names.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct GuardScopeEntry {
+    pub(super) customers: Vec<String>,
+    pub(super) teams: Vec<String>,
+    pub(super) users: Vec<String>,
+    pub(super) keys: Vec<String>,
+    pub(super) models: Vec<ModelPattern>,
+    pub(super) providers: Vec<String>,
+    pub(super) surfaces: Vec<Surface>,
+    pub(super) roles: Vec<TextRole>,
+}
+
+/// Rules in the file itself, or in a file beside it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleFileEntry {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) source: Option<String>,
+    #[serde(default)]
+    pub(super) path: Option<String>,
+}
+
+/// Words in the file itself, or line by line in a file beside it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WordListEntry {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) words: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) path: Option<String>,
 }

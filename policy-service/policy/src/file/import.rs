@@ -26,6 +26,14 @@ impl PolicyFile {
     /// Returns everything that is wrong with what the file says, sorted by place. Environment variables are not
     /// looked at.
     pub fn check(&self) -> Vec<Problem> {
+        self.rehearse().err().unwrap_or_default()
+    }
+
+    /// Returns the documents that the file comes to, with ids and secrets that stand in for real ones.
+    ///
+    /// # Errors
+    /// Everything that is wrong with what the file says, sorted by place.
+    pub fn rehearse(&self) -> Result<Documents, Vec<Problem>> {
         let mut last = 0_u128;
         let mut id = |_: &str, _: &str| {
             last = last.saturating_add(1);
@@ -50,7 +58,7 @@ impl PolicyFile {
         };
         let mut import = Import::new(sources);
         import.takes_stand_ins = true;
-        import.run(self).err().unwrap_or_default()
+        Ok(import.run(self)?.documents)
     }
 
     /// Turns the file into documents and checks them.
@@ -62,12 +70,12 @@ impl PolicyFile {
     }
 }
 
-struct Import<'a> {
+pub(super) struct Import<'a> {
     sources: Sources<'a>,
     takes_stand_ins: bool,
     problems: Vec<Problem>,
-    places: BTreeMap<Node, String>,
-    documents: Documents,
+    pub(super) places: BTreeMap<Node, String>,
+    pub(super) documents: Documents,
     made: BTreeMap<KeyId, VirtualKeySecret>,
     customers: BTreeMap<String, CustomerId>,
     teams: BTreeMap<String, TeamId>,
@@ -120,6 +128,7 @@ impl<'a> Import<'a> {
                 },
             );
         }
+        self.guardrails(file);
         self.finish()
     }
 
@@ -145,12 +154,12 @@ impl<'a> Import<'a> {
         Err(self.problems)
     }
 
-    fn add(&mut self, path: String, message: impl Into<String>) {
+    pub(super) fn add(&mut self, path: String, message: impl Into<String>) {
         self.problems.push(Problem::new(path, message));
     }
 
     /// Returns the id for the document of this kind and name, which is at `at`.
-    fn id(&mut self, at: &str, kind: &'static str, name: &str) -> Uuid {
+    pub(super) fn id(&mut self, at: &str, kind: &'static str, name: &str) -> Uuid {
         if !self.named.insert((kind, name.to_owned())) {
             self.add(at.to_owned(), format!("`{name}` is in the file already"));
         }
@@ -211,19 +220,24 @@ impl<'a> Import<'a> {
         }
     }
 
-    fn customer(&mut self, path: String, name: &str) -> Option<CustomerId> {
+    pub(super) fn customer(&mut self, path: String, name: &str) -> Option<CustomerId> {
         let found = self.customers.get(name).copied();
         self.found(path, "customer", name, found)
     }
 
-    fn team(&mut self, path: String, name: &str) -> Option<TeamId> {
+    pub(super) fn team(&mut self, path: String, name: &str) -> Option<TeamId> {
         let found = self.teams.get(name).copied();
         self.found(path, "team", name, found)
     }
 
-    fn user(&mut self, path: String, name: &str) -> Option<UserId> {
+    pub(super) fn user(&mut self, path: String, name: &str) -> Option<UserId> {
         let found = self.users.get(name).copied();
         self.found(path, "user", name, found)
+    }
+
+    pub(super) fn known_key(&mut self, path: String, name: &str) -> Option<KeyId> {
+        let found = self.keys.get(name).copied();
+        self.found(path, "key", name, found)
     }
 
     fn found<T>(&mut self, path: String, what: &str, name: &str, found: Option<T>) -> Option<T> {
@@ -336,11 +350,7 @@ impl<'a> Import<'a> {
                 .map(Scope::Customer),
             ScopeEntry::Team(name) => self.team(format!("{path}.team"), name).map(Scope::Team),
             ScopeEntry::User(name) => self.user(format!("{path}.user"), name).map(Scope::User),
-            ScopeEntry::Key(name) => {
-                let found = self.keys.get(name).copied();
-                self.found(format!("{path}.key"), "key", name, found)
-                    .map(Scope::Key)
-            }
+            ScopeEntry::Key(name) => self.known_key(format!("{path}.key"), name).map(Scope::Key),
         };
         // The import fails all the same; the rest of the route is still looked at.
         found.unwrap_or(Scope::Global)

@@ -190,3 +190,70 @@ fn names_twice_are_told_even_when_ids_are_reused() {
         "`customers[1].name`: `acme` is in the file already"
     );
 }
+
+#[test]
+fn guardrails_are_written_with_names() {
+    let file = load(
+        br#"{
+            "teams": [{"name": "core"}],
+            "guardrails": [
+                {"preset": "pii", "scope": {"teams": ["core"], "roles": ["user"]}},
+                {"name": "ours", "direction": "request", "stages": [
+                    {"detectors": [{"rule_file": {"name": "shop"}}, {"words": {"list": "names"}}], "action": "block"},
+                    {"detectors": ["hidden_text"], "action": {"redact": {"replace": {"with": ""}}}}
+                ]}
+            ],
+            "rule_files": [{"name": "shop", "path": "shop.toml"}],
+            "word_lists": [{"name": "names", "path": "names.txt"}]
+        }"#,
+    );
+    let mut file = file.unwrap();
+    assert_eq!(file.check().len(), 2, "{:?}", file.check());
+    let read = |path: &str| match path {
+        "shop.toml" => Ok("[[rules]]\nid = \"t\"\nregex = '''shop-[0-9]{9}'''\n".to_owned()),
+        "names.txt" => Ok("nightjar\n\n blue bird \n".to_owned()),
+        _ => Err("no such file".to_owned()),
+    };
+    file.resolve(&read).unwrap();
+    let documents = file.rehearse().unwrap();
+    let list = documents.word_lists.values().next().unwrap();
+    assert_eq!(list.words, ["nightjar", "blue bird"]);
+    let pii = documents
+        .guardrails
+        .values()
+        .find(|guardrail| guardrail.name == "pii");
+    assert_eq!(pii.unwrap().rules.scope.teams.len(), 1);
+}
+
+#[test]
+fn problems_of_guardrails_have_the_places_of_the_file() {
+    finds(
+        r#"{
+            "guardrails": [
+                {"preset": "pii", "scope": {"teams": ["core"]}},
+                {"name": "Ours", "stages": []},
+                {"preset": "secret"},
+                {"name": "b", "direction": "response", "sampling": 0, "stages": [
+                    {"detectors": [{"rule_file": {"name": "shop"}}], "action": "tokenise"},
+                    {"detectors": [{"external": {"service": "x", "timeout_ms": 1}}], "action": "block"}
+                ]},
+                {"name": "c", "stages": [{"detectors": [{"regex": {"id": "x", "pattern": "("}}], "action": "block"}]}
+            ],
+            "rule_files": [{"name": "a", "source": "[[rules]]\nid = \"x\"\nregex = '''(?<=a)b'''\n"}],
+            "word_lists": [{"name": "empty", "words": []}]
+        }"#,
+        &[
+            "`guardrails[0].scope.teams[0]`: there is no team `core`",
+            "`guardrails[1].name`: the name of a guardrail is made of",
+            "`guardrails[1].stages`: must hold 1 to 8 stages",
+            "`guardrails[2].preset`: there is no guardrail preset `secret`; known are `pii`, `secrets`",
+            "`guardrails[3].sampling`: 0 looks at nothing",
+            "`guardrails[3].stages[0].action`: a token becomes the value again",
+            "`guardrails[3].stages[0].detectors[0].rule_file.name`: there is no rule file `shop`",
+            "`guardrails[3].stages[1].detectors[0].external`: `x` cannot be asked: no external content-safety service",
+            "`guardrails[4].stages[0].detectors[0].regex.pattern`: ",
+            "`rule_files[0].source`: ",
+            "`word_lists[0].words`: ",
+        ],
+    );
+}
