@@ -69,10 +69,10 @@ pub enum Node {
     Provider(ProviderId),
     Route(RouteId),
     Price(usize),
-}
     Guardrail(GuardrailId),
     RuleFile(RuleFileId),
     WordList(WordListId),
+}
 
 /// Returns everything that is wrong with `documents`, sorted by place.
 ///
@@ -84,7 +84,6 @@ pub fn check(documents: &Documents) -> Vec<Problem> {
 
 /// [`check`], with the place of a document as `place` calls it; `None` for the usual one.
 pub fn check_at(documents: &Documents, place: &dyn Fn(Node) -> Option<String>) -> Vec<Problem> {
-    let mut checker = Checker {
     check_with(documents, place, &mut Prepared::default())
 }
 
@@ -115,6 +114,7 @@ fn check_documents(
     place: &dyn Fn(Node) -> Option<String>,
     prepared: Option<&mut Prepared>,
 ) -> Vec<Problem> {
+    let mut checker = Checker {
         documents,
         place,
         problems: Vec::new(),
@@ -127,11 +127,11 @@ fn check_documents(
     checker.providers();
     checker.routes();
     checker.prices();
-    checker.problems.sort();
     checker.guardrails();
     if let Some(prepared) = prepared {
         checker.contents(prepared);
     }
+    checker.problems.sort();
     checker.problems.dedup();
     checker.problems
 }
@@ -184,7 +184,6 @@ impl Checker<'_> {
                 documents.routes.get(&id).map(|route| route.alias.as_str()),
             ),
             Node::Price(at) => format!("prices[{at}]"),
-        }
             Node::Guardrail(id) => {
                 let found = documents.guardrails.get(&id);
                 of("guardrails", found.map(|it| it.name.as_str()))
@@ -197,6 +196,7 @@ impl Checker<'_> {
                 let found = documents.word_lists.get(&id);
                 of("word_lists", found.map(|it| it.name.as_str()))
             }
+        }
     }
 
     fn settings(&mut self, settings: &Settings) {
