@@ -1,4 +1,4 @@
-//! Redis and PostgreSQL, which tests start for themselves where they are installed.
+//! What tests take from the machine: Redis and PostgreSQL, which they start for themselves, and `ip`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -16,6 +16,7 @@ pub(crate) struct Servers {
     redis: Option<PathBuf>,
     /// Folder of `initdb` and `postgres`.
     postgres: Option<PathBuf>,
+    has_ip: bool,
 }
 
 impl Servers {
@@ -23,6 +24,7 @@ impl Servers {
         Self {
             redis: on_path("redis-server").map(|folder| folder.join("redis-server")),
             postgres: on_path("initdb").or_else(newest_postgres),
+            has_ip: on_path("ip").is_some(),
         }
     }
 
@@ -45,6 +47,7 @@ pub(crate) fn obtain() -> Result<Servers, Failure> {
     let missing: Vec<&str> = [
         (found.redis.is_none(), "redis-server"),
         (found.postgres.is_none(), "postgresql"),
+        (!found.has_ip, "iproute2"),
     ]
     .into_iter()
     .filter_map(|(is_missing, package)| is_missing.then_some(package))
@@ -56,8 +59,8 @@ pub(crate) fn obtain() -> Result<Servers, Failure> {
         return Ok(Servers::look());
     }
     say(&format!(
-        "      {} not installed: what needs them is not tested (Debian and Ubuntu: `apt-get install {}`)",
-        missing.join(" and "),
+        "      not found: {}; what needs them is not tested (Debian and Ubuntu: `apt-get install {}`)",
+        missing.join(", "),
         missing.join(" ")
     ));
     Ok(found)
