@@ -22,7 +22,7 @@
 //!         let edits = edits.map(|at| Edit { start: at as u64, end: at as u64 + 3, with: "***".to_owned() });
 //!         Ruling { passes_to: end as u64, edits: edits.into_iter().collect(), stop: false }
 //!     }
-//!     fn whole(&mut self, _: TextRole, _: &str, _: &str, _: bool, _: bool) -> WholeRuling {
+//!     fn whole(&mut self, _: TextRole, _: &str, _: &str, _: bool) -> WholeRuling {
 //!         WholeRuling::default()
 //!     }
 //!     fn overflow(&mut self) -> bool {
@@ -60,7 +60,7 @@ use crate::usage_event::Passage;
 
 use self::frames::Frames;
 use self::pieces::{Piece, PieceKind, Pieces};
-use self::tape::{Json, Tape};
+use self::tape::{Json, Kind, Tape};
 use self::terminal::{Mark, Tracker};
 
 /// Bytes of events that wait at most, and of one event.
@@ -82,7 +82,8 @@ pub struct ChannelId {
 pub struct Channel {
     pub id: ChannelId,
     pub role: TextRole,
-    /// The text is itself JSON: arguments of a tool call.
+    /// The text is itself JSON, arguments of a tool call: it is not judged in pieces but, once it is complete, string
+    /// by string.
     pub is_json_text: bool,
     /// Not signed by the provider.
     pub may_change: bool,
@@ -122,16 +123,10 @@ pub trait Judge {
     /// The next piece of a text. `ends`: nothing more comes of it, so all of it has to pass or to be changed.
     fn text(&mut self, channel: &Channel, piece: &str, ends: bool) -> Ruling;
 
-    /// A text that stands whole in one event, under the member `label`. The full texts that some dialects repeat
-    /// after their pieces come this way, too, and must get the same changes.
-    fn whole(
-        &mut self,
-        role: TextRole,
-        label: &str,
-        text: &str,
-        is_json_text: bool,
-        may_change: bool,
-    ) -> WholeRuling;
+    /// A text that stands whole in one event, under the member `label`; a string inside the arguments of a tool
+    /// call, once the call is complete. The full texts that some dialects repeat after their pieces come this way,
+    /// too, and must get the same changes.
+    fn whole(&mut self, role: TextRole, label: &str, text: &str, may_change: bool) -> WholeRuling;
 
     /// More waits than can be held. Returns whether the stream stops; if not, what waits passes unjudged.
     fn overflow(&mut self) -> bool;
@@ -341,18 +336,29 @@ impl StreamEditor {
                 } => {
                     let label = json.text.get(label).unwrap_or_default();
                     let label = String::from_utf8_lossy(label);
-                    let mut ruling = judge.whole(role, &label, &text, is_json_text, may_change);
-                    if is_json_text {
-                        for edit in &mut ruling.edits {
-                            widen(&decoded, edit);
-                        }
-                    }
+                    let ruling = if is_json_text {
+                        json_text(role, &text, judge)
+                    } else {
+                        judge.whole(role, &label, &text, may_change)
+                    };
                     self.is_stopped |= ruling.stop;
                     if !ruling.edits.is_empty() && may_change {
-                        let changed = changed_literal(raw, &ruling.edits, is_json_text);
+                        let changed = changed_literal(raw, &ruling.edits);
                         event.pieces.push(Waiting {
                             raw: data.place(piece.raw),
                             what: What::Changed(changed),
+                        });
+                    }
+                }
+                PieceKind::Number { role, label } => {
+                    let label = json.text.get(label).unwrap_or_default();
+                    let label = String::from_utf8_lossy(label);
+                    let ruling = judge.whole(role, &label, &text, true);
+                    self.is_stopped |= ruling.stop;
+                    if let Some(first) = ruling.edits.first() {
+                        event.pieces.push(Waiting {
+                            raw: data.place(piece.raw),
+                            what: What::Changed(quoted(&first.with)),
                         });
                     }
                 }
@@ -407,7 +413,7 @@ impl StreamEditor {
         if channel.is_json_text {
             progress.text.extend_from_slice(text.as_bytes());
         }
-        if !stopped {
+        if !stopped && !channel.is_json_text {
             let ruling = judge.text(&channel, text, false);
             progress.take(ruling.passes_to, ruling.edits);
             self.is_stopped |= ruling.stop;
@@ -444,10 +450,20 @@ impl StreamEditor {
         if std::mem::replace(&mut progress.has_ended, true) || stopped {
             return;
         }
-        let ruling = judge.text(&progress.channel, "", true);
+        let Channel {
+            role, is_json_text, ..
+        } = progress.channel;
+        let (edits, stop) = if is_json_text {
+            let text = String::from_utf8_lossy(&progress.text);
+            let ruling = json_text(role, &text, judge);
+            (ruling.edits, ruling.stop)
+        } else {
+            let ruling = judge.text(&progress.channel, "", true);
+            (ruling.edits, ruling.stop)
+        };
         let length = progress.length;
-        progress.take(length, ruling.edits);
-        self.is_stopped |= ruling.stop;
+        progress.take(length, edits);
+        self.is_stopped |= stop;
     }
 
     /// Lets go what may pass; returns whether any of it was changed.
@@ -518,14 +534,8 @@ impl StreamEditor {
 impl Progress {
     fn take(&mut self, passes_to: u64, edits: Vec<Edit>) {
         self.passes_to = self.passes_to.max(passes_to);
-        if !self.channel.may_change {
-            return;
-        }
-        for mut edit in edits {
-            if self.channel.is_json_text {
-                widen(&self.text, &mut edit);
-            }
-            self.edits.push(edit);
+        if self.channel.may_change {
+            self.edits.extend(edits);
         }
     }
 
@@ -549,12 +559,12 @@ impl Progress {
         if touching.is_empty() {
             return None;
         }
-        Some(changed_literal(raw, &touching, self.channel.is_json_text))
+        Some(changed_literal(raw, &touching))
     }
 }
 
 /// Writes a literal anew; what is not changed stays as it was written.
-fn changed_literal(raw: &[u8], edits: &[Edit], is_json_text: bool) -> Vec<u8> {
+fn changed_literal(raw: &[u8], edits: &[Edit]) -> Vec<u8> {
     let offsets = Offsets::of(raw);
     let mut out = Vec::with_capacity(raw.len());
     let mut kept = 0;
@@ -562,35 +572,90 @@ fn changed_literal(raw: &[u8], edits: &[Edit], is_json_text: bool) -> Vec<u8> {
         let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
         let range = offsets.range(place(edit.start)..place(edit.end));
         out.extend_from_slice(raw.get(kept..range.start).unwrap_or_default());
-        escape_into(&edit.with, u8::from(is_json_text), &mut out);
+        escape_into(&edit.with, 0, &mut out);
         kept = range.end.max(kept);
     }
     out.extend_from_slice(raw.get(kept..).unwrap_or_default());
     out
 }
 
-/// Moves the ends of a change in JSON text so that no escape sequence is cut.
-fn widen(text: &[u8], edit: &mut Edit) {
-    let mut at = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
-        let start = (at + found) as u64;
-        let length = if text.get(at + found + 1) == Some(&b'u') {
-            6
-        } else {
-            2
-        };
-        let end = start + length;
-        if start >= edit.end {
-            break;
-        }
-        if start < edit.start && edit.start < end {
-            edit.start = start;
-        }
-        if start < edit.end && edit.end < end {
-            edit.end = end.min(text.len() as u64);
-        }
-        at = usize::try_from(end).unwrap_or(usize::MAX);
+/// Judges the strings and long numbers of JSON text one by one; text that is no JSON is judged as it is.
+///
+/// The changes are those of the text itself, so what they put in is escaped for the string that it stands in.
+fn json_text(role: TextRole, text: &str, judge: &mut impl Judge) -> WholeRuling {
+    let mut tape = Tape::default();
+    if text.is_empty() || !tape.read(text.as_bytes()) {
+        return judge.whole(role, "", text, true);
     }
+    let json = Json {
+        tape: &tape,
+        text: text.as_bytes(),
+    };
+    let mut all = WholeRuling::default();
+    let mut label = String::new();
+    for token in tape.tokens() {
+        let raw = json.text.get(token.start..token.end).unwrap_or_default();
+        let is_text = matches!(token.kind, Kind::Key | Kind::Text);
+        if !is_text && !(token.kind == Kind::Number && is_long_number(raw)) {
+            continue;
+        }
+        let decoded = unescape(raw);
+        let plain = String::from_utf8_lossy(&decoded);
+        let label_of = if token.kind == Kind::Key {
+            ""
+        } else {
+            label.as_str()
+        };
+        let ruling = judge.whole(role, label_of, &plain, true);
+        all.stop |= ruling.stop;
+        if is_text {
+            all.edits
+                .extend(inner_edits(raw, token.start, &ruling.edits));
+        } else if let Some(first) = ruling.edits.first() {
+            all.edits.push(Edit {
+                start: token.start as u64,
+                end: token.end as u64,
+                with: String::from_utf8_lossy(&quoted(&first.with)).into_owned(),
+            });
+        }
+        if token.kind == Kind::Key {
+            label = plain.into_owned();
+        }
+    }
+    all
+}
+
+/// What stands in the place of a number: a string.
+fn quoted(text: &str) -> Vec<u8> {
+    let mut with = b"\"".to_vec();
+    escape_into(text, 0, &mut with);
+    with.push(b'"');
+    with
+}
+
+/// Whether a number may be more than a quantity: a card, an account.
+fn is_long_number(raw: &[u8]) -> bool {
+    raw.len() >= 8 && raw.iter().all(u8::is_ascii_digit)
+}
+
+/// Turns changes of a decoded string into changes of the text around its literal, which begins at `base`.
+fn inner_edits(raw: &[u8], base: usize, edits: &[Edit]) -> Vec<Edit> {
+    if edits.is_empty() {
+        return Vec::new();
+    }
+    let offsets = Offsets::of(raw);
+    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+    let edits = edits.iter().map(|edit| {
+        let range = offsets.range(place(edit.start)..place(edit.end));
+        let mut with = Vec::new();
+        escape_into(&edit.with, 0, &mut with);
+        Edit {
+            start: (base + range.start) as u64,
+            end: (base + range.end) as u64,
+            with: String::from_utf8_lossy(&with).into_owned(),
+        }
+    });
+    edits.collect()
 }
 
 #[cfg(test)]

@@ -126,6 +126,18 @@ impl<'a> Block<'a> {
         }
     }
 
+    /// Returns where bytes `start..end` of the decoded text stand in the body; no escape is cut. A number counts as
+    /// one piece.
+    pub fn span_of(&self, start: usize, end: usize) -> Span {
+        let raw = self.literal.raw;
+        let range = match self.kind {
+            BlockKind::Number => 0..raw.len(),
+            BlockKind::Text | BlockKind::Key => Offsets::of(raw).range(start..end),
+        };
+        let Splice { start, end, .. } = self.splice(range, Vec::new());
+        Span { start, end }
+    }
+
     fn quoted(&self, text: &str) -> Vec<u8> {
         let quote: &[u8] = if self.outer.is_some() { b"\\\"" } else { b"\"" };
         let mut with = quote.to_vec();

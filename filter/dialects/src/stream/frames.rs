@@ -1,269 +1,183 @@
-//! Events out of chunks: of an event stream, or of an array that grows.
+//! Divides the bytes of a stream into frames, one for each event, that lie side by side.
 
-use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::response::Framing;
-use crate::sse::{Frame, Sink, SseReader};
+use memchr::{memchr2, memchr3};
 
-/// Cuts a stream into its events; together they are all of its bytes.
+/// Finds where frames end.
 #[derive(Debug)]
-pub(super) struct Frames {
-    cutter: Cutter,
-    /// Bytes from `read` on have not been handed out.
-    buffer: Vec<u8>,
-    read: usize,
-    /// Offset of the buffer in the stream.
-    base: u64,
-    ends: VecDeque<u64>,
+pub(super) enum Framer {
+    Sse(Lines),
+    Array(Nesting),
 }
 
+/// An event stream: a frame ends after a blank line.
 #[derive(Debug)]
-enum Cutter {
-    Sse(SseReader),
-    Array(ArrayCutter),
+pub(super) struct Lines {
+    /// Whether nothing stands in the line so far.
+    is_blank: bool,
+    /// Whether the byte before was a CR, so that an LF belongs to it.
+    after_cr: bool,
 }
 
-/// Where the JSON of an event stands in it.
-#[derive(Debug)]
-pub(super) struct Data {
-    /// Parts of the event, one for each line of data.
-    lines: Vec<Range<usize>>,
+/// One JSON array: a frame ends with each of its items.
+#[derive(Debug, Default)]
+pub(super) struct Nesting {
+    depth: u32,
+    /// The depth at which items stand: 1 in an array, 0 if the stream is an object itself.
+    items_at: u32,
+    in_text: bool,
+    is_escaped: bool,
 }
 
-struct Ends<'a>(&'a mut VecDeque<u64>);
-
-impl Sink for Ends<'_> {
-    fn data(&mut self, _: &[u8]) {}
-
-    fn end(&mut self, frame: Frame) {
-        self.0.push_back(frame.end);
-    }
-}
-
-impl Frames {
-    /// `None` for answers that are no streams; only Gemini streams in arrays.
-    pub(super) fn new(framing: Framing, may_be_array: bool) -> Option<Self> {
-        let cutter = match framing {
-            Framing::Sse => Cutter::Sse(SseReader::default()),
-            Framing::JsonArray if may_be_array => Cutter::Array(ArrayCutter::default()),
-            Framing::JsonArray | Framing::Json => return None,
-        };
-        Some(Self {
-            cutter,
-            buffer: Vec::new(),
-            read: 0,
-            base: 0,
-            ends: VecDeque::new(),
+impl Framer {
+    pub(super) const fn sse() -> Self {
+        Self::Sse(Lines {
+            is_blank: true,
+            after_cr: false,
         })
     }
 
-    pub(super) fn push(&mut self, chunk: &[u8]) {
-        self.compact();
-        self.buffer.extend_from_slice(chunk);
-        match &mut self.cutter {
-            Cutter::Sse(reader) => reader.push(chunk, &mut Ends(&mut self.ends)),
-            Cutter::Array(cutter) => cutter.push(chunk, &mut self.ends),
+    pub(super) fn array() -> Self {
+        Self::Array(Nesting::default())
+    }
+
+    /// Reads on and returns how many of these bytes belong to the frame being read, if it ends in them.
+    pub(super) fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Sse(lines) => lines.end_in(bytes),
+            Self::Array(nesting) => nesting.end_in(bytes),
         }
     }
 
-    /// Returns the next event that is all there.
-    pub(super) fn next_event(&mut self) -> Option<Vec<u8>> {
-        let end = self.ends.pop_front()?;
-        let mut end = usize::try_from(end.saturating_sub(self.base)).unwrap_or(usize::MAX);
-        // The second half of a line end belongs to the event before it, where it is already there.
-        let ends_in_cr = end.checked_sub(1).and_then(|last| self.buffer.get(last)) == Some(&b'\r');
-        if ends_in_cr && self.buffer.get(end) == Some(&b'\n') {
-            end += 1;
-        }
-        self.take_to(end)
-    }
-
-    /// Returns what is left at the end of the stream.
-    pub(super) fn finish(&mut self) -> Option<Vec<u8>> {
-        let rest = self.take_to(self.buffer.len());
-        rest.filter(|rest| !rest.is_empty())
-    }
-
-    /// Lets the beginning of an event that is not all there go; the rest of it follows as an event of its own.
-    pub(super) fn let_go(&mut self, out: &mut Vec<u8>) {
-        out.extend(self.finish().unwrap_or_default());
-    }
-
-    pub(super) fn held_bytes(&self) -> usize {
-        self.buffer.len().saturating_sub(self.read)
-    }
-
-    fn take_to(&mut self, end: usize) -> Option<Vec<u8>> {
-        let end = end.max(self.read);
-        let event = self.buffer.get(self.read..end)?.to_vec();
-        self.read = end;
-        Some(event)
-    }
-
-    fn compact(&mut self) {
-        if self.read > 0 {
-            self.buffer.drain(..self.read);
-            self.base = self.base.saturating_add(self.read as u64);
-            self.read = 0;
+    /// Whether an LF at the front of what comes next belongs to the frame that has just ended.
+    pub(super) fn takes_line_feed(&self) -> bool {
+        match self {
+            Self::Sse(lines) => lines.after_cr,
+            Self::Array(_) => false,
         }
     }
 
-    /// Returns where the data of an event stands; `None` if it has none.
-    pub(super) fn data_of(&self, event: &[u8]) -> Option<Data> {
-        let lines = match self.cutter {
-            Cutter::Sse(_) => data_lines(event),
-            Cutter::Array(_) => {
-                let start = event.iter().position(|byte| *byte == b'{');
-                let end = event.iter().rposition(|byte| *byte == b'}');
-                match (start, end) {
-                    (Some(start), Some(end)) if start < end => vec![start..end + 1],
-                    _ if event.iter().any(u8::is_ascii_alphanumeric) => vec![0..event.len()],
-                    _ => Vec::new(),
-                }
-            }
-        };
-        let has_text = lines.iter().any(|line| !line.is_empty());
-        has_text.then_some(Data { lines })
+    /// Notes that the LF was taken.
+    pub(super) fn line_feed_taken(&mut self) {
+        if let Self::Sse(lines) = self {
+            lines.after_cr = false;
+        }
     }
 }
 
-/// Finds the values of the `data` fields.
-fn data_lines(event: &[u8]) -> Vec<Range<usize>> {
-    let mut lines = Vec::new();
-    let mut start = 0;
-    while start < event.len() {
-        let rest = event.get(start..).unwrap_or_default();
-        let length = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
-        let line = rest.get(..length).unwrap_or_default();
-        let mark = if start == 0 && line.starts_with(b"\xEF\xBB\xBF") {
-            3
-        } else {
-            0
-        };
-        let field = line.get(mark..).unwrap_or_default();
-        if let Some(value) = field.strip_prefix(b"data") {
-            let skipped = match value {
-                [b':', b' ', ..] => Some(2),
-                [b':', ..] => Some(1),
-                [] => Some(0),
-                _ => None,
-            };
-            if let Some(skipped) = skipped {
-                lines.push(start + mark + 4 + skipped..start + length);
-            }
-        }
-        start += length + 1;
-    }
-    lines
-}
-
-impl Data {
-    /// Returns the data; the lines of one event are joined by LF.
-    pub(super) fn text<'e>(&self, event: &'e [u8]) -> Cow<'e, [u8]> {
-        let line = |range: &Range<usize>| event.get(range.clone()).unwrap_or_default();
-        match self.lines.as_slice() {
-            [one] => Cow::Borrowed(line(one)),
-            many => Cow::Owned(many.iter().map(line).collect::<Vec<_>>().join(&b'\n')),
-        }
-    }
-
-    /// Returns where a part of the data, which is within one line, stands in the event.
-    pub(super) fn place(&self, part: Range<usize>) -> Range<usize> {
-        let mut before = 0;
-        for line in &self.lines {
-            if part.end <= before + line.len() {
-                let shift = |at: usize| line.start + at.saturating_sub(before);
-                return shift(part.start)..shift(part.end);
-            }
-            before += line.len() + 1;
-        }
-        0..0
-    }
-}
-
-/// Cuts the items of an array: each event ends with the bracket that ends an item.
-#[derive(Debug, Default)]
-struct ArrayCutter {
-    at: u64,
-    depth: u32,
-    in_text: bool,
-    after_backslash: bool,
-}
-
-impl ArrayCutter {
-    fn push(&mut self, chunk: &[u8], ends: &mut VecDeque<u64>) {
-        for byte in chunk {
-            self.at = self.at.saturating_add(1);
-            if self.in_text {
-                match byte {
-                    _ if self.after_backslash => self.after_backslash = false,
-                    b'\\' => self.after_backslash = true,
-                    b'"' => self.in_text = false,
-                    _ => {}
-                }
+impl Lines {
+    fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            if std::mem::take(&mut self.after_cr) && byte == b'\n' {
+                at += 1;
                 continue;
             }
+            let length = memchr2(b'\r', b'\n', bytes.get(at..)?)?;
+            let is_blank = std::mem::replace(&mut self.is_blank, true) && length == 0;
+            at += length;
+            self.after_cr = bytes.get(at) == Some(&b'\r');
+            at += 1;
+            if is_blank {
+                return Some(at);
+            }
+        }
+        None
+    }
+
+    /// Notes that these bytes ended inside a line.
+    fn leave_open(&mut self, bytes: &[u8]) {
+        if let Some(last) = bytes.last()
+            && !matches!(last, b'\r' | b'\n')
+        {
+            self.is_blank = false;
+        }
+    }
+}
+
+impl Nesting {
+    fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            if self.in_text {
+                if std::mem::take(&mut self.is_escaped) {
+                    at += 1;
+                    continue;
+                }
+                at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+                self.is_escaped = bytes.get(at) == Some(&b'\\');
+                self.in_text = self.is_escaped;
+                at += 1;
+                continue;
+            }
+            at += 1;
             match byte {
                 b'"' => self.in_text = true,
+                b'[' if self.depth == 0 => {
+                    self.items_at = 1;
+                    self.depth = 1;
+                }
                 b'{' | b'[' => self.depth = self.depth.saturating_add(1),
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
-                    if self.depth <= 1 {
-                        ends.push_back(self.at);
+                    if byte == b'}' && self.depth == self.items_at {
+                        return Some(at);
                     }
                 }
                 _ => {}
             }
         }
+        None
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl Framer {
+    /// Notes that the chunk has ended and left these bytes to the next frame.
+    pub(super) fn leave_open(&mut self, bytes: &[u8]) {
+        if let Self::Sse(lines) = self {
+            lines.leave_open(bytes);
+        }
+    }
 
-    fn events(framing: Framing, chunks: &[&[u8]]) -> Vec<String> {
-        let mut frames = Frames::new(framing, true).unwrap();
-        let mut events = Vec::new();
-        for chunk in chunks {
-            frames.push(chunk);
-            while let Some(event) = frames.next_event() {
-                events.push(event);
+    /// Returns the parts of a frame that are its data; several lines are joined by LF.
+    pub(super) fn data(&self, frame: &[u8]) -> Vec<Range<usize>> {
+        match self {
+            Self::Sse(_) => data_lines(frame),
+            Self::Array(_) => item(frame).into_iter().collect(),
+        }
+    }
+}
+
+fn data_lines(frame: &[u8]) -> Vec<Range<usize>> {
+    let mut lines = Vec::new();
+    let mut at = if frame.starts_with(b"\xEF\xBB\xBF") {
+        3
+    } else {
+        0
+    };
+    while at < frame.len() {
+        let rest = frame.get(at..).unwrap_or_default();
+        let length = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        let line = rest.get(..length).unwrap_or_default();
+        if let Some(value) = line.strip_prefix(b"data") {
+            let skipped = match value {
+                [b':', b' ', ..] => 6,
+                [b':', ..] => 5,
+                [] => 4,
+                _ => usize::MAX,
+            };
+            if skipped <= length {
+                lines.push(at + skipped..at + length);
             }
         }
-        events.extend(frames.finish());
-        events
-            .into_iter()
-            .map(|event| String::from_utf8(event).unwrap())
-            .collect()
+        at += length + 1;
     }
+    lines
+}
 
-    #[test]
-    fn events_hold_their_line_ends() {
-        let got = events(Framing::Sse, &[b"data: a\r\n\r\ndata: b\n", b"\n: c\n\nda"]);
-        assert_eq!(got, ["data: a\r\n\r\n", "data: b\n\n", ": c\n\n", "da"]);
-    }
-
-    #[test]
-    fn items_of_an_array_are_events() {
-        let got = events(
-            Framing::JsonArray,
-            &[br#"[{"a":"}]"}"#, b",\n{\"b\":[1]}\n]\n"],
-        );
-        assert_eq!(got, [r#"[{"a":"}]"}"#, ",\n{\"b\":[1]}", "\n]", "\n"]);
-    }
-
-    #[test]
-    fn data_is_found_in_its_lines() {
-        let frames = Frames::new(Framing::Sse, false).unwrap();
-        let event = b"event: x\ndata: {\"a\":\ndata:\"b\"}\nid: 1\n\n";
-        let data = frames.data_of(event).unwrap();
-        let text = data.text(event);
-        assert_eq!(text.as_ref(), b"{\"a\":\n\"b\"}");
-        assert_eq!(&event[data.place(6..9)], b"\"b\"");
-        assert!(frames.data_of(b": ping\n\n").is_none());
-        assert!(frames.data_of(b"data:\n\n").is_none());
-    }
+/// Returns where the item of an array stands in its frame, after brackets and commas of the array.
+fn item(frame: &[u8]) -> Option<Range<usize>> {
+    let start = memchr3(b'{', b'"', b'{', frame)?;
+    Some(start..frame.len())
 }

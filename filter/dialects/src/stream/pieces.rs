@@ -28,6 +28,11 @@ pub(super) enum PieceKind {
         is_json_text: bool,
         may_change: bool,
     },
+    /// A number that may be more than a quantity.
+    Number {
+        role: TextRole,
+        label: Range<usize>,
+    },
     /// A text begins here and the event must not leave before it has ended.
     Opens(Channel),
     Ends(ChannelId),
@@ -205,6 +210,18 @@ pub(super) fn list_rest(
                     may_change,
                 },
             }),
+            Kind::Number
+                if matches!(role, TextRole::ToolArguments | TextRole::ToolResult)
+                    && super::is_long_number(json.raw(place)) =>
+            {
+                out.push(Piece {
+                    raw: token.start..token.end,
+                    kind: PieceKind::Number {
+                        role,
+                        label: label.clone(),
+                    },
+                });
+            }
             Kind::Object | Kind::Array | Kind::Text | Kind::Number | Kind::Word => {}
         }
         place += 1;

@@ -66,8 +66,9 @@ impl Tape {
         self.tokens.get(at).copied()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.tokens.len()
+    /// Returns every token, in order.
+    pub(crate) fn tokens(&self) -> &[Token] {
+        &self.tokens
     }
 }
 
@@ -303,7 +304,7 @@ mod tests {
             b"nul",
         ] {
             assert!(!tape.read(text), "{}", String::from_utf8_lossy(text));
-            assert_eq!(tape.len(), 0);
+            assert!(tape.tokens().is_empty());
         }
         assert!(!tape.read("[".repeat(200).as_bytes()));
     }

@@ -40,7 +40,7 @@ impl Judge for Hides {
         }
     }
 
-    fn whole(&mut self, _: TextRole, _: &str, text: &str, _: bool, _: bool) -> WholeRuling {
+    fn whole(&mut self, _: TextRole, _: &str, text: &str, _: bool) -> WholeRuling {
         WholeRuling {
             edits: finds(text, 0, text.len() as u64),
             stop: false,
