@@ -24,6 +24,7 @@ mod audit;
 mod customers;
 mod error;
 mod exchanges;
+mod guardrails;
 mod keys;
 mod mesh;
 mod outer;
@@ -32,9 +33,11 @@ mod prices;
 mod providers;
 mod request;
 mod routes;
+mod rule_files;
 mod settings;
 mod teams;
 mod users;
+mod word_lists;
 
 /// What handlers share.
 #[derive(Clone, Debug)]
@@ -110,14 +113,17 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(audit::router())
         .merge(customers::router())
         .merge(exchanges::router())
+        .merge(guardrails::router())
         .merge(keys::router())
         .merge(mesh::router())
         .merge(prices::router())
         .merge(providers::router())
         .merge(routes::router())
+        .merge(rule_files::router())
         .merge(settings::router())
         .merge(teams::router())
         .merge(users::router())
+        .merge(word_lists::router())
 }
 
 /// This description.

@@ -17,16 +17,19 @@ mod consistency;
 pub mod customers;
 pub mod exchanges;
 pub mod fields;
+pub mod guardrails;
 pub mod keys;
 pub mod mesh;
 pub mod prices;
 pub mod providers;
 pub mod routes;
+pub mod rule_files;
 pub mod schema;
 pub mod settings;
 pub mod teams;
 pub mod users;
 pub mod views;
+pub mod word_lists;
 
 pub use admin_tokens::{authenticate, bootstrap};
 pub use authority::{Caller, Resource, Right};
@@ -37,14 +40,17 @@ pub enum ObjectKind {
     AdminToken,
     Customer,
     Exchange,
+    Guardrail,
     Key,
     Price,
     Provider,
     ProviderKey,
     Route,
+    RuleFile,
     Settings,
     Team,
     User,
+    WordList,
 }
 
 impl ObjectKind {
@@ -54,14 +60,17 @@ impl ObjectKind {
             Self::AdminToken => "admin_token",
             Self::Customer => "customer",
             Self::Exchange => "exchange",
+            Self::Guardrail => "guardrail",
             Self::Key => "key",
             Self::Price => "price",
             Self::Provider => "provider",
             Self::ProviderKey => "provider_key",
             Self::Route => "route",
+            Self::RuleFile => "rule_file",
             Self::Settings => "settings",
             Self::Team => "team",
             Self::User => "user",
+            Self::WordList => "word_list",
         }
     }
 
@@ -71,14 +80,17 @@ impl ObjectKind {
             Self::AdminToken => "admin token",
             Self::Customer => "customer",
             Self::Exchange => "exchange",
+            Self::Guardrail => "guardrail",
             Self::Key => "key",
             Self::Price => "price",
             Self::Provider => "provider",
             Self::ProviderKey => "provider key",
             Self::Route => "route",
+            Self::RuleFile => "rule file",
             Self::Settings => "settings",
             Self::Team => "team",
             Self::User => "user",
+            Self::WordList => "word list",
         }
     }
 }

@@ -22,14 +22,17 @@ pub(crate) mod audit;
 pub(crate) mod columns;
 pub(crate) mod customers;
 pub(crate) mod exchanges;
+pub(crate) mod guardrails;
 pub(crate) mod keys;
 mod master_key;
 pub(crate) mod prices;
 pub(crate) mod providers;
 pub(crate) mod routes;
+pub(crate) mod rule_files;
 pub(crate) mod settings;
 pub(crate) mod teams;
 pub(crate) mod users;
+pub(crate) mod word_lists;
 
 pub use master_key::{MasterKey, MasterKeyError};
 
@@ -190,7 +193,7 @@ impl Store {
             source,
         })?;
         let version = version(&mut reading).await?;
-        let documents = documents(&mut reading, &self.master_key).await?;
+        let documents = all_documents(&mut reading, &self.master_key).await?;
         Ok(Policy { version, documents })
     }
 
@@ -323,7 +326,7 @@ impl Change {
 }
 
 /// Reads all policy documents; provider credentials are unsealed.
-async fn documents(
+pub(crate) async fn all_documents(
     db: &mut SqliteConnection,
     master_key: &MasterKey,
 ) -> Result<Documents, StoreError> {
@@ -333,10 +336,30 @@ async fn documents(
         .into_iter()
         .map(|key| (key.id, key))
         .collect();
+    fill(db, &mut documents).await?;
     Ok(documents)
 }
 
-/// Reads all policy documents but virtual keys: those can be many, and one more does not change the rest.
+/// Reads what rule files and word lists hold.
+pub(crate) async fn fill(
+    db: &mut SqliteConnection,
+    documents: &mut Documents,
+) -> Result<(), StoreError> {
+    documents.rule_files = rule_files::list(db)
+        .await?
+        .into_iter()
+        .map(|it| (it.id, it))
+        .collect();
+    documents.word_lists = word_lists::list(db)
+        .await?
+        .into_iter()
+        .map(|it| (it.id, it))
+        .collect();
+    Ok(())
+}
+
+/// Reads all policy documents but virtual keys, which can be many, and one more does not change the rest; and but
+/// what rule files and word lists hold.
 pub(crate) async fn documents_but_keys(
     db: &mut SqliteConnection,
     master_key: &MasterKey,
@@ -370,7 +393,21 @@ pub(crate) async fn documents_but_keys(
             .map(|it| (it.id, it))
             .collect(),
         prices: prices::list(db).await?,
-        ..Documents::default()
+        guardrails: guardrails::list(db)
+            .await?
+            .into_iter()
+            .map(|it| (it.id, it))
+            .collect(),
+        rule_files: rule_files::names(db)
+            .await?
+            .into_iter()
+            .map(|it| (it.id, it))
+            .collect(),
+        word_lists: word_lists::names(db)
+            .await?
+            .into_iter()
+            .map(|it| (it.id, it))
+            .collect(),
     })
 }
 

@@ -166,14 +166,17 @@ const fn not_found_code(kind: ObjectKind) -> &'static str {
         ObjectKind::AdminToken => "admin_token_not_found",
         ObjectKind::Customer => "customer_not_found",
         ObjectKind::Exchange => "exchange_not_found",
+        ObjectKind::Guardrail => "guardrail_not_found",
         ObjectKind::Key => "key_not_found",
         ObjectKind::Price => "price_not_found",
         ObjectKind::Provider => "provider_not_found",
         ObjectKind::ProviderKey => "provider_key_not_found",
         ObjectKind::Route => "route_not_found",
+        ObjectKind::RuleFile => "rule_file_not_found",
         ObjectKind::Settings => "settings_not_found",
         ObjectKind::Team => "team_not_found",
         ObjectKind::User => "user_not_found",
+        ObjectKind::WordList => "word_list_not_found",
     }
 }
 

@@ -15,14 +15,19 @@ use serde::{Deserialize, Deserializer};
 use super::error::ApiError;
 use crate::operations::{ObjectKind, OperationError};
 
-/// No object of the API comes near it.
+/// No object of the API but those of [`LARGE_BODY_BYTES`] comes near it.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// A JSON body.
-#[derive(Debug)]
-pub(super) struct Fields<T>(pub(super) T);
+/// Rule files, word lists, bodies to be evaluated.
+pub(super) const LARGE_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Fields<T> {
+/// A JSON body of at most `MAX_BYTES`.
+#[derive(Debug)]
+pub(super) struct Fields<T, const MAX_BYTES: usize = MAX_BODY_BYTES>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync, const MAX_BYTES: usize> FromRequest<S>
+    for Fields<T, MAX_BYTES>
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
@@ -40,10 +45,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Fields<T> {
         let length = headers
             .get(CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if length.is_some_and(|length| length > MAX_BODY_BYTES) {
+        if length.is_some_and(|length| length > MAX_BYTES) {
             return Err(ApiError::BodyTooLarge);
         }
-        let body = to_bytes(request.into_body(), MAX_BODY_BYTES)
+        let body = to_bytes(request.into_body(), MAX_BYTES)
             .await
             .map_err(|source| {
                 if length.is_none() {

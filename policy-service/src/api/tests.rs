@@ -18,6 +18,7 @@ mod access;
 mod bodies;
 mod documentation;
 mod exchanges;
+mod guardrails;
 mod policy_objects;
 
 const PROVIDER_SECRET: &str = "sk-provider-0123456789";

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::check::{self, Node, Problem};
 use policy::documents::{Documents, Scope};
+use policy::guardrail::Prepared;
 
 use super::{ObjectKind, OperationError};
 use crate::store::{self, Change, StoreError};
@@ -42,7 +43,7 @@ impl Surroundings {
                 documents.keys = keys.into_iter().map(|key| (key.id, key)).collect();
             }
         }
-        let known = check::check(&documents).into_iter().collect();
+        let known = check::check_references(&documents).into_iter().collect();
         Ok(Self { documents, known })
     }
 
@@ -55,7 +56,17 @@ impl Surroundings {
         name: &str,
     ) -> Result<(), OperationError> {
         let place = |of: Node| (of == node).then(|| HERE.to_owned());
-        let problems = check::check_at(&self.documents, &place).into_iter();
+        let problems = check::check_references_at(&self.documents, &place);
+        self.judge(problems, kind, name)
+    }
+
+    fn judge(
+        &self,
+        problems: Vec<Problem>,
+        kind: ObjectKind,
+        name: &str,
+    ) -> Result<(), OperationError> {
+        let problems = problems.into_iter();
         let (own, others): (Vec<_>, Vec<_>) =
             problems.partition(|problem| problem.path.starts_with(HERE));
         if own.is_empty() {
@@ -75,7 +86,7 @@ impl Surroundings {
 
     /// Checks that the documents mean something after an object was taken away.
     pub(super) fn check_without(&self, kind: ObjectKind, name: &str) -> Result<(), OperationError> {
-        self.check_others(check::check(&self.documents), kind, name)
+        self.check_others(check::check_references(&self.documents), kind, name)
     }
 
     fn check_others(
@@ -93,6 +104,47 @@ impl Surroundings {
             name: name.to_owned(),
             problems,
         })
+    }
+}
+
+/// The documents before and after a change of what guardrails look for: rule files and word lists are read whole,
+/// and every rule is tried.
+#[derive(Debug)]
+pub(super) struct Contents {
+    before: Documents,
+    pub(super) after: Documents,
+}
+
+impl Contents {
+    pub(super) async fn read(change: &mut Change) -> Result<Self, StoreError> {
+        let master_key = change.master_key().clone();
+        let before = store::all_documents(change.connection(), &master_key).await?;
+        let after = before.clone();
+        Ok(Self { before, after })
+    }
+
+    /// Checks that the documents mean something with `node` added or changed, or taken away where there is none.
+    pub(super) async fn check(
+        self,
+        node: Option<Node>,
+        kind: ObjectKind,
+        name: &str,
+    ) -> Result<(), OperationError> {
+        // Building the expressions of a rule file takes too long for a thread that serves others.
+        let trying = tokio::task::spawn_blocking(move || {
+            let Self { before, after } = self;
+            let mut prepared = Prepared::default();
+            let known = check::check_with(&before, &|_| None, &mut prepared);
+            let place = |of: Node| (Some(of) == node).then(|| HERE.to_owned());
+            let problems = check::check_with(&after, &place, &mut prepared);
+            let known = known.into_iter().collect();
+            let documents = after;
+            (Surroundings { documents, known }, problems)
+        });
+        let (surroundings, problems) = trying
+            .await
+            .map_err(|source| StoreError::Interrupted { source })?;
+        surroundings.judge(problems, kind, name)
     }
 }
 

@@ -161,6 +161,26 @@ pub struct RouteFields {
     pub targets: Option<Vec<RouteTarget>>,
 }
 
+/// Fields of a rule file.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleFileFields {
+    /// Unique; lower-case letters, digits and inner `-`, at most 40. Needed for a new one.
+    pub name: Option<String>,
+    /// Rules in TOML, in the schema of Gitleaks. Needed for a new one.
+    pub source: Option<String>,
+}
+
+/// Fields of a word list.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WordListFields {
+    /// Unique; lower-case letters, digits and inner `-`, at most 40. Needed for a new one.
+    pub name: Option<String>,
+    /// Words and phrases. Needed for a new one.
+    pub words: Option<Vec<String>>,
+}
+
 /// Settings that are to change.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -175,6 +195,7 @@ pub struct SettingsFields {
     pub body_cap_bytes: Option<u64>,
     /// How long a filter keeps enforcing its last policy while the service is away.
     pub snapshot_max_age_ms: Option<u64>,
+    /// How long a tokenised value is kept after its last use.
     /// Host names of the mesh itself; `*` admits any name that no provider claims.
     pub hosts: Option<Vec<String>>,
     /// Upper bound of attempts for one request.

@@ -2,6 +2,8 @@
 
 use utoipa::ToSchema;
 
+pub mod guardrails;
+
 /// Who may use which models at which providers. Nothing listed means nothing allowed.
 #[derive(Debug, ToSchema)]
 pub struct Access {
@@ -215,7 +217,7 @@ mod tests {
 
     /// `sample` must have every field.
     #[track_caller]
-    fn check_fields<S: PartialSchema>(sample: impl Serialize) {
+    pub(super) fn check_fields<S: PartialSchema>(sample: impl Serialize) {
         let described = schema::<S>();
         let described: BTreeSet<_> = described["properties"]
             .as_object()
@@ -228,7 +230,7 @@ mod tests {
 
     /// Every word and every tagged value of the description is read.
     #[track_caller]
-    fn check_variants<S: PartialSchema, T: DeserializeOwned>(count: usize) {
+    pub(super) fn check_variants<S: PartialSchema, T: DeserializeOwned>(count: usize) {
         let described = schema::<S>();
         let choices = described["oneOf"]
             .as_array()

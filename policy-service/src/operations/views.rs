@@ -1,5 +1,7 @@
 //! What leaves the service about its objects, in API answers and in the audit log: never a secret.
 
+mod guardrails;
+
 use std::collections::BTreeMap;
 
 use policy::documents::{
@@ -21,6 +23,10 @@ use super::schema;
 use crate::store::admin_tokens::AdminToken;
 use crate::store::audit::{Actor, StoredAuditEvent};
 use crate::store::providers::KeyHistory;
+
+pub use guardrails::{
+    GuardrailView, NotApplicableView, RuleFileItem, RuleFileView, WordListItem, WordListView,
+};
 
 /// A customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
