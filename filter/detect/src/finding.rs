@@ -20,6 +20,20 @@ pub enum Kind {
     Injection,
 }
 
+impl Kind {
+    /// Returns the name used in configuration, records and output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Pii => "pii",
+            Self::Custom => "custom",
+            Self::Word => "word",
+            Self::HiddenText => "hidden_text",
+            Self::Injection => "injection",
+        }
+    }
+}
+
 /// How bad it is that a rule matches.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -31,6 +45,18 @@ pub enum Severity {
     #[default]
     High,
     Critical,
+}
+
+impl Severity {
+    /// Returns the name used in configuration, records and output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 /// What is known about a rule.
