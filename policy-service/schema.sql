@@ -116,7 +116,7 @@ CREATE TABLE exchanges (
     process_id BLOB NOT NULL,
     vm_id BLOB NOT NULL,
     recorded_ms BIGINT NOT NULL
-);
+, guard_verdict TEXT);
 
 CREATE INDEX exchanges_by_customer ON exchanges (customer_id, started_ms);
 
@@ -129,6 +129,30 @@ CREATE INDEX exchanges_by_team ON exchanges (team_id, started_ms);
 CREATE INDEX exchanges_by_user ON exchanges (user_id, started_ms);
 
 CREATE INDEX exchanges_running ON exchanges (process_id, vm_id) WHERE ended = 'running';
+
+CREATE TABLE guard_outcomes (
+    exchange_id BLOB NOT NULL REFERENCES exchanges (id) ON DELETE CASCADE,
+    number BIGINT NOT NULL,
+    -- Not a reference: a record outlives what it names.
+    guardrail_id BLOB,
+    guardrail TEXT NOT NULL,
+    direction TEXT NOT NULL,
+    verdict TEXT NOT NULL,
+    texts BIGINT NOT NULL,
+    -- JSON lists.
+    findings TEXT NOT NULL,
+    unscanned TEXT NOT NULL,
+    PRIMARY KEY (exchange_id, number)
+);
+
+CREATE TABLE guardrails (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    rules TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX guardrails_by_name ON guardrails (LOWER(name));
 
 CREATE TABLE price_overrides (
     price_table TEXT NOT NULL,
@@ -191,6 +215,15 @@ CREATE TABLE routes (
 
 CREATE INDEX routes_by_scope ON routes (scope, alias);
 
+CREATE TABLE rule_files (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    source TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX rule_files_by_name ON rule_files (LOWER(name));
+
 CREATE TABLE settings (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     inference_auth TEXT NOT NULL,
@@ -200,7 +233,7 @@ CREATE TABLE settings (
     snapshot_max_age_ms BIGINT NOT NULL,
     hosts TEXT NOT NULL,
     max_attempts BIGINT NOT NULL
-);
+, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000);
 
 CREATE TABLE stateful_ids (
     id TEXT NOT NULL,
@@ -247,6 +280,19 @@ CREATE UNIQUE INDEX users_by_name ON users (LOWER(name));
 
 CREATE INDEX users_by_team ON users (team_id);
 
+CREATE TABLE vault_entries (
+    tenant BLOB NOT NULL,
+    session TEXT NOT NULL,
+    token TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    sealed_value BLOB NOT NULL,
+    created_ms BIGINT NOT NULL,
+    last_used_ms BIGINT NOT NULL,
+    PRIMARY KEY (tenant, session, token)
+);
+
+CREATE INDEX vault_entries_by_use ON vault_entries (last_used_ms);
+
 CREATE TABLE virtual_keys (
     id BLOB PRIMARY KEY NOT NULL,
     name TEXT NOT NULL,
@@ -275,3 +321,12 @@ CREATE UNIQUE INDEX virtual_keys_by_name ON virtual_keys (LOWER(name));
 CREATE INDEX virtual_keys_by_team ON virtual_keys (team_id);
 
 CREATE INDEX virtual_keys_by_user ON virtual_keys (user_id);
+
+CREATE TABLE word_lists (
+    id BLOB PRIMARY KEY NOT NULL,
+    name TEXT NOT NULL,
+    words TEXT NOT NULL,
+    created_ms BIGINT NOT NULL
+);
+
+CREATE UNIQUE INDEX word_lists_by_name ON word_lists (LOWER(name));

@@ -32,7 +32,7 @@ use tonic::transport::Server;
 use utoipa::ToSchema;
 use wire::mesh::mesh_server::MeshServer;
 
-pub use fleet::{Counters, Fleet, Process, RefusedSnapshot, Vm, VmName};
+pub use fleet::{Counters, Fleet, Lack, Process, RefusedSnapshot, Unproven, Vm, VmName};
 pub use publisher::{PublishError, Published, Publisher, Version, compile_once};
 pub use snapshot::Generation;
 

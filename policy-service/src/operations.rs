@@ -28,6 +28,7 @@ pub mod schema;
 pub mod settings;
 pub mod teams;
 pub mod users;
+pub mod vault;
 pub mod views;
 pub mod word_lists;
 

@@ -3,6 +3,10 @@
 //!
 //! An Envoy's worker is a filter VM. All VMs report to the service; one of each process belongs to the main
 //! thread, which never serves a request. So a process with N reporting VMs owes answers from N − 1.
+//!
+//! Guardrails are proven by the VMs themselves: each runs every guardrail's canary text through its own detection
+//! and reports what it found. That needs no listener, so it works under any Envoy; without a URL to send canary
+//! exchanges to, the reports are the whole proof.
 
 mod canary;
 mod proof;
@@ -22,7 +26,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use crate::mesh::Control;
+use crate::mesh::{Control, Lack, Unproven};
 use crate::readiness::canary::Canary;
 use crate::readiness::proof::{Proof, Shortfall};
 
@@ -33,11 +37,14 @@ const GRACE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 const WAIT: Duration = Duration::from_millis(200);
 const PAUSE_CEILING: Duration = Duration::from_secs(1);
+/// Unproven guardrails that are told at a time.
+const UNPROVEN_SHOWN: usize = 32;
 
 /// What is to be proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Base URLs (`http://host:port`) that together reach every Envoy of the mesh.
+    /// Base URLs (`http://host:port`) that together reach every Envoy of the mesh; with none, what the filters
+    /// report is all that is asked for.
     pub mesh_urls: Vec<String>,
     /// Workers of each Envoy, if known. Otherwise VMs are counted once no new one has appeared for a while.
     pub workers: Option<usize>,
@@ -54,6 +61,8 @@ pub struct State {
     pub workers_expected: usize,
     /// What is missing; `None` when nothing is.
     pub missing: Option<String>,
+    /// Guardrails that some filter VM has not proven under the version being proven; the first few.
+    pub guardrails_unproven: Vec<Unproven>,
 }
 
 impl fmt::Display for State {
@@ -148,13 +157,33 @@ impl Readiness {
 }
 
 /// What anybody may know who can reach the probe.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 struct Readyz {
     ready: bool,
     proven_version: u64,
+    guardrails_unproven: Vec<UnprovenName>,
 }
 
-/// Answers `GET /readyz`: 200 when ready, else 503. What is missing is for administrators: `GET /api/v1/mesh`.
+/// A guardrail and a worker that does not prove it.
+#[derive(Clone, Debug, Serialize)]
+struct UnprovenName {
+    guardrail: String,
+    node_id: String,
+    vm: String,
+}
+
+impl From<Unproven> for UnprovenName {
+    fn from(unproven: Unproven) -> Self {
+        Self {
+            guardrail: unproven.guardrail,
+            node_id: unproven.node_id,
+            vm: hex::encode(unproven.vm.vm),
+        }
+    }
+}
+
+/// Answers `GET /readyz`: 200 when ready, else 503. What else is missing, and why, is for administrators:
+/// `GET /api/v1/mesh`.
 pub fn router(readiness: Readiness) -> Router {
     Router::new()
         .route("/readyz", get(readyz))
@@ -171,6 +200,11 @@ async fn readyz(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<Ready
     let seen = Readyz {
         ready: state.ready,
         proven_version: state.proven_version,
+        guardrails_unproven: state
+            .guardrails_unproven
+            .into_iter()
+            .map(UnprovenName::from)
+            .collect(),
     };
     (status, Json(seen))
 }
@@ -183,6 +217,22 @@ enum Progress {
     Waiting,
     /// Something must change first.
     Blocked,
+}
+
+impl Progress {
+    fn after(shortfall: &Shortfall) -> Self {
+        match shortfall {
+            Shortfall::Workers { .. } => Self::Counting,
+            Shortfall::StillAppearing { .. }
+            | Shortfall::NobodyReports
+            | Shortfall::NobodyAnswers
+            | Shortfall::Behind { .. } => Self::Waiting,
+            Shortfall::Guardrail { first, .. } => match first.lack {
+                Lack::NotTried => Self::Waiting,
+                Lack::NotFound { .. } => Self::Blocked,
+            },
+        }
+    }
 }
 
 struct Prover {
@@ -233,24 +283,31 @@ impl Prover {
     /// Sends some canaries and says how far that leads.
     async fn advance(&mut self, proof: &mut Proof) -> Progress {
         let failure = self.round(proof).await;
-        let processes = self.control.fleet().processes();
-        let counts = (proof.answered(), proof.expected(&processes));
-        let outcome = match (proof.shortfall(&processes), failure) {
+        let fleet = self.control.fleet();
+        let processes = fleet.processes();
+        let guardrails = self.control.publisher().status().guardrails;
+        let unproven = fleet.unproven(proof.version(), &guardrails);
+        let (counts, shortfall) = if self.options.mesh_urls.is_empty() {
+            let proven = fleet.count_proven(proof.version(), &guardrails);
+            let reporting = processes.iter().map(|process| process.vms).sum();
+            let behind = fleet.behind(proof.version());
+            ((proven, reporting), proof.unreported(&processes, behind))
+        } else {
+            let counts = (proof.answered(), proof.expected(&processes));
+            (counts, proof.shortfall(&processes))
+        };
+        let shortfall = shortfall.or_else(|| {
+            let first = unproven.first()?.clone();
+            let count = unproven.len();
+            Some(Shortfall::Guardrail { first, count })
+        });
+        let outcome = match (shortfall, failure) {
             (None, _) => self
                 .prove_keyless()
                 .await
                 .map_err(|missing| (missing, Progress::Blocked)),
             (Some(_), Some(failure)) => Err((failure, Progress::Blocked)),
-            (Some(shortfall), None) => {
-                let progress = match shortfall {
-                    Shortfall::Workers { .. } => Progress::Counting,
-                    Shortfall::StillAppearing { .. }
-                    | Shortfall::NobodyReports
-                    | Shortfall::NobodyAnswers
-                    | Shortfall::Behind { .. } => Progress::Waiting,
-                };
-                Err((shortfall.to_string(), progress))
-            }
+            (Some(shortfall), None) => Err((shortfall.to_string(), Progress::after(&shortfall))),
         };
         match outcome {
             Ok(()) => {
@@ -258,7 +315,7 @@ impl Prover {
                 Progress::Proven
             }
             Err((missing, progress)) => {
-                self.failed(missing, counts);
+                self.failed(missing, counts, unproven);
                 progress
             }
         }
@@ -314,10 +371,17 @@ impl Prover {
             workers_proven,
             workers_expected,
             missing: None,
+            guardrails_unproven: Vec::new(),
         });
     }
 
-    fn failed(&mut self, missing: String, (workers_proven, workers_expected): (usize, usize)) {
+    fn failed(
+        &mut self,
+        missing: String,
+        (workers_proven, workers_expected): (usize, usize),
+        mut guardrails_unproven: Vec<Unproven>,
+    ) {
+        guardrails_unproven.truncate(UNPROVEN_SHOWN);
         let ready = self.ready_until.is_some_and(|until| Instant::now() < until);
         let before = self.state.borrow().clone();
         if before.ready && !ready {
@@ -329,6 +393,7 @@ impl Prover {
             workers_proven,
             workers_expected,
             missing: Some(missing),
+            guardrails_unproven,
         });
     }
 }

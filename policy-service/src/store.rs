@@ -32,6 +32,7 @@ pub(crate) mod rule_files;
 pub(crate) mod settings;
 pub(crate) mod teams;
 pub(crate) mod users;
+pub(crate) mod vault;
 pub(crate) mod word_lists;
 
 pub use master_key::{MasterKey, MasterKeyError};
@@ -79,6 +80,9 @@ pub enum StoreError {
     /// A secret could not be sealed, or its seal is broken.
     #[error("the secret of provider key `{id}` cannot be sealed or unsealed with this master key")]
     Seal { id: policy::ids::ProviderKeyId },
+    /// A vault entry could not be sealed, or its seal is broken.
+    #[error("an entry of the vault cannot be sealed or unsealed with this master key")]
+    Vault,
     /// The task that commits ended early.
     #[error("a commit was interrupted")]
     Interrupted { source: tokio::task::JoinError },
@@ -94,7 +98,8 @@ impl StoreError {
             | Self::WrongMasterKey { .. }
             | Self::Corrupt { .. }
             | Self::NameTaken { .. }
-            | Self::Seal { .. } => false,
+            | Self::Seal { .. }
+            | Self::Vault => false,
         }
     }
 }

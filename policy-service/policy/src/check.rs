@@ -28,6 +28,7 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_ATTEMPTS: u8 = 16;
 const BODY_CAP_BYTES: core::ops::RangeInclusive<u64> = 1_024..=1_073_741_824;
 const SNAPSHOT_MAX_AGE_MS: core::ops::RangeInclusive<u64> = 1_000..=2_592_000_000;
+const VAULT_TTL_MS: core::ops::RangeInclusive<u64> = 60_000..=315_360_000_000;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -214,6 +215,7 @@ impl Checker<'_> {
                 settings.snapshot_max_age_ms,
                 SNAPSHOT_MAX_AGE_MS,
             ),
+            ("vault_ttl_ms", settings.vault_ttl_ms, VAULT_TTL_MS),
         ] {
             if !bounds.contains(&value) {
                 let (from, to) = bounds.into_inner();

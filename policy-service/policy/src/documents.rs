@@ -85,6 +85,8 @@ pub struct Settings {
     pub body_cap_bytes: u64,
     /// How long a filter keeps enforcing its last snapshot while the service is away. Default 24 h.
     pub snapshot_max_age_ms: u64,
+    /// How long a tokenised value is kept after its last use. Default 30 days.
+    pub vault_ttl_ms: u64,
     /// Host names (without port) under which the mesh itself is addressed; `*` admits any name that no
     /// provider claims. Loopback names are always ours.
     pub hosts: Vec<String>,
@@ -100,6 +102,7 @@ impl Default for Settings {
             on_record_overflow: OnRecordOverflow::default(),
             body_cap_bytes: 32 * 1024 * 1024,
             snapshot_max_age_ms: 24 * 60 * 60 * 1000,
+            vault_ttl_ms: 30 * 24 * 60 * 60 * 1000,
             hosts: Vec::new(),
             max_attempts: 6,
         }

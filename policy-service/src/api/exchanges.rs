@@ -18,7 +18,9 @@ use super::Shared;
 use super::error::{ApiError, ErrorBody};
 use super::page::{Page, bad_cursor, limit};
 use super::request::{Parameters, Parsed, id};
-use crate::operations::exchanges::{self, Cursor, Ended, ExchangeFilter, SumBy};
+use crate::operations::exchanges::{
+    self, Cursor, Ended, ExchangeFilter, GuardVerdict, GuardrailName, SumBy,
+};
 use crate::operations::{Caller, ObjectKind};
 use view::{ExchangeView, SumView, WholeExchangeView};
 
@@ -74,6 +76,12 @@ struct ExchangeQuery {
     /// Whether some model had no price.
     #[param(value_type = Option<bool>)]
     unknown_price: Option<Parsed<bool>>,
+    /// A guardrail that covered it, by id or by the name it had then.
+    guardrail: Option<String>,
+    /// What a guardrail did: `not_scanned`, `scanned`, `observed`, `tokenised`, `redacted` or `blocked`; with
+    /// `guardrail`, what that one did.
+    #[param(value_type = Option<String>)]
+    outcome: Option<Parsed<OutcomeName>>,
     /// Started at this time or later.
     #[param(value_type = Option<u64>)]
     from_ms: Option<Parsed<u64>>,
@@ -128,6 +136,20 @@ impl FromStr for EndedName {
     }
 }
 
+#[derive(Clone, Copy, Debug)]
+struct OutcomeName(GuardVerdict);
+
+impl FromStr for OutcomeName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || GuardVerdict::ALL.map(GuardVerdict::name).join("`, `");
+        GuardVerdict::from_name(text)
+            .map(Self)
+            .ok_or_else(|| format!("known are `{}`", known()))
+    }
+}
+
 #[derive(Clone, Debug)]
 struct SumByNames(Vec<SumBy>);
 
@@ -174,6 +196,11 @@ impl ExchangeQuery {
             is_subscription: self.subscription.map(|Parsed(flag)| flag),
             is_unkeyed: self.unkeyed.map(|Parsed(flag)| flag),
             has_unknown_price: self.unknown_price.map(|Parsed(flag)| flag),
+            guardrail: self.guardrail.clone().map(|text| match text.parse() {
+                Ok(id) => GuardrailName::Id(id),
+                Err(_name) => GuardrailName::Name(text),
+            }),
+            guard_verdict: self.outcome.map(|Parsed(outcome)| outcome.0),
             from: at(self.from_ms),
             to: at(self.to_ms),
         }

@@ -160,13 +160,7 @@ async fn take(store: &Store, log: &mut RecordLog) -> Result<(), UpError> {
         );
     }
     for report in found.reports {
-        let reported = Reported {
-            process_id: report.process_id,
-            vm_id: report.vm_id,
-            records: report.records,
-            running: report.running,
-        };
-        exchanges::record(store, reported)
+        exchanges::record(store, Reported::from(report))
             .await
             .map_err(|source| UpError::Store { source })?;
     }

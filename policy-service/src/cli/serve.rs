@@ -17,7 +17,8 @@ use crate::readiness::{self, Readiness};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Envoys find the service with what `weir render envoy` prints.
-/healthz answers when the service runs, /readyz when every Envoy named by --mesh-url enforces the newest policy."
+/healthz answers when the service runs, /readyz when every Envoy named by --mesh-url enforces the newest policy; \
+with no --mesh-url, when every filter that reports says so."
 )]
 pub(super) struct Args {
     /// Folder for the database and the secrets; made at the first start

@@ -1,5 +1,7 @@
 //! The filter VMs that report to this service: what each applies, and when it was last heard of.
 
+mod guards;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use utoipa::ToSchema;
 use wire::mesh::{ReportRequest, VmCounters};
+
+pub use guards::{Lack, Unproven};
 
 use crate::mesh::publisher::Version;
 
@@ -65,6 +69,13 @@ pub struct Counters {
     pub memory_bytes: u64,
     /// Refusals of requests without a key that were too many to record.
     pub refusals_unrecorded: u64,
+    /// Texts that were searched by guardrails, and texts whose verdict was known.
+    pub guard_blocks_scanned: u64,
+    pub guard_cache_hits: u64,
+    pub guard_bytes_scanned: u64,
+    pub guard_findings: u64,
+    /// Tokens in answers whose value nobody knew.
+    pub guard_unknown_tokens: u64,
 }
 
 /// A snapshot that a filter would not apply.
@@ -104,6 +115,13 @@ struct Seen {
     appeared_at: Instant,
     at: Instant,
     counters: Counters,
+    proof: Option<guards::Proof>,
+}
+
+impl Seen {
+    fn applies(&self, wanted: Version) -> bool {
+        self.generation == wanted.generation && self.version >= wanted.version
+    }
 }
 
 impl Fleet {
@@ -131,6 +149,7 @@ impl Fleet {
                 .as_ref()
                 .map(Counters::from)
                 .unwrap_or_default(),
+            proof: report.proof.as_ref().map(guards::Proof::read),
         };
         state.vms.insert(name, seen);
     }
@@ -176,14 +195,13 @@ impl Fleet {
     /// Whether every VM applies `wanted` or newer, and each of `nodes` has a VM that says so.
     pub(crate) fn all_apply(&self, wanted: Version, nodes: &BTreeSet<String>) -> bool {
         let state = self.state();
-        let applies =
-            |seen: &Seen| seen.generation == wanted.generation && seen.version >= wanted.version;
         let present: BTreeSet<&str> = state
             .vms
             .values()
             .map(|seen| seen.node_id.as_str())
             .collect();
-        state.vms.values().all(applies) && nodes.iter().all(|node| present.contains(node.as_str()))
+        state.vms.values().all(|seen| seen.applies(wanted))
+            && nodes.iter().all(|node| present.contains(node.as_str()))
     }
 
     /// Returns the VMs that report.
@@ -199,6 +217,20 @@ impl Fleet {
             counters: seen.counters,
         };
         self.state().vms.iter().map(view).collect()
+    }
+
+    /// Returns the oldest version that a VM applies in place of `wanted`; 0 for one of another service.
+    pub(crate) fn behind(&self, wanted: Version) -> Option<u64> {
+        let state = self.state();
+        let others = state.vms.values().filter(|seen| !seen.applies(wanted));
+        let of_ours = |seen: &Seen| {
+            if seen.generation == wanted.generation {
+                seen.version
+            } else {
+                0
+            }
+        };
+        others.map(of_ours).min()
     }
 
     /// Returns the snapshots that filters refused, oldest first.
@@ -244,6 +276,11 @@ impl From<&VmCounters> for Counters {
             stray_inputs: counters.stray_inputs,
             memory_bytes: counters.memory_bytes,
             refusals_unrecorded: counters.refusals_unrecorded,
+            guard_blocks_scanned: counters.guard_blocks_scanned,
+            guard_cache_hits: counters.guard_cache_hits,
+            guard_bytes_scanned: counters.guard_bytes_scanned,
+            guard_findings: counters.guard_findings,
+            guard_unknown_tokens: counters.guard_unknown_tokens,
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Compiles policy whenever it changes and keeps the versions that filters are taking.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use policy::compile::MeshSecrets;
 use policy::compiled::{KeyTable, Mesh};
 use policy::documents::{Documents, InferenceAuth};
+use policy::guardrail::BlobId;
+use policy::ids::GuardrailId;
 use policy::secret::Secret;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -15,7 +17,7 @@ use tracing::{error, info, warn};
 use utoipa::ToSchema;
 
 use crate::clock;
-use crate::mesh::snapshot::{Generation, Snapshot};
+use crate::mesh::snapshot::{BlobHash, Contents, Generation, Snapshot};
 use crate::store::{Store, StoreError};
 use crate::xds::{Clusters, cluster};
 
@@ -45,8 +47,7 @@ impl PublishError {
 }
 
 struct Compiled {
-    bytes: Vec<u8>,
-    shards: Vec<Vec<u8>>,
+    contents: Contents,
     mesh: Mesh,
     plans_are_incomplete: bool,
 }
@@ -70,9 +71,22 @@ impl Compiled {
         let shards = (0..=u8::MAX)
             .map(|shard| by_first_byte.remove(&shard).unwrap_or_default())
             .collect();
+        let mut blobs = BTreeMap::new();
+        for (BlobId(id), bytes) in compiled.blobs {
+            let mut hash = BlobHash::default();
+            if hex::decode_to_slice(&id, &mut hash).is_err() {
+                return Err(format!(
+                    "a rule file or word list has the id `{id}`, which is no hash"
+                ));
+            }
+            blobs.insert(hash, bytes);
+        }
         Ok(Self {
-            bytes: compiled.mesh.encode(),
-            shards,
+            contents: Contents {
+                mesh: compiled.mesh.encode(),
+                shards,
+                blobs,
+            },
             mesh: compiled.mesh,
             plans_are_incomplete: compiled.plans_are_incomplete,
         })
@@ -117,7 +131,14 @@ pub struct Published {
     /// Whether unkeyed requests are refused in this version.
     #[serde(skip)]
     pub(crate) inference_auth: InferenceAuth,
+    /// The guardrails of this version, by name; each VM has to prove that it enforces them.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) guardrails: ToProve,
 }
+
+/// Ids and names of guardrails.
+pub(crate) type ToProve = Arc<[(GuardrailId, String)]>;
 
 /// The publisher of one service. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -222,15 +243,13 @@ impl Publisher {
             .await
             .unwrap_or_else(|ended| Err(ended.to_string()));
         let Compiled {
-            bytes,
-            shards,
+            contents,
             mesh,
             plans_are_incomplete,
         } = compiled.map_err(PublishError::Compile)?;
         let mut kept = self.kept();
         let before = kept.back().map(Arc::as_ref);
-        let Some(mut snapshot) = Snapshot::succeed(before, self.shared.generation, bytes, shards)
-        else {
+        let Some(mut snapshot) = Snapshot::succeed(before, self.shared.generation, contents) else {
             return Ok(());
         };
         snapshot.clusters = self
@@ -258,6 +277,11 @@ impl Publisher {
             failed_because: None,
             plans_are_incomplete,
             inference_auth: mesh.inference_auth,
+            guardrails: mesh
+                .guardrails
+                .into_iter()
+                .map(|guardrail| (guardrail.id, guardrail.name))
+                .collect(),
         });
         Ok(())
     }

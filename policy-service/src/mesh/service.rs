@@ -9,14 +9,15 @@ use tonic::{Request, Response, Status};
 use tracing::{debug, error};
 use wire::mesh::mesh_server::Mesh;
 use wire::mesh::{
-    ConsultAnswer, ConsultRequest, FollowAnswer, FollowRequest, ReportAnswer, ReportRequest,
-    StatefulOwner, StatefulOwnerAnswer, consult_answer, consult_request,
+    ConsultAnswer, ConsultRequest, FindTokens, FindTokensAnswer, FollowAnswer, FollowRequest,
+    ReportAnswer, ReportRequest, StatefulOwner, StatefulOwnerAnswer, VaultEntry, consult_answer,
+    consult_request,
 };
 
 use crate::mesh::Control;
 use crate::mesh::fleet::RefusedSnapshot;
-use crate::mesh::snapshot::{PageToken, Snapshot};
-use crate::operations::exchanges;
+use crate::mesh::snapshot::{PageToken, Place, Snapshot};
+use crate::operations::{exchanges, vault};
 use crate::xds;
 
 /// The longest a follower is kept waiting, whatever it asks for.
@@ -75,7 +76,9 @@ impl MeshService {
             published.mark_unchanged();
             moved.mark_unchanged();
             let wake = match self.newest(request) {
-                Newest::Ready(snapshot) => return snapshot.page(known(request, &snapshot), 0),
+                Newest::Ready(snapshot) => {
+                    return snapshot.page(known(request, &snapshot), Place::default());
+                }
                 Newest::None { ask_again } => ask_again.map_or(deadline, |at| at.min(deadline)),
             };
             tokio::select! {
@@ -96,7 +99,7 @@ impl MeshService {
             .ok_or_else(|| {
                 Status::aborted("the version of this `page_token` is gone: follow again without it")
             })?;
-        Ok(snapshot.page(known(request, &snapshot), token.next))
+        Ok(snapshot.page(known(request, &snapshot), token.from))
     }
 
     fn note_refusal(&self, request: &FollowRequest) {
@@ -162,12 +165,7 @@ impl Mesh for MeshService {
         check_id("process_id", &report.process_id)?;
         check_id("vm_id", &report.vm_id)?;
         self.control.fleet().heard(&report);
-        let reported = exchanges::Reported {
-            process_id: report.process_id,
-            vm_id: report.vm_id,
-            records: report.records,
-            running: report.running,
-        };
+        let reported = exchanges::Reported::from(report);
         let store = self.control.store().clone();
         // A task of its own: an Envoy that is shutting down resets the stream while its last records are here.
         let storing = tokio::spawn(async move { exchanges::record(&store, reported).await });
@@ -200,6 +198,12 @@ impl Mesh for MeshService {
                     answer: Some(answer),
                 }))
             }
+            Some(consult_request::Question::FindTokens(question)) => {
+                let answer = consult_answer::Answer::FindTokens(self.tokens(question).await?);
+                Ok(Response::new(ConsultAnswer {
+                    answer: Some(answer),
+                }))
+            }
             None => Err(Status::invalid_argument(
                 "`question` is missing or of a kind this service does not know",
             )),
@@ -216,6 +220,28 @@ impl MeshService {
         exchanges::owns_stateful(self.control.store(), &question).await.map_err(|failure| {
             error!(failure = %crate::mesh::chain(&failure), "the owner of stateful ids is not known");
             Status::unavailable("the owner of these ids could not be looked up")
+        })
+    }
+
+    async fn tokens(&self, question: FindTokens) -> Result<FindTokensAnswer, Status> {
+        debug!(
+            tokens = question.tokens.len(),
+            all = question.all_of_session,
+            "consulted for the values of tokens"
+        );
+        let found = vault::find(self.control.store(), &question).await.map_err(|failure| {
+            error!(failure = %crate::mesh::chain(&failure), "the values of tokens are not known");
+            Status::unavailable("these tokens could not be looked up")
+        })?;
+        let entries = found.entries.into_iter().map(|entry| VaultEntry {
+            token: entry.token,
+            value: entry.value.expose().to_vec(),
+            kind: entry.kind,
+            ..VaultEntry::default()
+        });
+        Ok(FindTokensAnswer {
+            entries: entries.collect(),
+            truncated: found.is_truncated,
         })
     }
 }

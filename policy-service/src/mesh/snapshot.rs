@@ -1,21 +1,35 @@
 //! One version of compiled policy, and the pages in which a filter takes it.
 //!
 //! ```text
-//! page token   generation (16 bytes) │ version (8 bytes, big endian) │ next item (2 bytes)
-//! item 0       the mesh
-//! item 1..=256 key shard 0..=255
+//! page token   generation (16 bytes) │ version (8) │ next item (4) │ byte of it (4), all big endian
+//! items        blobs by id, then the mesh, then key shard 0..=255
 //! ```
+//! A mesh comes after the blobs that it names, so that whoever has the mesh has everything it needs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tonic::Status;
-use wire::mesh::{FollowAnswer, KeyShard};
+use wire::mesh::{Blob, FollowAnswer, KeyShard};
 
-/// A page is at most this long, unless a single item is longer.
+/// A page is at most this long, unless the mesh or a shard alone is longer.
 const PAGE_BYTES: usize = 256 * 1024;
 
 /// One start of the service; versions of different generations cannot be compared.
 pub type Generation = [u8; 16];
+
+/// First bytes of the hash of a blob.
+pub(crate) type BlobHash = [u8; 16];
+
+/// What policy compiles to, as it travels.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) mesh: Vec<u8>,
+    /// Key tables in their order.
+    pub(crate) shards: Vec<Vec<u8>>,
+    /// Rule files and word lists that the mesh names.
+    pub(crate) blobs: BTreeMap<BlobHash, Vec<u8>>,
+}
 
 /// Compiled policy as bytes. Unchanged parts are shared between versions.
 #[derive(Clone, Debug)]
@@ -24,12 +38,19 @@ pub(crate) struct Snapshot {
     pub(crate) version: u64,
     /// The cluster version without which this snapshot must not be enforced.
     pub(crate) clusters: u64,
-    /// The mesh, then the key shards.
     items: Vec<Item>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Blob(BlobHash),
+    Mesh,
+    Shard(u8),
 }
 
 #[derive(Clone, Debug)]
 struct Item {
+    what: What,
     /// The version that brought these bytes.
     since: u64,
     bytes: Arc<[u8]>,
@@ -37,24 +58,28 @@ struct Item {
 
 impl Snapshot {
     /// Makes the successor of `before`; `None` when nothing has changed.
-    ///
-    /// `shards` are the key tables in their order.
     pub(crate) fn succeed(
         before: Option<&Self>,
         generation: Generation,
-        mesh: Vec<u8>,
-        shards: Vec<Vec<u8>>,
+        contents: Contents,
     ) -> Option<Self> {
         let version = before.map_or(0, |before| before.version).saturating_add(1);
-        let old = before
-            .map(|before| before.items.as_slice())
-            .unwrap_or_default();
-        let fresh = std::iter::once(mesh).chain(shards);
+        let old: BTreeMap<What, &Item> = before
+            .into_iter()
+            .flat_map(|before| &before.items)
+            .map(|item| (item.what, item))
+            .collect();
+        let blobs = contents.blobs.into_iter();
+        let blobs = blobs.map(|(id, bytes)| (What::Blob(id), bytes));
+        let shards = (0..=u8::MAX).map(What::Shard).zip(contents.shards);
+        let fresh = blobs
+            .chain(std::iter::once((What::Mesh, contents.mesh)))
+            .chain(shards);
         let items: Vec<Item> = fresh
-            .enumerate()
-            .map(|(index, bytes)| match old.get(index) {
-                Some(item) if *item.bytes == *bytes => item.clone(),
+            .map(|(what, bytes)| match old.get(&what) {
+                Some(item) if *item.bytes == *bytes => (*item).clone(),
                 Some(_) | None => Item {
+                    what,
                     since: version,
                     bytes: bytes.into(),
                 },
@@ -69,38 +94,83 @@ impl Snapshot {
         })
     }
 
-    /// Returns the page that starts at `first`, of what has changed after the version `known` (0: everything).
-    pub(crate) fn page(&self, known: u64, first: u16) -> FollowAnswer {
+    /// Returns the page that starts at `from`, of what has changed after the version `known` (0: everything).
+    pub(crate) fn page(&self, known: u64, from: Place) -> FollowAnswer {
         let mut answer = FollowAnswer {
             generation: self.generation.to_vec(),
             version: self.version,
             ..FollowAnswer::default()
         };
         let mut length = 0;
-        let changed = (0u16..).zip(&self.items).skip(usize::from(first));
-        for (index, item) in changed.filter(|(_, item)| item.since > known) {
-            if length > 0 && length + item.bytes.len() > PAGE_BYTES {
-                answer.next_page_token = PageToken {
+        let items = (0_u32..).zip(&self.items);
+        let first = usize::try_from(from.item).unwrap_or(usize::MAX);
+        for (item, content) in items.skip(first).filter(|(_, item)| item.since > known) {
+            let byte = if item == from.item { from.byte } else { 0 };
+            let room = PAGE_BYTES.saturating_sub(length);
+            let next = match content.what {
+                What::Blob(id) => {
+                    let (piece, next) = piece(id, &content.bytes, byte, room);
+                    length += piece.as_ref().map_or(0, |piece| piece.data.len());
+                    answer.blobs.extend(piece);
+                    next
+                }
+                What::Mesh | What::Shard(_) if length > 0 && content.bytes.len() > room => Some(0),
+                What::Mesh => {
+                    length += content.bytes.len();
+                    answer.mesh = content.bytes.to_vec();
+                    None
+                }
+                What::Shard(index) => {
+                    length += content.bytes.len();
+                    answer.shards.push(KeyShard {
+                        index: index.into(),
+                        table: content.bytes.to_vec(),
+                    });
+                    None
+                }
+            };
+            if let Some(byte) = next {
+                let token = PageToken {
                     generation: self.generation,
                     version: self.version,
-                    next: index,
-                }
-                .encode();
+                    from: Place { item, byte },
+                };
+                answer.next_page_token = token.encode();
                 break;
-            }
-            length += item.bytes.len();
-            match index.checked_sub(1) {
-                None => answer.mesh = item.bytes.to_vec(),
-                Some(shard) => {
-                    answer.shards.push(KeyShard {
-                        index: shard.into(),
-                        table: item.bytes.to_vec(),
-                    });
-                }
             }
         }
         answer
     }
+}
+
+/// Returns the piece of a blob from `byte` on for which there is room, and where the next one begins, if any.
+fn piece(id: BlobHash, bytes: &[u8], byte: u32, room: usize) -> (Option<Blob>, Option<u32>) {
+    if room == 0 {
+        return (None, Some(byte));
+    }
+    let start = usize::try_from(byte).unwrap_or(usize::MAX).min(bytes.len());
+    let end = start.saturating_add(room).min(bytes.len());
+    let data = bytes.get(start..end).unwrap_or_default();
+    let blob = Blob {
+        id: id.to_vec(),
+        offset: wide(start),
+        total: wide(bytes.len()),
+        data: data.to_vec(),
+    };
+    let next = u32::try_from(end).ok().filter(|_| end < bytes.len());
+    (Some(blob), next)
+}
+
+fn wide(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// Where a page starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    item: u32,
+    /// Only blobs are cut.
+    byte: u32,
 }
 
 /// Where the next page starts. Every start of the service counts its versions from 1, so a version alone would
@@ -109,7 +179,7 @@ impl Snapshot {
 pub(crate) struct PageToken {
     pub(crate) generation: Generation,
     pub(crate) version: u64,
-    pub(crate) next: u16,
+    pub(crate) from: Place,
 }
 
 impl PageToken {
@@ -117,7 +187,8 @@ impl PageToken {
         [
             self.generation.as_slice(),
             self.version.to_be_bytes().as_slice(),
-            self.next.to_be_bytes().as_slice(),
+            self.from.item.to_be_bytes().as_slice(),
+            self.from.byte.to_be_bytes().as_slice(),
         ]
         .concat()
     }
@@ -126,10 +197,11 @@ impl PageToken {
         let parts = bytes
             .split_first_chunk::<16>()
             .and_then(|(generation, rest)| {
-                let (version, next) = rest.split_first_chunk::<8>()?;
-                Some((generation, version, <[u8; 2]>::try_from(next).ok()?))
+                let (version, rest) = rest.split_first_chunk::<8>()?;
+                let (item, byte) = rest.split_first_chunk::<4>()?;
+                Some((generation, version, item, <[u8; 4]>::try_from(byte).ok()?))
             });
-        let Some((generation, version, next)) = parts else {
+        let Some((generation, version, item, byte)) = parts else {
             return Err(Status::invalid_argument(
                 "`page_token` is not one that this service made",
             ));
@@ -137,7 +209,10 @@ impl PageToken {
         Ok(Self {
             generation: *generation,
             version: u64::from_be_bytes(*version),
-            next: u16::from_be_bytes(next),
+            from: Place {
+                item: u32::from_be_bytes(*item),
+                byte: u32::from_be_bytes(byte),
+            },
         })
     }
 }
@@ -149,29 +224,66 @@ mod tests {
     const GENERATION: Generation = [7; 16];
     const SHARDS: usize = 256;
 
-    fn shards(change: Option<(usize, &[u8])>) -> Vec<Vec<u8>> {
+    fn contents(mesh: &[u8], shard: Option<(usize, &[u8])>) -> Contents {
         let mut shards = vec![Vec::new(); SHARDS];
-        if let Some((index, bytes)) = change {
+        if let Some((index, bytes)) = shard {
             shards[index] = bytes.to_vec();
         }
-        shards
+        Contents {
+            mesh: mesh.to_vec(),
+            shards,
+            blobs: BTreeMap::new(),
+        }
+    }
+
+    fn with_blobs(mesh: &[u8], blobs: &[(u8, Vec<u8>)]) -> Contents {
+        let blobs = blobs.iter().cloned();
+        Contents {
+            blobs: blobs.map(|(id, bytes)| ([id; 16], bytes)).collect(),
+            ..contents(mesh, None)
+        }
     }
 
     fn first() -> Snapshot {
-        Snapshot::succeed(None, GENERATION, b"mesh".to_vec(), shards(None)).unwrap()
+        Snapshot::succeed(None, GENERATION, contents(b"mesh", None)).unwrap()
+    }
+
+    fn then(before: &Snapshot, contents: Contents) -> Snapshot {
+        Snapshot::succeed(Some(before), GENERATION, contents).unwrap()
     }
 
     fn follow(snapshot: &Snapshot, known: u64) -> Vec<FollowAnswer> {
-        let mut pages = vec![snapshot.page(known, 0)];
+        let mut pages = vec![snapshot.page(known, Place::default())];
         while let Some(token) = pages.last().filter(|page| !page.next_page_token.is_empty()) {
             let token = PageToken::decode(&token.next_page_token).unwrap();
             assert_eq!(
                 (token.generation, token.version),
                 (GENERATION, snapshot.version)
             );
-            pages.push(snapshot.page(known, token.next));
+            pages.push(snapshot.page(known, token.from));
         }
         pages
+    }
+
+    /// Puts the pieces together and checks that they follow each other, before the mesh.
+    fn blobs(pages: &[FollowAnswer]) -> BTreeMap<u8, Vec<u8>> {
+        let mut blobs: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
+        let mut totals = BTreeMap::new();
+        let mut has_mesh = false;
+        for page in pages {
+            assert!(!has_mesh || page.blobs.is_empty());
+            has_mesh |= !page.mesh.is_empty();
+            for piece in &page.blobs {
+                let blob = blobs.entry(piece.id[0]).or_default();
+                assert_eq!(piece.offset, wide(blob.len()));
+                blob.extend(&piece.data);
+                totals.insert(piece.id[0], piece.total);
+            }
+        }
+        for (id, total) in totals {
+            assert_eq!(wide(blobs[&id].len()), total);
+        }
+        blobs
     }
 
     #[test]
@@ -185,13 +297,7 @@ mod tests {
     #[test]
     fn a_delta_holds_what_changed_and_nothing_else() {
         let first = first();
-        let second = Snapshot::succeed(
-            Some(&first),
-            GENERATION,
-            b"mesh".to_vec(),
-            shards(Some((9, b"key"))),
-        )
-        .unwrap();
+        let second = then(&first, contents(b"mesh", Some((9, b"key"))));
         let pages = follow(&second, first.version);
         assert_eq!(pages.len(), 1);
         assert!(pages[0].mesh.is_empty());
@@ -208,20 +314,8 @@ mod tests {
     #[test]
     fn a_delta_over_several_versions_holds_all_their_changes() {
         let first = first();
-        let second = Snapshot::succeed(
-            Some(&first),
-            GENERATION,
-            b"mesh".to_vec(),
-            shards(Some((9, b"key"))),
-        )
-        .unwrap();
-        let third = Snapshot::succeed(
-            Some(&second),
-            GENERATION,
-            b"other".to_vec(),
-            shards(Some((9, b"key"))),
-        )
-        .unwrap();
+        let second = then(&first, contents(b"mesh", Some((9, b"key"))));
+        let third = then(&second, contents(b"other", Some((9, b"key"))));
         let pages = follow(&third, first.version);
         assert_eq!(pages[0].mesh, b"other");
         assert_eq!(pages[0].shards.len(), 1);
@@ -229,17 +323,21 @@ mod tests {
 
     #[test]
     fn nothing_new_is_no_version() {
-        let first = first();
-        assert!(
-            Snapshot::succeed(Some(&first), GENERATION, b"mesh".to_vec(), shards(None)).is_none()
-        );
+        let same = contents(b"mesh", None);
+        assert!(Snapshot::succeed(Some(&first()), GENERATION, same).is_none());
+        let blobs = with_blobs(b"mesh", &[(1, b"list".to_vec())]);
+        let guarded = then(&first(), blobs.clone());
+        assert!(Snapshot::succeed(Some(&guarded), GENERATION, blobs).is_none());
     }
 
     #[test]
     fn long_snapshots_come_in_pages_that_lose_nothing() {
         let shards: Vec<Vec<u8>> = (0..SHARDS).map(|index| vec![0; 10_000 + index]).collect();
-        let snapshot =
-            Snapshot::succeed(None, GENERATION, vec![0; PAGE_BYTES + 1], shards).unwrap();
+        let long = Contents {
+            shards,
+            ..contents(&vec![0; PAGE_BYTES + 1], None)
+        };
+        let snapshot = Snapshot::succeed(None, GENERATION, long).unwrap();
         let pages = follow(&snapshot, 0);
         assert!(pages.len() > 10);
         assert!(
@@ -263,9 +361,68 @@ mod tests {
     }
 
     #[test]
+    fn blobs_of_any_length_come_whole_and_before_the_mesh() {
+        let lengths = [
+            0,
+            1,
+            PAGE_BYTES - 1,
+            PAGE_BYTES,
+            PAGE_BYTES + 1,
+            12 * 1024 * 1024,
+        ];
+        let sent: BTreeMap<u8, Vec<u8>> = (0..)
+            .zip(lengths)
+            .map(|(id, length)| (id, vec![id; length]))
+            .collect();
+        let all: Vec<_> = sent.clone().into_iter().collect();
+        let snapshot = Snapshot::succeed(None, GENERATION, with_blobs(b"mesh", &all)).unwrap();
+        let pages = follow(&snapshot, 0);
+        assert_eq!(blobs(&pages), sent);
+        assert_eq!(pages.last().unwrap().mesh, b"mesh");
+        for page in &pages {
+            let length: usize = page.blobs.iter().map(|piece| piece.data.len()).sum();
+            assert!(length + page.mesh.len() <= PAGE_BYTES);
+        }
+    }
+
+    #[test]
+    fn a_delta_brings_the_blobs_that_are_new_and_no_others() {
+        let (old, new) = ((1, vec![1; 300_000]), (2, vec![2; 300_000]));
+        let one = then(&first(), with_blobs(b"one", std::slice::from_ref(&old)));
+        let two = then(&one, with_blobs(b"two", &[old.clone(), new.clone()]));
+        assert_eq!(blobs(&follow(&two, 2)), BTreeMap::from([new.clone()]));
+        assert_eq!(
+            blobs(&follow(&two, 1)),
+            BTreeMap::from([old.clone(), new.clone()])
+        );
+        let three = then(&two, with_blobs(b"three", std::slice::from_ref(&new)));
+        assert!(blobs(&follow(&three, 3)).is_empty());
+        let four = then(&three, with_blobs(b"four", &[old.clone(), new]));
+        assert_eq!(blobs(&follow(&four, 4)), BTreeMap::from([old]));
+    }
+
+    #[test]
     fn a_foreign_page_token_is_refused() {
-        for token in [&[][..], &[1, 2, 3], &[0; 10], &[0; 25], &[0; 27]] {
+        for token in [&[][..], &[1, 2, 3], &[0; 26], &[0; 31], &[0; 33]] {
             assert!(PageToken::decode(token).is_err());
+        }
+    }
+
+    #[test]
+    fn a_token_beyond_the_end_gives_an_empty_page() {
+        for from in [
+            Place {
+                item: u32::MAX,
+                byte: 0,
+            },
+            Place {
+                item: 0,
+                byte: u32::MAX,
+            },
+        ] {
+            let snapshot = then(&first(), with_blobs(b"mesh", &[(1, b"list".to_vec())]));
+            let page = snapshot.page(0, from);
+            assert!(page.blobs.iter().all(|piece| piece.data.is_empty()));
         }
     }
 }

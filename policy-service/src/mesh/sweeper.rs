@@ -12,12 +12,15 @@ use crate::mesh::fleet::{Fleet, SILENCE, VmName};
 use crate::mesh::publisher::Version;
 use crate::mesh::snapshot::Generation;
 use crate::operations::exchanges::{self, VmOrigin};
+use crate::operations::vault;
 use crate::store::Store;
 use crate::xds::Clusters;
 
 const ROUND: Duration = Duration::from_secs(1);
 /// Exchanges that were routed by the version before are under way by then.
 const LINGER: Duration = Duration::from_secs(5);
+/// Old values go at the latest this long after their time.
+const VAULT_ROUND: Duration = Duration::from_secs(10 * 60);
 /// A cluster goes after this time even if some filter never said that it can do without.
 const LINGER_CEILING: Duration = Duration::from_secs(10 * 60);
 
@@ -33,6 +36,7 @@ pub(crate) struct Sweeper {
     unsettled: BTreeSet<VmName>,
     /// For each snapshot with which clusters left: since when that is known, and since when all filters apply it.
     leaving: BTreeMap<u64, (Instant, Option<Instant>)>,
+    vault_cleared_at: Option<Instant>,
 }
 
 impl Sweeper {
@@ -51,6 +55,7 @@ impl Sweeper {
             has_looked_back: false,
             unsettled: BTreeSet::new(),
             leaving: BTreeMap::new(),
+            vault_cleared_at: None,
         }
     }
 
@@ -63,6 +68,7 @@ impl Sweeper {
             self.look_back().await;
             self.settle().await;
             self.release();
+            self.clear_vault().await;
         }
     }
 
@@ -84,6 +90,20 @@ impl Sweeper {
             Err(failure) => {
                 error!(failure = %crate::mesh::chain(&failure), "cannot look for lost exchanges")
             }
+        }
+    }
+
+    /// Deletes what was not used for its time to live.
+    async fn clear_vault(&mut self) {
+        if self
+            .vault_cleared_at
+            .is_some_and(|at| at.elapsed() < VAULT_ROUND)
+        {
+            return;
+        }
+        self.vault_cleared_at = Some(Instant::now());
+        if let Err(failure) = vault::sweep(&self.store).await {
+            error!(failure = %crate::mesh::chain(&failure), "old vault entries are not deleted");
         }
     }
 

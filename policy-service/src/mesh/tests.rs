@@ -346,7 +346,7 @@ async fn a_page_of_a_forgotten_version_or_another_generation_starts_the_follower
         let token = snapshot::PageToken {
             generation,
             version,
-            next: 1,
+            from: snapshot::Place::default(),
         };
         let request = FollowRequest {
             page_token: token.encode(),

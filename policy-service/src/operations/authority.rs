@@ -26,6 +26,7 @@ pub enum Resource {
     Settings,
     Teams,
     Users,
+    Vault,
 }
 
 impl Resource {
@@ -45,6 +46,7 @@ impl Resource {
             Self::Settings => "settings",
             Self::Teams => "teams",
             Self::Users => "users",
+            Self::Vault => "vault",
         }
     }
 }
@@ -94,11 +96,13 @@ impl Caller {
         }
     }
 
-    /// What filters report; may record exchanges and take provider keys out of use.
+    /// What filters report; may record exchanges, take provider keys out of use and use the vault.
     pub(crate) fn filters() -> Self {
         let grants = [
             (Resource::Exchanges, Right::Create),
             (Resource::Providers, Right::Update),
+            (Resource::Vault, Right::Create),
+            (Resource::Vault, Right::View),
         ];
         Self {
             actor: Actor::System {

@@ -1,5 +1,6 @@
 //! Exchanges: what filters report is priced and stored; administrators list it and sum it up.
 
+mod guards;
 mod reading;
 
 use std::collections::BTreeMap;
@@ -8,17 +9,18 @@ use policy::ids::{ExchangeId, ProviderKeyId};
 use policy::surface::Surface;
 use policy::units::Timestamp;
 use tracing::warn;
-use wire::mesh::{ExchangeRecord, StatefulOwner};
+use wire::mesh::{ExchangeRecord, ReportRequest, StatefulOwner};
 
 use super::authority::{Caller, Resource, Right};
-use super::{ObjectKind, OperationError, providers};
+use super::{ObjectKind, OperationError, providers, vault};
 use crate::clock;
 use crate::store::exchanges::{self as stored, WholeExchange};
 use crate::store::{Effect, Store};
 
 pub use crate::store::exchanges::{
-    Attempt, Cursor, Ended, Exchange, ExchangeFilter, Group, NamedExchange, Payer, PriceFound, Sum,
-    SumBy, VmOrigin,
+    Attempt, Cursor, Ended, Exchange, ExchangeFilter, Group, GuardDirection, GuardFinding,
+    GuardOutcome, GuardUnscanned, GuardVerdict, GuardrailName, NamedExchange, Payer, PriceFound,
+    Sum, SumBy, VmOrigin,
 };
 
 /// What one VM reports at a time.
@@ -30,6 +32,20 @@ pub struct Reported {
     pub records: Vec<ExchangeRecord>,
     /// Exchanges that run, with their state so far.
     pub running: Vec<ExchangeRecord>,
+    /// Tokens that were made.
+    pub minted: Vec<wire::mesh::VaultEntry>,
+}
+
+impl From<ReportRequest> for Reported {
+    fn from(report: ReportRequest) -> Self {
+        Self {
+            process_id: report.process_id,
+            vm_id: report.vm_id,
+            records: report.records,
+            running: report.running,
+            minted: report.minted,
+        }
+    }
 }
 
 /// Prices what was reported and stores it, once however often it is reported: an end takes the place of a
@@ -37,15 +53,18 @@ pub struct Reported {
 ///
 /// # Errors
 /// [`OperationError`] when the store fails; nothing was stored then.
-pub async fn record(store: &Store, reported: Reported) -> Result<(), OperationError> {
+pub async fn record(store: &Store, mut reported: Reported) -> Result<(), OperationError> {
     let caller = Caller::filters();
     caller.permit(Resource::Exchanges, Right::Create)?;
+    caller.permit(Resource::Vault, Right::Create)?;
+    let minted = vault::read(std::mem::take(&mut reported.minted));
     let pricing = store.pricing().await?;
     let exchanges = reading::read(reported, &pricing);
-    if exchanges.is_empty() {
+    if exchanges.is_empty() && minted.is_empty() {
         return Ok(());
     }
     let mut change = store.change().await?;
+    vault::put(&mut change, &minted).await?;
     let written = stored::write(change.connection(), &exchanges, clock::now()).await?;
     let mut events = Vec::new();
     for (id, (status, since)) in refused_keys(&written) {

@@ -196,6 +196,8 @@ pub struct SettingsFields {
     /// How long a filter keeps enforcing its last policy while the service is away.
     pub snapshot_max_age_ms: Option<u64>,
     /// How long a tokenised value is kept after its last use.
+    pub vault_ttl_ms: Option<u64>,
+    /// How long a tokenised value is kept after its last use.
     /// Host names of the mesh itself; `*` admits any name that no provider claims.
     pub hosts: Option<Vec<String>>,
     /// Upper bound of attempts for one request.

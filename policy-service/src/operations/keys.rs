@@ -245,6 +245,7 @@ fn name_taken(error: StoreError) -> OperationError {
         | StoreError::Database { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Seal { .. }
+        | StoreError::Vault
         | StoreError::Interrupted { .. }) => other.into(),
     }
 }

@@ -39,6 +39,7 @@ pub async fn update(
         on_record_overflow,
         body_cap_bytes,
         snapshot_max_age_ms,
+        vault_ttl_ms,
         hosts,
         max_attempts,
     } = fields;
@@ -47,6 +48,7 @@ pub async fn update(
     settings.on_record_overflow = on_record_overflow.unwrap_or(settings.on_record_overflow);
     settings.body_cap_bytes = body_cap_bytes.unwrap_or(settings.body_cap_bytes);
     settings.snapshot_max_age_ms = snapshot_max_age_ms.unwrap_or(settings.snapshot_max_age_ms);
+    settings.vault_ttl_ms = vault_ttl_ms.unwrap_or(settings.vault_ttl_ms);
     settings.hosts = hosts.unwrap_or(settings.hosts);
     settings.max_attempts = max_attempts.unwrap_or(settings.max_attempts);
     let after = SettingsView::from(settings.clone());

@@ -241,6 +241,7 @@ pub struct SettingsView {
     pub on_record_overflow: OnRecordOverflow,
     pub body_cap_bytes: u64,
     pub snapshot_max_age_ms: u64,
+    pub vault_ttl_ms: u64,
     pub hosts: Vec<String>,
     pub max_attempts: u8,
 }
@@ -253,6 +254,7 @@ impl From<Settings> for SettingsView {
             on_record_overflow: settings.on_record_overflow,
             body_cap_bytes: settings.body_cap_bytes,
             snapshot_max_age_ms: settings.snapshot_max_age_ms,
+            vault_ttl_ms: settings.vault_ttl_ms,
             hosts: settings.hosts,
             max_attempts: settings.max_attempts,
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::mesh::{Process, Version};
+use crate::mesh::{Lack, Process, Unproven, Version};
 use crate::readiness::canary::Answer;
 
 /// What was answered under one version.
@@ -34,6 +34,11 @@ pub(crate) enum Shortfall {
     },
     StillAppearing {
         node_id: String,
+    },
+    /// A guardrail that some VM does not prove; VMs, and guardrails, that lack proof together.
+    Guardrail {
+        first: Unproven,
+        count: usize,
     },
 }
 
@@ -69,6 +74,37 @@ impl Proof {
 
     pub(crate) fn expected(&self, processes: &[Process]) -> usize {
         processes.iter().map(|process| self.owed(process)).sum()
+    }
+
+    /// Returns what is missing before every VM of `processes` has said that it applies the version; where no
+    /// canary can be sent, their word is all there is. `behind` is what the last of them applies.
+    pub(crate) fn unreported(
+        &self,
+        processes: &[Process],
+        behind: Option<u64>,
+    ) -> Option<Shortfall> {
+        if processes.is_empty() {
+            return Some(Shortfall::NobodyReports);
+        }
+        if let Some(version) = behind {
+            return Some(Shortfall::Behind {
+                version,
+                wanted: self.version.version,
+            });
+        }
+        processes.iter().find_map(|process| {
+            let node_id = process.node_id.clone();
+            let (reported, expected) = (process.vms.saturating_sub(1), self.owed(process));
+            if reported < expected && self.workers.is_some() {
+                return Some(Shortfall::Workers {
+                    node_id,
+                    answered: reported,
+                    expected,
+                });
+            }
+            let is_open = self.workers.is_none() && process.is_growing;
+            is_open.then_some(Shortfall::StillAppearing { node_id })
+        })
     }
 
     /// Returns what is missing before every worker of `processes` has answered.
@@ -129,6 +165,24 @@ impl fmt::Display for Shortfall {
             Self::StillAppearing { node_id } => {
                 write!(f, "workers of the Envoy `{node_id}` are still being counted")
             }
+            Self::Guardrail { first, count } => {
+                let Unproven { guardrail, node_id, vm, lack } = first;
+                let vm = hex::encode(&vm.vm);
+                match lack {
+                    Lack::NotTried => write!(
+                        f,
+                        "the filter VM {vm} of the Envoy `{node_id}` has not tried the canary of guardrail `{guardrail}`"
+                    )?,
+                    Lack::NotFound { problem } => write!(
+                        f,
+                        "the filter VM {vm} of the Envoy `{node_id}` does not find the canary of guardrail `{guardrail}`: {problem}"
+                    )?,
+                }
+                match count.saturating_sub(1) {
+                    0 => Ok(()),
+                    others => write!(f, " (and {others} more)"),
+                }
+            }
         }
     }
 }
@@ -171,6 +225,53 @@ mod tests {
             proof.take(&answer(*vm, *version));
         }
         assert_eq!(proof.shortfall(processes), want);
+    }
+
+    #[track_caller]
+    fn check_reported(
+        workers: Option<usize>,
+        processes: &[Process],
+        behind: Option<u64>,
+        want: Option<Shortfall>,
+    ) {
+        let proof = Proof::new(VERSION, workers);
+        assert_eq!(proof.unreported(processes, behind), want);
+    }
+
+    #[test]
+    fn reports_are_enough_where_no_canary_can_be_sent() {
+        check_reported(None, &[process(3, false)], None, None);
+        check_reported(Some(2), &[process(3, true)], None, None);
+        check_reported(None, &[], None, Some(Shortfall::NobodyReports));
+        let behind = Some(Shortfall::Behind {
+            version: 4,
+            wanted: 5,
+        });
+        check_reported(None, &[process(3, false)], Some(4), behind);
+        let growing = Some(Shortfall::StillAppearing {
+            node_id: String::from("node"),
+        });
+        check_reported(None, &[process(3, true)], None, growing);
+        check_reported(Some(4), &[process(3, false)], None, workers(2, 4));
+    }
+
+    #[test]
+    fn an_unproven_guardrail_is_named_with_its_worker() {
+        let first = Unproven {
+            guardrail: String::from("pii"),
+            node_id: String::from("node"),
+            vm: crate::mesh::VmName {
+                process: vec![1],
+                vm: vec![0xab],
+            },
+            lack: Lack::NotFound {
+                problem: String::from("no list"),
+            },
+        };
+        assert_eq!(
+            Shortfall::Guardrail { first, count: 3 }.to_string(),
+            "the filter VM ab of the Envoy `node` does not find the canary of guardrail `pii`: no list (and 2 more)"
+        );
     }
 
     fn workers(answered: usize, expected: usize) -> Option<Shortfall> {

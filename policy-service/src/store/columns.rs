@@ -73,6 +73,16 @@ impl<'r> Columns<'r> {
         serde_json::from_value(word).map_err(|error| self.corrupt(error))
     }
 
+    pub(super) fn optional_word<T: DeserializeOwned>(
+        &self,
+        column: &str,
+    ) -> Result<Option<T>, StoreError> {
+        match self.get::<Option<String>>(column)? {
+            Some(_) => self.word(column).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// A stored JSON document.
     pub(super) fn document<T: DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
         let text: String = self.get(column)?;

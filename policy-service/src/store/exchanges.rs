@@ -1,5 +1,6 @@
 //! Exchanges and their attempts: what happened, for whom, at what price.
 
+mod guards;
 mod query;
 mod sums;
 mod write;
@@ -9,6 +10,9 @@ use policy::units::{MicroUsd, Timestamp};
 use policy::usage::Usage;
 use serde::{Deserialize, Serialize};
 
+pub use guards::{
+    GuardDirection, GuardFinding, GuardOutcome, GuardUnscanned, GuardVerdict, GuardrailName,
+};
 pub use query::{Cursor, ExchangeFilter, NamedExchange};
 pub use sums::{Group, Sum, SumBy};
 
@@ -166,6 +170,8 @@ pub struct Exchange {
     pub is_estimated: bool,
     pub price_book: String,
     pub origin: VmOrigin,
+    /// Of the strongest of its guardrails; `None` when none covered it.
+    pub guard_verdict: Option<GuardVerdict>,
 }
 
 /// An exchange with its parts, as it is written.
@@ -175,6 +181,7 @@ pub(crate) struct WholeExchange {
     pub(crate) attempts: Vec<Attempt>,
     /// Provider-side ids that it created.
     pub(crate) created_ids: Vec<String>,
+    pub(crate) guardrails: Vec<GuardOutcome>,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The key under which provider credentials are sealed in the database.
+//! The key under which provider credentials and the vault are sealed in the database.
 
 use core::fmt;
 use std::fs::{self, OpenOptions};
@@ -36,7 +36,7 @@ pub enum MasterKeyError {
     Randomness { source: rand::rand_core::OsError },
 }
 
-/// 256 bits that seal provider credentials. `Debug` is redacted.
+/// 256 bits that seal what must not be read in the database. `Debug` is redacted.
 #[derive(Clone)]
 pub struct MasterKey(Arc<[u8; 32]>);
 
@@ -124,39 +124,43 @@ impl MasterKey {
     /// nonce     ciphertext  tag
     /// ```
     pub(super) fn seal(&self, id: ProviderKeyId, secret: &Secret) -> Result<Vec<u8>, StoreError> {
-        let mut nonce = [0; NONCE_BYTES];
-        let random = OsRng.try_fill_bytes(&mut nonce).ok();
-        let aad = id.into_bytes();
-        let payload = Payload {
-            msg: secret.expose().as_bytes(),
-            aad: &aad,
-        };
-        random
-            .and_then(|()| {
-                self.cipher()
-                    .encrypt(Nonce::from_slice(&nonce), payload)
-                    .ok()
-            })
-            .map(|ciphertext| [nonce.as_slice(), ciphertext.as_slice()].concat())
+        self.seal_bytes(&id.into_bytes(), secret.expose().as_bytes())
             .ok_or(StoreError::Seal { id })
+    }
+
+    /// Encrypts bytes; what comes out opens together with the same `bound_to` only.
+    pub(super) fn seal_bytes(&self, bound_to: &[u8], plain: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE_BYTES];
+        OsRng.try_fill_bytes(&mut nonce).ok()?;
+        let payload = Payload {
+            msg: plain,
+            aad: bound_to,
+        };
+        let ciphertext = self
+            .cipher()
+            .encrypt(Nonce::from_slice(&nonce), payload)
+            .ok()?;
+        Some([nonce.as_slice(), ciphertext.as_slice()].concat())
+    }
+
+    /// Decrypts what [`seal_bytes`](Self::seal_bytes) made.
+    pub(super) fn unseal_bytes(&self, bound_to: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+        let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
+        let payload = Payload {
+            msg: ciphertext,
+            aad: bound_to,
+        };
+        self.cipher()
+            .decrypt(Nonce::from_slice(nonce), payload)
+            .ok()
     }
 
     /// Decrypts a credential that [`seal`](Self::seal) made for this id.
     pub(super) fn unseal(&self, id: ProviderKeyId, sealed: &[u8]) -> Result<Secret, StoreError> {
-        let open = || {
-            let (nonce, ciphertext) = sealed.split_at_checked(NONCE_BYTES)?;
-            let aad = id.into_bytes();
-            let payload = Payload {
-                msg: ciphertext,
-                aad: &aad,
-            };
-            let plain = self
-                .cipher()
-                .decrypt(Nonce::from_slice(nonce), payload)
-                .ok()?;
-            String::from_utf8(plain).ok()
-        };
-        open().map(Secret::new).ok_or(StoreError::Seal { id })
+        self.unseal_bytes(&id.into_bytes(), sealed)
+            .and_then(|plain| String::from_utf8(plain).ok())
+            .map(Secret::new)
+            .ok_or(StoreError::Seal { id })
     }
 }
 

@@ -86,12 +86,14 @@ pub(super) fn exchange(number: u128, ended: Ended) -> WholeExchange {
             process_id: vec![1; 16],
             vm_id: vec![2; 16],
         },
+        guard_verdict: None,
     };
     let created_ids = vec![format!("resp_{number}")];
     WholeExchange {
         exchange,
         attempts: vec![attempt(1), attempt(2)],
         created_ids,
+        guardrails: Vec::new(),
     }
 }
 

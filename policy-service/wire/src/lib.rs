@@ -14,4 +14,13 @@
 /// `weir.mesh.v1`: snapshots to the filters, records from them.
 pub mod mesh {
     include!(concat!(env!("OUT_DIR"), "/weir.mesh.v1.rs"));
+
+    impl core::fmt::Debug for VaultEntry {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.debug_struct("VaultEntry")
+                .field("token", &self.token)
+                .field("kind", &self.kind)
+                .finish_non_exhaustive()
+        }
+    }
 }

@@ -54,6 +54,7 @@ fn settings_have_bounds() {
             settings.max_attempts = 0;
             settings.body_cap_bytes = 1;
             settings.snapshot_max_age_ms = 0;
+            settings.vault_ttl_ms = 0;
             settings.hosts = ["*", "Mesh", "mesh.example", "mesh.example"]
                 .map(str::to_owned)
                 .into();
@@ -64,6 +65,7 @@ fn settings_have_bounds() {
             "`settings.hosts[3]`: `mesh.example` is listed twice",
             "`settings.max_attempts`: must be from 1 to 16",
             "`settings.snapshot_max_age_ms`: must be from",
+            "`settings.vault_ttl_ms`: must be from 60000",
         ],
     );
 }

@@ -39,6 +39,7 @@ pub(super) struct SettingsEntry {
     on_record_overflow: Option<OnRecordOverflow>,
     body_cap_bytes: Option<u64>,
     snapshot_max_age_ms: Option<u64>,
+    vault_ttl_ms: Option<u64>,
     hosts: Option<Vec<String>>,
     max_attempts: Option<u8>,
 }
@@ -54,6 +55,7 @@ impl SettingsEntry {
             snapshot_max_age_ms: self
                 .snapshot_max_age_ms
                 .unwrap_or(usual.snapshot_max_age_ms),
+            vault_ttl_ms: self.vault_ttl_ms.unwrap_or(usual.vault_ttl_ms),
             hosts: self.hosts.clone().unwrap_or(usual.hosts),
             max_attempts: self.max_attempts.unwrap_or(usual.max_attempts),
         }

@@ -8,7 +8,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::operations::exchanges::{Attempt, Group, NamedExchange, PriceFound, Sum, SumBy};
+use crate::operations::exchanges::{
+    Attempt, Group, GuardFinding, GuardOutcome, GuardUnscanned, GuardVerdict, NamedExchange,
+    PriceFound, Sum, SumBy,
+};
 use crate::operations::schema;
 
 /// One request and its response.
@@ -62,6 +65,51 @@ pub(super) struct ExchangeView {
     /// Some usage is an estimate.
     estimated: bool,
     price_book_version: String,
+    /// What the strongest guardrail did; `null` when none covered the exchange.
+    guard_outcome: Option<&'static str>,
+    /// Each guardrail that covered the exchange, the strongest first.
+    guardrails: Vec<GuardOutcomeView>,
+}
+
+/// What one guardrail did in one direction. Values that were found are nowhere.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GuardOutcomeView {
+    /// `null` when the filter did not say.
+    id: Option<Uuid>,
+    /// As it was at the time.
+    name: String,
+    /// `request` or `response`.
+    direction: &'static str,
+    /// `not_scanned`, `scanned` (nothing found), `observed`, `tokenised`, `redacted` or `blocked`.
+    outcome: &'static str,
+    /// Texts that it judged.
+    texts: u64,
+    findings: Vec<GuardFindingView>,
+    /// What was not searched, by reason.
+    unscanned: Vec<GuardUnscannedView>,
+}
+
+/// What one rule found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GuardFindingView {
+    rule: String,
+    /// `secret`, `pii`, `custom`, `word`, `hidden_text` or `injection`.
+    kind: String,
+    /// `low`, `medium`, `high` or `critical`.
+    severity: String,
+    count: u32,
+    /// JSON paths of the first texts it was found in.
+    paths: Vec<String>,
+    /// Keyed fingerprints of the first different values: the same value has the same one in this mesh.
+    fingerprints: Vec<String>,
+}
+
+/// What was not searched, for one reason.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct GuardUnscannedView {
+    /// As in `image` or `sampling`.
+    why: String,
+    count: u32,
 }
 
 /// What an exchange was for; the name is gone once the object is deleted.
@@ -126,6 +174,12 @@ pub(super) struct SumView {
     unknown_price_exchanges: u64,
     /// Exchanges in which some usage is an estimate.
     estimated_exchanges: u64,
+    /// Exchanges that some guardrail covered, and those in which the strongest did this.
+    guarded_exchanges: u64,
+    guard_observed_exchanges: u64,
+    guard_tokenised_exchanges: u64,
+    guard_redacted_exchanges: u64,
+    guard_blocked_exchanges: u64,
 }
 
 /// An object, or a text such as a model name or a day (`2026-11-21`); `null` where exchanges have none.
@@ -181,6 +235,44 @@ impl From<NamedExchange> for ExchangeView {
             unknown_price: exchange.has_unknown_price,
             estimated: exchange.is_estimated,
             price_book_version: exchange.price_book,
+            guard_outcome: exchange.guard_verdict.map(GuardVerdict::name),
+            guardrails: named.guardrails.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<GuardOutcome> for GuardOutcomeView {
+    fn from(outcome: GuardOutcome) -> Self {
+        Self {
+            id: outcome.guardrail.map(|id| id.uuid()),
+            name: outcome.name,
+            direction: outcome.direction.name(),
+            outcome: outcome.verdict.name(),
+            texts: outcome.texts,
+            findings: outcome.findings.into_iter().map(Into::into).collect(),
+            unscanned: outcome.unscanned.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<GuardFinding> for GuardFindingView {
+    fn from(finding: GuardFinding) -> Self {
+        Self {
+            rule: finding.rule,
+            kind: finding.kind,
+            severity: finding.severity,
+            count: finding.count,
+            paths: finding.paths,
+            fingerprints: finding.fingerprints,
+        }
+    }
+}
+
+impl From<GuardUnscanned> for GuardUnscannedView {
+    fn from(unscanned: GuardUnscanned) -> Self {
+        Self {
+            why: unscanned.why,
+            count: unscanned.count,
         }
     }
 }
@@ -229,6 +321,11 @@ impl SumView {
             notional_cost_micro_usd: sum.notional_cost,
             unknown_price_exchanges: sum.unknown_price,
             estimated_exchanges: sum.estimated,
+            guarded_exchanges: sum.guarded,
+            guard_observed_exchanges: sum.guard_observed,
+            guard_tokenised_exchanges: sum.guard_tokenised,
+            guard_redacted_exchanges: sum.guard_redacted,
+            guard_blocked_exchanges: sum.guard_blocked,
         }
     }
 }

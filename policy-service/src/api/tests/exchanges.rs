@@ -86,7 +86,7 @@ async fn report(service: &Service, records: Vec<ExchangeRecord>) {
         process_id: vec![1; 16],
         vm_id: vec![2; 16],
         records,
-        running: Vec::new(),
+        ..Reported::default()
     };
     record(&service.store, reported).await.unwrap();
 }
@@ -283,5 +283,117 @@ async fn a_path_of_the_clients_choice_takes_no_provider_key_out_of_use() {
         report(&service, vec![refused]).await;
         let state = service.get(&path).await.ok()["keys"][0]["state"].clone();
         assert_eq!(state, want, "{status} at `{surface}`");
+    }
+}
+
+fn outcome(name: &str, verdict: mesh::GuardVerdict) -> mesh::GuardOutcome {
+    let finding = mesh::GuardFinding {
+        rule: "aws-access-token".into(),
+        kind: "secret".into(),
+        severity: "high".into(),
+        count: 2,
+        paths: vec!["messages[3].content[0].text".into()],
+        fingerprints: vec!["0011223344556677".into()],
+    };
+    let has_found = verdict != mesh::GuardVerdict::Scanned;
+    mesh::GuardOutcome {
+        guardrail_id: Uuid::from_u128(name.len() as u128).as_bytes().to_vec(),
+        name: name.into(),
+        direction: mesh::GuardDirection::Request.into(),
+        verdict: verdict.into(),
+        findings: has_found.then_some(finding).into_iter().collect(),
+        unscanned: vec![mesh::GuardUnscanned {
+            why: "image".into(),
+            count: 1,
+        }],
+        texts: 7,
+    }
+}
+
+async fn guarded(service: &Service) {
+    let team = service.add("/api/v1/teams", named("red")).await;
+    let with = |number, guardrails| ExchangeRecord {
+        guardrails,
+        ..exchange(number, &team, "m", 20_000 * DAY_MS)
+    };
+    let blocked = vec![
+        outcome("secrets", mesh::GuardVerdict::Observed),
+        outcome("pii", mesh::GuardVerdict::Blocked),
+    ];
+    let redacted = vec![outcome("secrets", mesh::GuardVerdict::Redacted)];
+    let clean = vec![outcome("pii", mesh::GuardVerdict::Scanned)];
+    let records = vec![
+        with(1, blocked),
+        with(2, redacted),
+        with(3, clean),
+        with(4, Vec::new()),
+    ];
+    report(service, records).await;
+}
+
+#[tokio::test]
+async fn an_exchange_shows_what_its_guardrails_did() {
+    let service = Service::start().await;
+    guarded(&service).await;
+    let path = format!("/api/v1/exchanges/{}", Uuid::from_u128(1));
+    let shown = service.get(&path).await.ok();
+    let exchange = &shown["exchange"];
+    assert_eq!(exchange["guard_outcome"], "blocked");
+    let want = json!({
+        "id": Uuid::from_u128(3), "name": "pii", "direction": "request", "outcome": "blocked", "texts": 7,
+        "findings": [{
+            "rule": "aws-access-token", "kind": "secret", "severity": "high", "count": 2,
+            "paths": ["messages[3].content[0].text"], "fingerprints": ["0011223344556677"],
+        }],
+        "unscanned": [{"why": "image", "count": 1}],
+    });
+    assert_eq!(exchange["guardrails"][0], want);
+    assert_eq!(exchange["guardrails"][1]["outcome"], "observed");
+    let listed = service.get("/api/v1/exchanges").await.ok();
+    assert_eq!(listed["items"][3]["guardrails"], exchange["guardrails"]);
+    assert_eq!(listed["items"][0]["guardrails"], json!([]));
+    assert_eq!(listed["items"][0]["guard_outcome"], Value::Null);
+}
+
+#[tokio::test]
+async fn exchanges_are_filtered_by_guardrail_and_outcome() {
+    let service = Service::start().await;
+    guarded(&service).await;
+    for (query, want) in [
+        ("guardrail=secrets", 2),
+        ("guardrail=pii", 2),
+        ("guardrail=other", 0),
+        ("guardrail=00000000-0000-0000-0000-000000000003", 2),
+        ("outcome=observed", 1),
+        ("outcome=blocked", 1),
+        ("outcome=not_scanned", 0),
+        ("guardrail=secrets&outcome=blocked", 0),
+        ("guardrail=secrets&outcome=redacted", 1),
+    ] {
+        let found = service.get(&format!("/api/v1/exchanges?{query}")).await;
+        assert_eq!(count(&found.ok()), want, "{query}");
+    }
+    let refused = service.get("/api/v1/exchanges?outcome=hidden").await;
+    refused.refused(400, "invalid_query");
+}
+
+#[tokio::test]
+async fn sums_count_what_guardrails_did() {
+    let service = Service::start().await;
+    guarded(&service).await;
+    for by in ["day", "model"] {
+        let sums = service
+            .get(&format!("/api/v1/exchanges/sum?by={by}"))
+            .await
+            .ok();
+        let sum = &sums["items"][0];
+        let counts = [
+            "guarded",
+            "guard_blocked",
+            "guard_redacted",
+            "guard_observed",
+        ]
+        .map(|name| sum[format!("{name}_exchanges")].as_u64().unwrap());
+        assert_eq!(counts, [3, 1, 1, 0], "by {by}");
     }
 }

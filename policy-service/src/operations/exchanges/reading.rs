@@ -11,7 +11,7 @@ use tracing::warn;
 use uuid::Uuid;
 use wire::mesh;
 
-use super::Reported;
+use super::{Reported, guards};
 use crate::store::exchanges::{
     Attempt, Ended, Exchange, Payer, PriceFound, VmOrigin, WholeExchange,
 };
@@ -84,7 +84,7 @@ const fn read_ended(ended: mesh::Ended) -> Ended {
     }
 }
 
-fn read_id(bytes: &[u8]) -> Option<Uuid> {
+pub(super) fn read_id(bytes: &[u8]) -> Option<Uuid> {
     Uuid::from_slice(bytes).ok()
 }
 
@@ -107,6 +107,7 @@ fn read_exchange(
         .map(|attempt| (attempt.number, read_attempt(attempt, pricing)))
         .collect();
     let attempts: Vec<Attempt> = attempts.into_values().collect();
+    let guardrails = guards::read(record.guardrails);
     let usages = attempts.iter().filter_map(|attempt| attempt.usage.as_ref());
     let exchange = Exchange {
         id,
@@ -142,12 +143,14 @@ fn read_exchange(
         is_estimated: attempts.iter().any(|attempt| attempt.is_estimated),
         price_book: PriceBook::embedded().version.clone(),
         origin: origin.clone(),
+        guard_verdict: guardrails.iter().map(|outcome| outcome.verdict).max(),
     };
     let created_ids = record.created_ids.into_iter().map(bounded).collect();
     WholeExchange {
         exchange,
         attempts,
         created_ids,
+        guardrails,
     }
 }
 

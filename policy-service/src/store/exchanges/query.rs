@@ -6,7 +6,9 @@ use policy::usage::Usage;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
-use super::{Attempt, Ended, Exchange, Payer, VmOrigin};
+use super::{
+    Attempt, Ended, Exchange, GuardOutcome, GuardVerdict, GuardrailName, Payer, VmOrigin, guards,
+};
 use crate::store::StoreError;
 use crate::store::columns::{Columns, failed, signed};
 
@@ -34,6 +36,9 @@ pub struct ExchangeFilter {
     pub is_subscription: Option<bool>,
     pub is_unkeyed: Option<bool>,
     pub has_unknown_price: Option<bool>,
+    /// Some outcome is by this guardrail and has this verdict; either can be left out.
+    pub guardrail: Option<GuardrailName>,
+    pub guard_verdict: Option<GuardVerdict>,
     /// Started at this time or later.
     pub from: Option<Timestamp>,
     /// Started before this time.
@@ -55,6 +60,7 @@ pub struct NamedExchange {
     pub user_name: Option<String>,
     pub team_name: Option<String>,
     pub customer_name: Option<String>,
+    pub guardrails: Vec<GuardOutcome>,
 }
 
 const SELECT: &str = "SELECT e.*, k.name AS key_name, u.name AS user_name, t.name AS team_name, \
@@ -114,6 +120,7 @@ pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &ExchangeFil
             query.push(condition).push_bind(flag);
         }
     }
+    guards::push_filter(query, filter.guardrail.as_ref(), filter.guard_verdict);
     for (condition, number) in [
         (" AND e.status = ", filter.status.map(i64::from)),
         (
@@ -154,10 +161,19 @@ pub(crate) async fn list(
         .push_bind(i64::from(limit));
     let rows = query
         .build()
-        .fetch_all(db)
+        .fetch_all(&mut *db)
         .await
         .map_err(failed("list exchanges"))?;
-    rows.iter().map(read).collect()
+    let mut exchanges: Vec<NamedExchange> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    let guarded = exchanges
+        .iter()
+        .filter(|named| named.exchange.guard_verdict.is_some());
+    let guarded: Vec<_> = guarded.map(|named| named.exchange.id).collect();
+    let mut outcomes = guards::of(db, &guarded).await?;
+    for named in &mut exchanges {
+        named.guardrails = outcomes.remove(&named.exchange.id).unwrap_or_default();
+    }
+    Ok(exchanges)
 }
 
 pub(crate) async fn get(
@@ -177,14 +193,16 @@ pub(crate) async fn get(
     let attempts = sqlx::query("SELECT * FROM attempts WHERE exchange_id = $1 ORDER BY number");
     let attempts = attempts
         .bind(id.uuid())
-        .fetch_all(db)
+        .fetch_all(&mut *db)
         .await
         .map_err(failed("list attempts"))?;
     let attempts = attempts
         .iter()
         .map(read_attempt)
         .collect::<Result<_, _>>()?;
-    Ok(Some((read(&row)?, attempts)))
+    let mut named = read(&row)?;
+    named.guardrails = guards::of(db, &[id]).await?.remove(&id).unwrap_or_default();
+    Ok(Some((named, attempts)))
 }
 
 pub(super) fn read_usage(columns: &Columns<'_>) -> Result<Usage, StoreError> {
@@ -242,6 +260,7 @@ fn read(row: &SqliteRow) -> Result<NamedExchange, StoreError> {
             process_id: columns.get("process_id")?,
             vm_id: columns.get("vm_id")?,
         },
+        guard_verdict: columns.optional_word("guard_verdict")?,
     };
     Ok(NamedExchange {
         exchange,
@@ -249,6 +268,7 @@ fn read(row: &SqliteRow) -> Result<NamedExchange, StoreError> {
         user_name: columns.get("user_name")?,
         team_name: columns.get("team_name")?,
         customer_name: columns.get("customer_name")?,
+        guardrails: Vec::new(),
     })
 }
 

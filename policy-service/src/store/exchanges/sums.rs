@@ -135,6 +135,12 @@ pub struct Sum {
     pub unknown_price: u64,
     /// Exchanges in which some usage is an estimate.
     pub estimated: u64,
+    /// Exchanges that some guardrail covered, and those in which the strongest did this.
+    pub guarded: u64,
+    pub guard_observed: u64,
+    pub guard_tokenised: u64,
+    pub guard_redacted: u64,
+    pub guard_blocked: u64,
 }
 
 /// Sums up exchanges, dearest first.
@@ -164,6 +170,11 @@ pub(crate) async fn sum(
          COUNT({when} e.ended <> 'refused' AND e.status >= 400 THEN e.id END) AS failed, \
          COUNT({when} {row}.{unknown} THEN e.id END) AS unknown_price_exchanges, \
          COUNT({when} {row}.estimated THEN e.id END) AS estimated_exchanges, \
+         COUNT({when} e.guard_verdict IS NOT NULL THEN e.id END) AS guarded, \
+         COUNT({when} e.guard_verdict = 'observed' THEN e.id END) AS guard_observed, \
+         COUNT({when} e.guard_verdict = 'tokenised' THEN e.id END) AS guard_tokenised, \
+         COUNT({when} e.guard_verdict = 'redacted' THEN e.id END) AS guard_redacted, \
+         COUNT({when} e.guard_verdict = 'blocked' THEN e.id END) AS guard_blocked, \
          CAST(COALESCE(SUM(CASE WHEN e.subscription THEN 0 ELSE {row}.cost_micro_usd END), 0) AS BIGINT) \
          AS cost, \
          CAST(COALESCE(SUM(CASE WHEN e.subscription THEN {row}.cost_micro_usd ELSE 0 END), 0) AS BIGINT) \
@@ -252,5 +263,10 @@ fn read(columns: &Columns<'_>, by: &[SumBy]) -> Result<Sum, StoreError> {
         notional_cost: MicroUsd::new(columns.number("notional_cost")?),
         unknown_price: columns.number("unknown_price_exchanges")?,
         estimated: columns.number("estimated_exchanges")?,
+        guarded: columns.number("guarded")?,
+        guard_observed: columns.number("guard_observed")?,
+        guard_tokenised: columns.number("guard_tokenised")?,
+        guard_redacted: columns.number("guard_redacted")?,
+        guard_blocked: columns.number("guard_blocked")?,
     })
 }

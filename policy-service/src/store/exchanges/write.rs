@@ -7,21 +7,21 @@ use policy::units::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{Attempt, Ended, Exchange, Payer, VmOrigin, WholeExchange};
+use super::{Attempt, Ended, Exchange, GuardVerdict, Payer, VmOrigin, WholeExchange, guards};
 use crate::store::StoreError;
 use crate::store::columns::{Columns, failed, signed, word};
 
 const OBJECT: &str = "exchange";
 
 /// Rows of one statement; times columns it must stay below what both databases bind (32,766).
-const ROWS: usize = 200;
+pub(super) const ROWS: usize = 200;
 
 const COLUMNS: &str = "id, started_ms, surface, key_id, user_id, team_id, customer_id, client_app, \
     session_id, agent_id, device, environment, region, model_asked, model_used, provider, status, \
     request_bytes, response_bytes, latency_ms, first_byte_ms, ended, refusal_code, streamed, unkeyed, \
     subscription, path, attempt_count, input_tokens, cache_read_tokens, cache_write_5m_tokens, \
     cache_write_1h_tokens, output_tokens, reasoning_tokens, web_search_requests, cost_micro_usd, \
-    unknown_price, estimated, price_book, process_id, vm_id, recorded_ms";
+    unknown_price, estimated, price_book, process_id, vm_id, recorded_ms, guard_verdict";
 
 /// Writes each exchange that is new or says more than what is stored; returns those.
 ///
@@ -50,6 +50,7 @@ pub(crate) async fn write<'e>(
         write_exchanges(db, &fresh, now).await?;
         write_attempts(db, &fresh).await?;
         write_created_ids(db, &fresh).await?;
+        guards::write(db, &fresh).await?;
         written.extend(fresh);
     }
     Ok(written)
@@ -87,6 +88,7 @@ async fn delete_parts(
     for statement in [
         "DELETE FROM attempts WHERE exchange_id IN (",
         "DELETE FROM stateful_ids WHERE exchange_id IN (",
+        "DELETE FROM guard_outcomes WHERE exchange_id IN (",
     ] {
         let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(statement);
         push_ids(&mut query, replaced);
@@ -166,7 +168,8 @@ async fn write_exchanges(
             .push_bind(exchange.price_book.clone())
             .push_bind(exchange.origin.process_id.clone())
             .push_bind(exchange.origin.vm_id.clone())
-            .push_bind(signed(now.as_millis()));
+            .push_bind(signed(now.as_millis()))
+            .push_bind(exchange.guard_verdict.map(GuardVerdict::name));
     });
     query.push(" ON CONFLICT (id) DO UPDATE SET ");
     let mut updates = query.separated(", ");
