@@ -197,7 +197,6 @@ pub struct SettingsFields {
     pub snapshot_max_age_ms: Option<u64>,
     /// How long a tokenised value is kept after its last use.
     pub vault_ttl_ms: Option<u64>,
-    /// How long a tokenised value is kept after its last use.
     /// Host names of the mesh itself; `*` admits any name that no provider claims.
     pub hosts: Option<Vec<String>>,
     /// Upper bound of attempts for one request.
