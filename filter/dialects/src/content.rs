@@ -44,7 +44,7 @@ pub(crate) mod trail;
 use policy::guardrail::TextRole;
 use policy::surface::{Dialect, Surface};
 
-use self::area::{Area, Says};
+use self::area::Area;
 pub use self::block::{Block, Edit, apply_edits};
 use self::collector::{ANY, Collector, JsonTexts, Part};
 use crate::json::{JsonError, Scalar, Span, Token, Visitor, Walker};
@@ -174,22 +174,13 @@ impl Content {
     pub fn place(&self, index: usize) -> Option<BlockPlace> {
         let told = self.collector.told.get(index)?;
         let scopes = &self.collector.scopes;
-        let role = match told.part {
-            Part::Says(Says::Role(role)) => role,
-            Part::JsonText => TextRole::ToolArguments,
-            Part::Says(Says::Speaker) | Part::Source | Part::Delta(_) | Part::Restated(_) => {
-                scopes.speaker(told.scope)
-            }
-        };
+        let role = self.collector.role(told);
         let is_media = told.part == Part::Source && scopes.media(told.scope).is_some();
-        let is_encoded = told.part == Part::Source && scopes.is_encoded_text(told.scope);
-        // What a tool was passed and what it gave back is not what a signature beside it is about.
-        let may_freeze = !matches!(role, TextRole::ToolArguments | TextRole::ToolResult);
         Some(BlockPlace {
             span: told.span,
             role,
             is_history: !self.is_answer && self.is_history(told.scope),
-            may_change: !is_media && !is_encoded && !(may_freeze && scopes.is_frozen(told.scope)),
+            may_change: self.collector.may_change(told, role),
             is_media,
             kind: told.kind,
             is_nested: told.is_nested,

@@ -1,8 +1,10 @@
-//! Streams whose texts are judged while they pass: bytes in, bytes out.
+//! Editing of streamed answers: bytes in, bytes out, with every text judged on its way.
 //!
-//! Events are queued in order. One leaves, byte for byte as it came, once everything it says has been judged; where
-//! a text changes, only that string is written anew. Events that say nothing (pings, comments) overtake those that
-//! wait, so that a connection never looks dead.
+//! The frames of a stream leave in the order in which they came, byte for byte, as soon as all their text is
+//! decided on; where a text is edited only its literal is written anew. Text that comes in pieces is given to a
+//! [`Judge`] piece by piece; everything else, also of events that nobody knows, is given to it whole. Arguments of
+//! tools are held back until they are complete and judged as the JSON they are. Texts that an event repeats after
+//! they were streamed get the same edits.
 //!
 //! ```
 //! use dialects::response::Framing;
@@ -11,7 +13,7 @@
 //! use policy::guardrail::TextRole;
 //! use policy::surface::Surface;
 //!
-//! /// Lets texts pass up to the last space.
+//! /// Hides a word, and lets texts pass up to the last space.
 //! #[derive(Default)]
 //! struct Words(String);
 //! impl Judge for Words {
@@ -39,623 +41,544 @@
 //! assert_eq!(String::from_utf8(out).unwrap(), event("my ***") + &event(" "));
 //! ```
 
-mod anthropic;
-mod chat;
+mod channel;
+mod ending;
+mod event;
 mod frames;
-mod gemini;
-mod pieces;
-mod responses;
-pub(crate) mod tape;
-mod terminal;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+use std::collections::VecDeque;
+use std::mem;
 
 use policy::guardrail::TextRole;
-use policy::surface::{Dialect, Surface};
+use policy::surface::Surface;
 
-use crate::escape::{Offsets, escape_into, unescape};
+pub use self::channel::{Channel, ChannelId};
+use self::channel::{ChannelKey, State};
+use self::ending::Ending;
+use self::event::{Event, EventReader, Item, ItemKind};
+use self::frames::Framer;
+pub use crate::content::Edit;
+use crate::content::{Unscanned, apply_edits};
+use crate::escape::{Offsets, escape_into};
 use crate::response::Framing;
+use crate::splice::{Splice, apply};
 use crate::usage_event::Passage;
 
-use self::frames::Frames;
-use self::pieces::{Piece, PieceKind, Pieces};
-use self::tape::{Json, Kind, Tape};
-use self::terminal::{Mark, Tracker};
-
-/// Bytes of events that wait at most, and of one event.
+/// Bytes that are held back at most, the frame being read included.
 pub const HELD_BYTES: usize = 8 * 1024 * 1024;
 
-/// Names one text of a stream that comes in pieces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelId {
-    /// What kind of text, numbered by the dialect.
-    pub kind: u8,
-    /// Block, choice, candidate or output item.
-    pub index: u32,
-    /// Part or tool call within it.
-    pub part: u32,
-}
+/// Decides on the texts of an answer.
+pub trait Judge {
+    /// The next piece of a text; `ends` says that nothing more comes for it.
+    fn text(&mut self, channel: &Channel, piece: &str, ends: bool) -> Ruling;
 
-/// One text of a stream that comes in pieces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Channel {
-    pub id: ChannelId,
-    pub role: TextRole,
-    /// The text is itself JSON, arguments of a tool call: it is not judged in pieces but, once it is complete, string
-    /// by string.
-    pub is_json_text: bool,
-    /// Not signed by the provider.
-    pub may_change: bool,
-}
+    /// A text that stands whole in one event, under the member `label`, or one of a tool's arguments, once the call
+    /// is complete. Edits of a text that may not change are not applied.
+    fn whole(&mut self, role: TextRole, label: &str, text: &str, may_change: bool) -> WholeRuling;
 
-/// A change of a text; offsets are bytes of the decoded text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Edit {
-    pub start: u64,
-    pub end: u64,
-    /// In plain: it is escaped as its place needs it.
-    pub with: String,
+    /// More than [`HELD_BYTES`] would have to wait. Returns whether the stream stops; if not, what waits and all that
+    /// comes passes unjudged.
+    fn overflow(&mut self) -> bool;
 }
 
 /// What becomes of a text that comes in pieces.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ruling {
-    /// How much of the text may pass, in bytes from its beginning.
+    /// Up to which decoded byte of the channel everything is decided. All of it, once the channel ends.
     pub passes_to: u64,
-    /// New changes, all before `passes_to`, disjoint, in order, after those of earlier rulings.
+    /// New edits, ascending and disjoint, of bytes before `passes_to` that were not decided before. Offsets are those
+    /// of the channel.
     pub edits: Vec<Edit>,
-    /// Nothing more of the stream may pass.
+    /// Whether the answer must end before this piece.
     pub stop: bool,
 }
 
-/// What becomes of a text that is all there.
+/// What becomes of a whole text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WholeRuling {
-    /// Disjoint, in order.
+    /// Ascending and disjoint.
     pub edits: Vec<Edit>,
-    /// Nothing more of the stream may pass.
+    /// Whether the answer must end before this text.
     pub stop: bool,
 }
 
-/// Decides on the texts of a stream.
-pub trait Judge {
-    /// The next piece of a text. `ends`: nothing more comes of it, so all of it has to pass or to be changed.
-    fn text(&mut self, channel: &Channel, piece: &str, ends: bool) -> Ruling;
-
-    /// A text that stands whole in one event, under the member `label`; a string inside the arguments of a tool
-    /// call, once the call is complete. The full texts that some dialects repeat after their pieces come this way,
-    /// too, and must get the same changes.
-    fn whole(&mut self, role: TextRole, label: &str, text: &str, may_change: bool) -> WholeRuling;
-
-    /// More waits than can be held. Returns whether the stream stops; if not, what waits passes unjudged.
-    fn overflow(&mut self) -> bool;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Live,
+    /// The judge said stop: everything that comes is dropped.
+    Stopped,
+    /// The end was written: everything that comes is dropped.
+    Ended,
+    /// Everything that comes passes.
+    Passing,
 }
 
-/// Judges one stream, chunk by chunk; a chunk may end anywhere.
+/// A frame that waits for a decision on its texts or for the frames before it.
+#[derive(Debug)]
+struct Held {
+    bytes: Vec<u8>,
+    /// Texts that are not decided on.
+    undecided: usize,
+    splices: Vec<Splice>,
+    /// What has to go where anything is edited.
+    shadows: Vec<Splice>,
+    event: Event,
+}
+
+/// Edits one stream, chunk by chunk; a chunk may end anywhere.
+///
+/// Holds the frame being read and the frames that wait, at most [`HELD_BYTES`].
 #[derive(Debug)]
 pub struct StreamEditor {
-    frames: Frames,
-    pieces: Pieces,
-    tape: Tape,
-    tracker: Tracker,
-    channels: BTreeMap<ChannelId, Progress>,
-    waiting: VecDeque<Event>,
-    waiting_bytes: usize,
-    is_stopped: bool,
-}
-
-/// How far a text has come.
-#[derive(Debug)]
-struct Progress {
-    channel: Channel,
-    /// Bytes of it that were handed to the judge.
-    length: u64,
-    passes_to: u64,
-    edits: Vec<Edit>,
-    /// The text, where changes must respect the JSON in it.
-    text: Vec<u8>,
-    has_ended: bool,
-}
-
-/// An event that waits.
-#[derive(Debug)]
-struct Event {
-    bytes: Vec<u8>,
-    pieces: Vec<Waiting>,
-    /// Leaves only when this text has ended: the beginning of a tool call.
-    until_end_of: Option<ChannelId>,
-    mark: Mark,
-}
-
-/// A string of a waiting event.
-#[derive(Debug)]
-struct Waiting {
-    /// Between its quotes, in the event.
-    raw: Range<usize>,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    /// The bytes `start..end` of a text.
-    Part {
-        channel: ChannelId,
-        start: u64,
-        end: u64,
-    },
-    /// Written anew like this.
-    Changed(Vec<u8>),
+    framer: Framer,
+    reader: EventReader,
+    /// The frame being read.
+    frame: Vec<u8>,
+    queue: VecDeque<Held>,
+    /// The number of the first frame of the queue.
+    first: u64,
+    held_bytes: usize,
+    channels: Vec<State>,
+    ending: Ending,
+    stage: Stage,
+    unscanned: Vec<Unscanned>,
+    /// Whether the frame that ended last has left, so that an LF that belongs to it leaves at once.
+    last_left: bool,
 }
 
 impl StreamEditor {
-    /// Starts before the first byte; `None` if answers of the surface are no streams of events.
+    /// Starts before the first byte of a streamed answer; `None` if answers of the surface are no streams, or not in
+    /// this framing.
     pub fn new(surface: Surface, framing: Framing) -> Option<Self> {
-        let pieces = Pieces::of(surface)?;
+        let framer = match (surface, framing) {
+            (
+                Surface::AnthropicMessages
+                | Surface::OpenaiChat
+                | Surface::OpenaiResponses
+                | Surface::GeminiGenerate,
+                Framing::Sse,
+            ) => Framer::sse(),
+            (Surface::GeminiGenerate, Framing::JsonArray) => Framer::array(),
+            _ => return None,
+        };
         Some(Self {
-            frames: Frames::new(framing, surface.dialect() == Dialect::Gemini)?,
-            pieces,
-            tape: Tape::default(),
-            tracker: Tracker::new(surface, framing),
-            channels: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-            is_stopped: false,
+            framer,
+            reader: EventReader::new(surface),
+            frame: Vec::new(),
+            queue: VecDeque::new(),
+            first: 0,
+            held_bytes: 0,
+            channels: Vec::new(),
+            ending: Ending::new(surface, framing),
+            stage: Stage::Live,
+            unscanned: Vec::new(),
+            last_left: false,
         })
     }
 
     /// Reads a chunk. If it passes as it came nothing is added to `out`; else what passes is.
-    pub fn push(&mut self, chunk: &[u8], judge: &mut impl Judge, out: &mut Vec<u8>) -> Passage {
+    pub fn push<J: Judge>(&mut self, chunk: &[u8], judge: &mut J, out: &mut Vec<u8>) -> Passage {
         let before = out.len();
-        let held_before = self.held_bytes();
-        self.frames.push(chunk);
-        let mut changed = false;
-        while let Some(event) = self.frames.next_event() {
-            changed |= self.event(&event, judge, out);
+        let mut rest = chunk;
+        if !rest.is_empty() && self.framer.takes_line_feed() && self.stage == Stage::Live {
+            rest = self.line_feed(rest, out);
         }
-        if self.held_bytes() > HELD_BYTES && !self.is_stopped {
-            self.overflow(judge, out);
+        while !rest.is_empty() && self.stage == Stage::Live {
+            let Some(length) = self.framer.end_in(rest) else {
+                break;
+            };
+            let (frame, mut after) = rest.split_at(length.min(rest.len()));
+            self.frame.extend_from_slice(frame);
+            if self.framer.takes_line_feed()
+                && let Some(next) = after.strip_prefix(b"\n")
+            {
+                self.frame.push(b'\n');
+                self.framer.line_feed_taken();
+                after = next;
+            }
+            self.frame_ended(judge, out);
+            rest = after;
         }
-        if !changed && held_before == 0 && self.held_bytes() == 0 && !self.is_stopped {
+        match self.stage {
+            Stage::Live => {
+                self.frame.extend_from_slice(rest);
+                if self.held_bytes() > HELD_BYTES {
+                    self.overflow(judge, out);
+                }
+            }
+            Stage::Passing => out.extend_from_slice(rest),
+            Stage::Stopped | Stage::Ended => {}
+        }
+        if out.get(before..) == Some(chunk) {
             out.truncate(before);
             return Passage::AsItCame;
         }
         Passage::Replaced
     }
 
-    /// Says that the stream has ended; what waits and may pass is added to `out`.
-    pub fn finish(&mut self, judge: &mut impl Judge, out: &mut Vec<u8>) {
-        if let Some(event) = self.frames.finish() {
-            self.event(&event, judge, out);
+    /// Says that the stream has ended; what was held back and may leave is added to `out`.
+    pub fn finish<J: Judge>(&mut self, judge: &mut J, out: &mut Vec<u8>) {
+        if self.stage == Stage::Live && !self.frame.is_empty() {
+            self.frame_ended(judge, out);
         }
-        let open: Vec<_> = self.channels.keys().copied().collect();
-        for id in open {
-            self.end_channel(id, judge);
+        if self.stage == Stage::Live {
+            if !self.end_channels(|_| true, judge) {
+                self.stage = Stage::Stopped;
+            }
+            self.release(out);
         }
-        self.release(out);
     }
 
-    /// Ends the client's stream in the way of its dialect, with `notice` as the last text; nothing passes any more.
+    /// Ends the answer early with the dialect's ordinary terminal events, and drops everything that comes after.
+    ///
+    /// A text that is being shown ends with `notice`, or a new one says it. Tool calls that were not complete are
+    /// dropped: the client has not seen their beginning.
     pub fn end(&mut self, notice: Option<&str>, out: &mut Vec<u8>) {
-        self.is_stopped = true;
-        self.waiting.clear();
-        self.waiting_bytes = 0;
-        self.tracker.end(notice, out);
-    }
-
-    /// Returns how many bytes wait.
-    pub fn held_bytes(&self) -> usize {
-        self.waiting_bytes + self.frames.held_bytes()
-    }
-
-    /// What cannot be held any longer.
-    fn overflow(&mut self, judge: &mut impl Judge, out: &mut Vec<u8>) {
-        if judge.overflow() {
-            self.is_stopped = true;
+        if self.stage == Stage::Ended {
             return;
         }
-        for event in self.waiting.drain(..) {
-            out.extend_from_slice(&event.bytes);
-        }
-        self.waiting_bytes = 0;
-        self.frames.let_go(out);
+        self.stage = Stage::Ended;
+        self.drop_held();
+        self.ending.end(notice, out);
     }
 
-    /// Judges one event; returns whether anything in it or before it was changed.
-    fn event(&mut self, bytes: &[u8], judge: &mut impl Judge, out: &mut Vec<u8>) -> bool {
-        if self.is_stopped {
-            return true;
-        }
-        let Some(data) = self.frames.data_of(bytes) else {
-            // Comments and events without data say nothing and need not wait.
-            out.extend_from_slice(bytes);
-            return false;
-        };
-        let text = data.text(bytes);
-        let mut tape = std::mem::take(&mut self.tape);
-        let is_json = tape.read(&text);
-        let json = Json {
-            tape: &tape,
-            text: &text,
-        };
-        let mut list = Vec::new();
-        if is_json {
-            self.pieces.list(json, &mut list);
-        } else {
-            self.pieces.list_unreadable(&text, &mut list);
-        }
-        let mark = self.tracker.mark(json);
-        if list.is_empty() && mark.is_keep_alive() {
-            out.extend_from_slice(bytes);
-            self.tape = tape;
-            return false;
-        }
-        let event = self.judge(bytes, &data, json, list, mark, judge);
-        self.tape = tape;
-        self.waiting_bytes += event.bytes.len();
-        self.waiting.push_back(event);
-        self.release(out)
+    /// Returns how many bytes are held back.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes.saturating_add(self.frame.len())
     }
 
-    fn judge(
-        &mut self,
-        bytes: &[u8],
-        data: &frames::Data,
-        json: Json<'_>,
-        list: Vec<Piece>,
-        mark: Mark,
-        judge: &mut impl Judge,
-    ) -> Event {
-        let mut event = Event {
-            bytes: bytes.to_vec(),
-            pieces: Vec::new(),
-            until_end_of: None,
-            mark,
+    /// Returns what nobody could read so far, the first 256.
+    pub fn unscanned(&self) -> &[Unscanned] {
+        &self.unscanned
+    }
+
+    /// Stops, or lets everything pass from here on as it comes, held frames first.
+    fn overflow<J: Judge>(&mut self, judge: &mut J, out: &mut Vec<u8>) {
+        if judge.overflow() {
+            self.stage = Stage::Stopped;
+            return self.drop_held();
+        }
+        self.stage = Stage::Passing;
+        for held in mem::take(&mut self.queue) {
+            leave(held, &mut self.ending, out);
+        }
+        out.append(&mut self.frame);
+        self.drop_held();
+    }
+
+    fn drop_held(&mut self) {
+        self.queue.clear();
+        self.channels.clear();
+        self.frame = Vec::new();
+        self.held_bytes = 0;
+    }
+
+    /// Gives an LF at the front of a chunk to the frame that a CR ended.
+    fn line_feed<'a>(&mut self, chunk: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+        let Some(rest) = chunk.strip_prefix(b"\n") else {
+            return chunk;
         };
-        for piece in list {
-            let raw = json.text.get(piece.raw.clone()).unwrap_or_default();
-            let decoded = unescape(raw);
-            let text = String::from_utf8_lossy(&decoded);
-            match piece.kind {
-                PieceKind::Part(channel) => {
-                    let (start, end) = self.part(channel, &text, judge);
-                    event.pieces.push(Waiting {
-                        raw: data.place(piece.raw),
-                        what: What::Part {
-                            channel: channel.id,
-                            start,
-                            end,
-                        },
-                    });
-                }
-                PieceKind::Whole {
-                    role,
-                    label,
-                    is_json_text,
-                    may_change,
-                } => {
-                    let label = json.text.get(label).unwrap_or_default();
-                    let label = String::from_utf8_lossy(label);
-                    let ruling = if is_json_text {
-                        json_text(role, &text, judge)
-                    } else {
-                        judge.whole(role, &label, &text, may_change)
-                    };
-                    self.is_stopped |= ruling.stop;
-                    if !ruling.edits.is_empty() && may_change {
-                        let changed = changed_literal(raw, &ruling.edits);
-                        event.pieces.push(Waiting {
-                            raw: data.place(piece.raw),
-                            what: What::Changed(changed),
-                        });
-                    }
-                }
-                PieceKind::Number { role, label } => {
-                    let label = json.text.get(label).unwrap_or_default();
-                    let label = String::from_utf8_lossy(label);
-                    let ruling = judge.whole(role, &label, &text, true);
-                    self.is_stopped |= ruling.stop;
-                    if let Some(first) = ruling.edits.first() {
-                        event.pieces.push(Waiting {
-                            raw: data.place(piece.raw),
-                            what: What::Changed(quoted(&first.with)),
-                        });
-                    }
-                }
-                PieceKind::Opens(channel) => {
-                    self.progress(channel);
-                    event.until_end_of = Some(channel.id);
-                }
-                PieceKind::Ends(id) => self.end_channel(id, judge),
-                PieceKind::EndsAll { kind, index } => {
-                    let ending: Vec<_> = self
-                        .channels
-                        .keys()
-                        .filter(|id| kind.is_none_or(|kind| kind == id.kind))
-                        .filter(|id| index.is_none_or(|index| index == id.index))
-                        .copied()
-                        .collect();
-                    for id in ending {
-                        self.end_channel(id, judge);
-                    }
-                }
+        if !self.frame.is_empty() {
+            // The CR ended a line, not a frame.
+            return chunk;
+        }
+        self.framer.line_feed_taken();
+        match self.queue.back_mut() {
+            Some(last) if !self.last_left => {
+                last.bytes.push(b'\n');
+                self.held_bytes = self.held_bytes.saturating_add(1);
+            }
+            _ => out.push(b'\n'),
+        }
+        rest
+    }
+
+    /// Decides on the frame that was read as far as that is possible.
+    fn frame_ended<J: Judge>(&mut self, judge: &mut J, out: &mut Vec<u8>) {
+        if self.held_bytes() > HELD_BYTES {
+            return self.overflow(judge, out);
+        }
+        let bytes = mem::take(&mut self.frame);
+        let event = self.reader.read(&bytes, &self.framer);
+        if event.may_overtake {
+            out.extend_from_slice(&bytes);
+            self.last_left = true;
+            self.frame = bytes;
+            self.frame.clear();
+            return;
+        }
+        self.last_left = false;
+        let number = self.first + u64::try_from(self.queue.len()).unwrap_or_default();
+        self.held_bytes = self.held_bytes.saturating_add(bytes.len());
+        let shadows = self
+            .reader
+            .shadows()
+            .map(|range| splice(range, b"null".to_vec()));
+        self.queue.push_back(Held {
+            bytes,
+            undecided: 0,
+            splices: Vec::new(),
+            shadows: shadows.collect(),
+            event,
+        });
+        if !self.judge_frame(number, judge) {
+            self.stage = Stage::Stopped;
+        }
+        self.release(out);
+        if self.queue.is_empty() {
+            self.last_left = true;
+        }
+        self.unscanned.extend(self.reader.take_unscanned());
+        self.unscanned.truncate(MAX_UNSCANNED);
+    }
+
+    /// Judges the texts of the frame of this number, the last of the queue; false to stop.
+    fn judge_frame<J: Judge>(&mut self, number: u64, judge: &mut J) -> bool {
+        let items = self.reader.take_items();
+        for key in self.reader.calls() {
+            let index = self.channel(key, TextRole::ToolArguments);
+            self.add_segment(index, number, "", 0..0);
+        }
+        for item in items.iter().filter(|item| item.kind == ItemKind::Piece) {
+            if !self.piece(number, item, judge) {
+                return false;
             }
         }
-        event
+        let ends = self.reader.ends();
+        if !self.end_channels(|key| ends.covers(key), judge) {
+            return false;
+        }
+        for item in items.iter().filter(|item| item.kind != ItemKind::Piece) {
+            let (edits, stop) = self.judge_whole(item, judge);
+            if item.may_change && !edits.is_empty() {
+                self.edit(number, item, &edits);
+            }
+            if stop {
+                return false;
+            }
+        }
+        self.reader.give_back(items);
+        true
     }
 
-    fn progress(&mut self, channel: Channel) -> &mut Progress {
-        self.channels.entry(channel.id).or_insert_with(|| Progress {
-            channel,
-            length: 0,
-            passes_to: 0,
-            edits: Vec::new(),
-            text: Vec::new(),
-            has_ended: false,
+    fn piece<J: Judge>(&mut self, number: u64, item: &Item, judge: &mut J) -> bool {
+        let Some(key) = item.channel else { return true };
+        let index = self.channel(key, item.role);
+        self.add_segment(index, number, &item.text, item.raw.clone());
+        let Some(state) = self.channels.get_mut(index) else {
+            return true;
+        };
+        if state.is_collected() {
+            self.held_bytes = self.held_bytes.saturating_add(item.text.len());
+            return true;
+        }
+        let ruling = judge.text(&state.channel, &item.text, false);
+        let stop = ruling.stop;
+        self.rule(index, ruling);
+        !stop
+    }
+
+    /// Returns the open channel of this key; opens one if there is none.
+    fn channel(&mut self, key: ChannelKey, role: TextRole) -> usize {
+        let known = self
+            .channels
+            .iter()
+            .rposition(|state| state.is_open && state.channel.key == key);
+        known.unwrap_or_else(|| {
+            let channel = Channel {
+                id: ChannelId(u32::try_from(self.channels.len()).unwrap_or(u32::MAX)),
+                role,
+                may_change: !key.is_frozen,
+                key,
+            };
+            self.channels.push(State::new(channel));
+            self.channels.len() - 1
         })
     }
 
-    /// Hands a piece to the judge; returns which part of its text it is.
-    fn part(&mut self, channel: Channel, text: &str, judge: &mut impl Judge) -> (u64, u64) {
-        if self
-            .channels
-            .get(&channel.id)
-            .is_some_and(|progress| progress.has_ended)
-        {
-            // The provider goes on with a text that it had ended: another text, for the judge.
-            self.forget_ended(channel.id);
+    fn add_segment(&mut self, index: usize, number: u64, text: &str, raw: std::ops::Range<usize>) {
+        if let Some(state) = self.channels.get_mut(index) {
+            state.add(number, text, raw);
         }
-        let stopped = self.is_stopped;
-        let progress = self.progress(channel);
-        let start = progress.length;
-        progress.length = start.saturating_add(text.len() as u64);
-        let end = progress.length;
-        if channel.is_json_text {
-            progress.text.extend_from_slice(text.as_bytes());
+        if let Some(held) = self.held_mut(number) {
+            held.undecided += 1;
         }
-        if !stopped && !channel.is_json_text {
-            let ruling = judge.text(&channel, text, false);
-            progress.take(ruling.passes_to, ruling.edits);
-            self.is_stopped |= ruling.stop;
-        }
-        (start, end)
     }
 
-    /// Gives a text that has ended a name of its own, so that waiting events still find it.
-    fn forget_ended(&mut self, id: ChannelId) {
-        let Some(progress) = self.channels.remove(&id) else {
+    fn held_mut(&mut self, number: u64) -> Option<&mut Held> {
+        let index = number.checked_sub(self.first)?;
+        self.queue.get_mut(usize::try_from(index).ok()?)
+    }
+
+    /// Carries out what the judge said about a channel.
+    fn rule(&mut self, index: usize, ruling: Ruling) {
+        let Some(state) = self.channels.get_mut(index) else {
             return;
         };
-        let mut other = id;
-        while self.channels.contains_key(&other) || other == id {
-            other.part = other.part.wrapping_sub(1);
-        }
-        for event in &mut self.waiting {
-            for piece in &mut event.pieces {
-                if let What::Part { channel, .. } = &mut piece.what
-                    && *channel == id
-                {
-                    *channel = other;
-                }
+        state.passed = state.passed.max(ruling.passes_to).min(state.length);
+        state.edits.extend(ruling.edits);
+        while let Some(segment) = self.channels.get_mut(index).and_then(State::take_decided) {
+            let splices = self.splices(index, &segment);
+            if let Some(held) = self.held_mut(segment.frame) {
+                held.undecided = held.undecided.saturating_sub(1);
+                held.splices.extend(splices);
             }
         }
-        self.channels.insert(other, progress);
     }
 
-    fn end_channel(&mut self, id: ChannelId, judge: &mut impl Judge) {
-        let stopped = self.is_stopped;
-        let Some(progress) = self.channels.get_mut(&id) else {
-            return;
+    /// Returns what the edits of a channel change in one of its segments.
+    fn splices(&self, index: usize, segment: &channel::Segment) -> Vec<Splice> {
+        let Some(state) = self.channels.get(index) else {
+            return Vec::new();
         };
-        if std::mem::replace(&mut progress.has_ended, true) || stopped {
-            return;
-        }
-        let Channel {
-            role, is_json_text, ..
-        } = progress.channel;
-        let (edits, stop) = if is_json_text {
-            let text = String::from_utf8_lossy(&progress.text);
-            let ruling = json_text(role, &text, judge);
-            (ruling.edits, ruling.stop)
-        } else {
-            let ruling = judge.text(&progress.channel, "", true);
-            (ruling.edits, ruling.stop)
+        let mut edits = state.edits_in(&segment.text).peekable();
+        let frame = self
+            .queue
+            .get(usize::try_from(segment.frame.saturating_sub(self.first)).unwrap_or(usize::MAX));
+        let Some(held) = frame.filter(|_| edits.peek().is_some() && state.channel.may_change)
+        else {
+            return Vec::new();
         };
-        let length = progress.length;
-        progress.take(length, edits);
-        self.is_stopped |= stop;
+        let raw = held.bytes.get(segment.raw.clone()).unwrap_or_default();
+        let offsets = Offsets::of(raw);
+        let local = |at: u64| {
+            let at = at.clamp(segment.text.start, segment.text.end) - segment.text.start;
+            usize::try_from(at).unwrap_or(usize::MAX)
+        };
+        edits
+            .map(|edit| {
+                let range = offsets.range(local(edit.start)..local(edit.end));
+                let mut with = Vec::new();
+                if edit.start >= segment.text.start {
+                    escape_into(&edit.with, 0, &mut with);
+                }
+                let start = segment.raw.start;
+                splice(start + range.start..start + range.end, with)
+            })
+            .collect()
     }
 
-    /// Lets go what may pass; returns whether any of it was changed.
-    fn release(&mut self, out: &mut Vec<u8>) -> bool {
-        let mut changed = false;
-        while !self.is_stopped
-            && let Some(event) = self.waiting.front()
-            && self.may_pass(event)
-        {
-            let Some(event) = self.waiting.pop_front() else {
+    /// Ends the open channels that are meant; false to stop.
+    fn end_channels<J: Judge>(
+        &mut self,
+        ends: impl Fn(&ChannelKey) -> bool,
+        judge: &mut J,
+    ) -> bool {
+        for index in 0..self.channels.len() {
+            let Some(state) = self.channels.get_mut(index) else {
                 break;
             };
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(event.bytes.len());
-            changed |= self.write(&event, out);
-            self.tracker.released(event.mark);
-        }
-        if self.waiting.is_empty() {
-            self.channels.retain(|_, progress| !progress.has_ended);
-        }
-        changed
-    }
-
-    fn may_pass(&self, event: &Event) -> bool {
-        let has_ended = |id: ChannelId| {
-            self.channels
-                .get(&id)
-                .is_none_or(|progress| progress.has_ended)
-        };
-        let passes = |piece: &Waiting| match &piece.what {
-            What::Changed(_) => true,
-            What::Part { channel, end, .. } => self
-                .channels
-                .get(channel)
-                .is_none_or(|progress| *end <= progress.passes_to),
-        };
-        event.until_end_of.is_none_or(has_ended) && event.pieces.iter().all(passes)
-    }
-
-    fn write(&self, event: &Event, out: &mut Vec<u8>) -> bool {
-        let mut written = 0;
-        let mut changed = false;
-        for piece in &event.pieces {
-            let raw = event.bytes.get(piece.raw.clone()).unwrap_or_default();
-            let new = match &piece.what {
-                What::Changed(new) => Some(new.clone()),
-                What::Part {
-                    channel,
-                    start,
-                    end,
-                } => self
-                    .channels
-                    .get(channel)
-                    .and_then(|progress| progress.changed(raw, *start, *end)),
+            if !state.is_open || !ends(&state.channel.key) {
+                continue;
+            }
+            state.is_open = false;
+            let mut ruling = if state.is_collected() {
+                let text = mem::take(&mut state.collected);
+                self.held_bytes = self.held_bytes.saturating_sub(text.len());
+                event::judge_arguments(&text, &state.channel, judge)
+            } else {
+                judge.text(&state.channel, "", true)
             };
-            if let Some(new) = new {
-                changed = true;
-                let kept = event.bytes.get(written..piece.raw.start);
-                out.extend_from_slice(kept.unwrap_or_default());
-                out.extend_from_slice(&new);
-                written = piece.raw.end;
+            ruling.passes_to = u64::MAX;
+            let stop = ruling.stop;
+            if stop {
+                return false;
+            }
+            self.rule(index, ruling);
+        }
+        true
+    }
+
+    /// Returns the edits of a text that stands whole in an event, and whether to stop.
+    fn judge_whole<J: Judge>(&self, item: &Item, judge: &mut J) -> (Vec<Edit>, bool) {
+        // What was streamed before was judged before.
+        let streamed = self.channels.iter().find(|state| {
+            !state.is_open && state.channel.role == item.role && state.was(&item.text)
+        });
+        if let Some(state) = streamed {
+            return (state.edits.clone(), false);
+        }
+        if item.kind == ItemKind::JsonText {
+            return event::judge_json_text(&item.text, &item.label, item.may_change, judge);
+        }
+        let ruling = judge.whole(item.role, &item.label, &item.text, item.may_change);
+        (ruling.edits, ruling.stop)
+    }
+
+    /// Notes edits of a text that stands whole in the frame of this number.
+    fn edit(&mut self, number: u64, item: &Item, edits: &[Edit]) {
+        let Some(held) = self.held_mut(number) else {
+            return;
+        };
+        match item.kind {
+            ItemKind::Plain => {
+                // Data that is no JSON is written anew, a line of data for each of its lines.
+                let text = apply_edits(&item.text, edits);
+                let lines = text.split('\n').collect::<Vec<_>>().join("\ndata: ");
+                held.splices
+                    .push(splice(item.raw.clone(), lines.into_bytes()));
+            }
+            ItemKind::Number => {
+                let mut with = b"\"".to_vec();
+                escape_into(&apply_edits(&item.text, edits), 0, &mut with);
+                with.push(b'"');
+                held.splices.push(splice(item.raw.clone(), with));
+            }
+            ItemKind::Piece | ItemKind::JsonText | ItemKind::Text => {
+                let raw = held.bytes.get(item.raw.clone()).unwrap_or_default();
+                let offsets = Offsets::of(raw);
+                let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+                let splices = edits.iter().map(|edit| {
+                    let range = offsets.range(index(edit.start)..index(edit.end));
+                    let mut with = Vec::new();
+                    escape_into(&edit.with, 0, &mut with);
+                    let start = item.raw.start;
+                    splice(start + range.start..start + range.end, with)
+                });
+                held.splices.extend(splices);
             }
         }
-        out.extend_from_slice(event.bytes.get(written..).unwrap_or_default());
-        changed
+    }
+
+    /// Lets the frames leave that are decided on, up to the first that is not.
+    fn release(&mut self, out: &mut Vec<u8>) {
+        while let Some(held) = self.queue.pop_front_if(|held| held.undecided == 0) {
+            let is_stopped_at = self.stage == Stage::Stopped && self.queue.is_empty();
+            if is_stopped_at {
+                // The frame that holds what the judge said stop to.
+                return;
+            }
+            self.first += 1;
+            self.held_bytes = self.held_bytes.saturating_sub(held.bytes.len());
+            leave(held, &mut self.ending, out);
+        }
     }
 }
 
-impl Progress {
-    fn take(&mut self, passes_to: u64, edits: Vec<Edit>) {
-        self.passes_to = self.passes_to.max(passes_to);
-        if self.channel.may_change {
-            self.edits.extend(edits);
-        }
-    }
+/// Places of unscanned content that are listed.
+const MAX_UNSCANNED: usize = 256;
 
-    /// Returns how the part `start..end` of the text is written anew; `None` if it stays.
-    fn changed(&self, raw: &[u8], start: u64, end: u64) -> Option<Vec<u8>> {
-        let touching: Vec<_> = self
-            .edits
-            .iter()
-            .filter(|edit| edit.start < end && start < edit.end)
-            .map(|edit| Edit {
-                start: edit.start.max(start) - start,
-                end: edit.end.min(end) - start,
-                // The new text stands where the old one began.
-                with: if edit.start >= start {
-                    edit.with.clone()
-                } else {
-                    String::new()
-                },
-            })
-            .collect();
-        if touching.is_empty() {
-            return None;
-        }
-        Some(changed_literal(raw, &touching))
+fn splice(range: std::ops::Range<usize>, with: Vec<u8>) -> Splice {
+    let at = |index: usize| u64::try_from(index).unwrap_or(u64::MAX);
+    Splice {
+        start: at(range.start),
+        end: at(range.end),
+        with,
     }
 }
 
-/// Writes a literal anew; what is not changed stays as it was written.
-fn changed_literal(raw: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let offsets = Offsets::of(raw);
-    let mut out = Vec::with_capacity(raw.len());
-    let mut kept = 0;
-    for edit in edits {
-        let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-        let range = offsets.range(place(edit.start)..place(edit.end));
-        out.extend_from_slice(raw.get(kept..range.start).unwrap_or_default());
-        escape_into(&edit.with, 0, &mut out);
-        kept = range.end.max(kept);
+/// Writes a frame with its edits.
+fn leave(mut held: Held, ending: &mut Ending, out: &mut Vec<u8>) {
+    if held.splices.is_empty() {
+        ending.sent(&held.event, &held.bytes);
+        return out.extend_from_slice(&held.bytes);
     }
-    out.extend_from_slice(raw.get(kept..).unwrap_or_default());
-    out
-}
-
-/// Judges the strings and long numbers of JSON text one by one; text that is no JSON is judged as it is.
-///
-/// The changes are those of the text itself, so what they put in is escaped for the string that it stands in.
-fn json_text(role: TextRole, text: &str, judge: &mut impl Judge) -> WholeRuling {
-    let mut tape = Tape::default();
-    if text.is_empty() || !tape.read(text.as_bytes()) {
-        return judge.whole(role, "", text, true);
+    held.splices.append(&mut held.shadows);
+    // Edits of one text are disjoint and texts do not overlap; a frame for which that is not so does not leave.
+    if let Ok(edited) = apply(&held.bytes, &mut held.splices) {
+        ending.sent(&held.event, &edited);
+        out.extend_from_slice(&edited);
     }
-    let json = Json {
-        tape: &tape,
-        text: text.as_bytes(),
-    };
-    let mut all = WholeRuling::default();
-    let mut label = String::new();
-    for token in tape.tokens() {
-        let raw = json.text.get(token.start..token.end).unwrap_or_default();
-        let is_text = matches!(token.kind, Kind::Key | Kind::Text);
-        if !is_text && !(token.kind == Kind::Number && is_long_number(raw)) {
-            continue;
-        }
-        let decoded = unescape(raw);
-        let plain = String::from_utf8_lossy(&decoded);
-        let label_of = if token.kind == Kind::Key {
-            ""
-        } else {
-            label.as_str()
-        };
-        let ruling = judge.whole(role, label_of, &plain, true);
-        all.stop |= ruling.stop;
-        if is_text {
-            all.edits
-                .extend(inner_edits(raw, token.start, &ruling.edits));
-        } else if let Some(first) = ruling.edits.first() {
-            all.edits.push(Edit {
-                start: token.start as u64,
-                end: token.end as u64,
-                with: String::from_utf8_lossy(&quoted(&first.with)).into_owned(),
-            });
-        }
-        if token.kind == Kind::Key {
-            label = plain.into_owned();
-        }
-    }
-    all
-}
-
-/// What stands in the place of a number: a string.
-fn quoted(text: &str) -> Vec<u8> {
-    let mut with = b"\"".to_vec();
-    escape_into(text, 0, &mut with);
-    with.push(b'"');
-    with
-}
-
-/// Whether a number may be more than a quantity: a card, an account.
-fn is_long_number(raw: &[u8]) -> bool {
-    raw.len() >= 8 && raw.iter().all(u8::is_ascii_digit)
-}
-
-/// Turns changes of a decoded string into changes of the text around its literal, which begins at `base`.
-fn inner_edits(raw: &[u8], base: usize, edits: &[Edit]) -> Vec<Edit> {
-    if edits.is_empty() {
-        return Vec::new();
-    }
-    let offsets = Offsets::of(raw);
-    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
-    let edits = edits.iter().map(|edit| {
-        let range = offsets.range(place(edit.start)..place(edit.end));
-        let mut with = Vec::new();
-        escape_into(&edit.with, 0, &mut with);
-        Edit {
-            start: (base + range.start) as u64,
-            end: (base + range.end) as u64,
-            with: String::from_utf8_lossy(&with).into_owned(),
-        }
-    });
-    edits.collect()
 }
 
 #[cfg(test)]

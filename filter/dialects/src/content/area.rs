@@ -72,6 +72,8 @@ pub(crate) enum Rule {
     Vector,
     /// The same text again in small pieces: logarithms of probabilities.
     Shadow,
+    /// What an answer repeats of its request.
+    Echo,
     /// A piece of a text that a stream brings in several events.
     Delta(Delta),
     /// A text that the stream brought before in pieces.
@@ -97,6 +99,8 @@ pub(crate) enum Fact {
     PartIndex,
     /// It has ended.
     Finish,
+    /// Number of the event in its stream.
+    Sequence,
 }
 
 /// Which text of its scope a piece continues.
@@ -107,6 +111,8 @@ pub(crate) enum Delta {
     Thinking,
     /// A summary of thinking.
     Summary,
+    /// Thinking in parts that may be signed.
+    Details,
     /// Arguments as JSON text.
     Arguments,
     /// Arguments as plain text.
@@ -201,8 +207,6 @@ pub(crate) static SYSTEM: Area = Area::new(
     Rule::In(&SYSTEM),
 );
 pub(crate) static USER: Area = Area::free(Says::Role(TextRole::User), &USER);
-pub(crate) static ATTACHMENT: Area =
-    Area::new(Says::Role(TextRole::Attachment), &[], Rule::In(&ATTACHED));
 pub(crate) static CACHE_CONTROL: Area = Area::new(
     Says::Speaker,
     &[("type", Rule::Known), ("ttl", Rule::Known)],

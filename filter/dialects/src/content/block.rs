@@ -36,13 +36,14 @@ pub(crate) struct Outer<'a> {
 }
 
 /// A text of a body.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Block<'a> {
     index: usize,
     kind: BlockKind,
     literal: Literal<'a>,
     outer: Option<&'a Outer<'a>>,
     trail: &'a Trail,
+    offsets: OnceCell<Offsets>,
 }
 
 impl<'a> Block<'a> {
@@ -59,7 +60,12 @@ impl<'a> Block<'a> {
             literal,
             outer,
             trail,
+            offsets: OnceCell::new(),
         }
+    }
+
+    fn offsets(&self) -> &Offsets {
+        self.offsets.get_or_init(|| Offsets::of(self.literal.raw))
     }
 
     /// Returns the number of the block: its place is [`Content::place`](super::Content::place) of it.
@@ -112,7 +118,7 @@ impl<'a> Block<'a> {
             let with = self.quoted(&text);
             return out.push(self.splice(0..raw.len(), with));
         }
-        let offsets = Offsets::of(raw);
+        let offsets = self.offsets();
         let mut last = 0;
         for edit in edits {
             let start = usize::try_from(edit.start).unwrap_or(usize::MAX);
@@ -132,7 +138,7 @@ impl<'a> Block<'a> {
         let raw = self.literal.raw;
         let range = match self.kind {
             BlockKind::Number => 0..raw.len(),
-            BlockKind::Text | BlockKind::Key => Offsets::of(raw).range(start..end),
+            BlockKind::Text | BlockKind::Key => self.offsets().range(start..end),
         };
         let Splice { start, end, .. } = self.splice(range, Vec::new());
         Span { start, end }

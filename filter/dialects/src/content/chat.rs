@@ -164,6 +164,7 @@ static STREAMED_MESSAGE: Area = Area::new(
         ("refusal", Rule::Delta(Delta::Refusal)),
         ("reasoning_content", Rule::Delta(Delta::Thinking)),
         ("reasoning", Rule::Delta(Delta::Summary)),
+        ("reasoning_details", Rule::In(&STREAMED_DETAIL)),
         ("tool_calls", Rule::In(&STREAMED_TOOL_CALL)),
         ("function_call", Rule::In(&STREAMED_FUNCTION)),
         ("audio", Rule::In(&STREAMED_AUDIO)),
@@ -190,6 +191,20 @@ static STREAMED_FUNCTION: Area = Area::new(
     ],
     Rule::In(&ARGUMENTS),
 );
+static STREAMED_DETAIL: Area = Area::new(
+    Says::Role(TextRole::Thinking),
+    &[
+        ("type", Rule::Known),
+        ("id", Rule::Known),
+        ("format", Rule::Known),
+        ("text", Rule::Delta(Delta::Details)),
+        ("summary", Rule::Delta(Delta::Details)),
+        ("signature", Rule::Fact(Fact::Signature)),
+        ("data", Rule::Media(Media::Encrypted)),
+    ],
+    Rule::In(&UNKNOWN),
+)
+.part();
 static STREAMED_AUDIO: Area = Area::new(
     Says::Speaker,
     &[

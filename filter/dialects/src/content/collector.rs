@@ -23,6 +23,16 @@ const NUMBER_DIGITS: usize = 8;
 /// Places of unscanned content that are listed; what is beyond is counted.
 const MAX_UNSCANNED: usize = 256;
 
+/// Items that ask the client to run a tool, and those that must not stand in a conversation without their end.
+const CLIENT_CALLS: &[&[u8]] = &[
+    b"tool_use",
+    b"server_tool_use",
+    b"mcp_tool_use",
+    b"function_call",
+    b"custom_tool_call",
+    b"mcp_call",
+];
+
 /// What has to be remembered of a text until everything about it was said.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told {
@@ -77,7 +87,13 @@ pub(crate) struct Collector {
     pub(crate) event_type: Vec<u8>,
     /// Whether an end was said: of a candidate or choice.
     pub(crate) finished: Vec<u32>,
-    shadow: Option<(usize, u64)>,
+    /// Whether an item says that it is a call of a tool that the client runs.
+    pub(crate) starts_call: bool,
+    /// Number of the event in its stream.
+    pub(crate) sequence: Option<u64>,
+    /// The container being passed over because it repeats something: how deep it stands, and where it begins if it
+    /// repeats the answer's own text.
+    repeats: Option<(usize, Option<u64>)>,
     decoded: Vec<u8>,
 }
 
@@ -102,7 +118,9 @@ impl Collector {
             shadows: Vec::new(),
             event_type: Vec::new(),
             finished: Vec::new(),
-            shadow: None,
+            starts_call: false,
+            sequence: None,
+            repeats: None,
             decoded: Vec::new(),
         }
     }
@@ -120,16 +138,38 @@ impl Collector {
         self.shadows.clear();
         self.event_type.clear();
         self.finished.clear();
-        self.shadow = None;
+        self.starts_call = false;
+        self.sequence = None;
+        self.repeats = None;
+    }
+
+    /// Returns whose words a text is, as far as is known.
+    pub(crate) fn role(&self, told: &Told) -> TextRole {
+        match told.part {
+            Part::Says(Says::Role(role)) => role,
+            Part::JsonText => TextRole::ToolArguments,
+            Part::Says(Says::Speaker) | Part::Source | Part::Delta(_) | Part::Restated(_) => {
+                self.scopes.speaker(told.scope)
+            }
+        }
+    }
+
+    /// Whether a text may be replaced, as far as is known.
+    pub(crate) fn may_change(&self, told: &Told, role: TextRole) -> bool {
+        let is_media = told.part == Part::Source
+            && (self.scopes.media(told.scope).is_some() || self.scopes.is_encoded_text(told.scope));
+        // What a tool was passed and what it gave back is not what a signature beside it is about.
+        let may_freeze = !matches!(role, TextRole::ToolArguments | TextRole::ToolResult);
+        !is_media && !(may_freeze && self.scopes.is_frozen(told.scope))
     }
 
     /// Whether the string that comes next has to be at hand when it has ended.
     pub(crate) fn wants_raw(&self) -> bool {
-        if self.shadow.is_some() {
+        if self.repeats.is_some() {
             return false;
         }
         match self.next {
-            Rule::Media(_) | Rule::Vector => false,
+            Rule::Media(_) | Rule::Vector | Rule::Echo => false,
             Rule::Source => self.scopes.media(self.scope).is_none(),
             Rule::Data => !self.scopes.is_redacted(self.scope),
             _ => true,
@@ -148,13 +188,13 @@ impl Collector {
             Token::Close(_) => self.close(span),
             Token::Key(raw) => self.key(raw, span, outer, sink),
             Token::Text(raw) => {
-                if self.shadow.is_none() {
+                if self.repeats.is_none() {
                     self.text(raw, span, outer, sink);
                 }
                 self.value_ended();
             }
             Token::Number(raw) => {
-                if self.shadow.is_none() {
+                if self.repeats.is_none() {
                     self.number(raw, span, outer, sink);
                 }
                 self.value_ended();
@@ -174,8 +214,9 @@ impl Collector {
 
     fn open(&mut self, container: Container, span: Span) {
         let rule = self.next;
-        if matches!(rule, Rule::Shadow) && self.shadow.is_none() {
-            self.shadow = Some((self.trail.depth(), span.start));
+        if matches!(rule, Rule::Shadow | Rule::Echo) && self.repeats.is_none() {
+            let start = matches!(rule, Rule::Shadow).then_some(span.start);
+            self.repeats = Some((self.trail.depth(), start));
         }
         let mut scope = self.scope;
         if container == Container::Object {
@@ -198,12 +239,12 @@ impl Collector {
             self.next = frame.rule;
             self.label = frame.label;
         }
-        if let Some((depth, start)) = self.shadow
+        if let Some((depth, start)) = self.repeats
             && depth == self.trail.depth()
         {
-            self.shadow = None;
+            self.repeats = None;
             let end = span.end;
-            self.shadows.push(Span { start, end });
+            self.shadows.extend(start.map(|start| Span { start, end }));
         }
         // A member's rule holds for its value only; the next member brings its own.
         self.value_ended();
@@ -219,7 +260,7 @@ impl Collector {
         let area = self.trail.area().unwrap_or(&UNKNOWN);
         self.next = area.rule(raw);
         self.trail.name(raw, area.keys);
-        if area.keys == Keys::Texts && self.shadow.is_none() {
+        if area.keys == Keys::Texts && self.repeats.is_none() {
             let literal = Literal { raw, span };
             self.tell(literal, outer, Part::Says(area.says), BlockKind::Key, sink);
         }
@@ -254,7 +295,7 @@ impl Collector {
             Rule::Known if raw.len() <= KNOWN_BYTES => return,
             Rule::Known => Part::Says(Says::Speaker),
             Rule::Tokens => Part::Says(Says::Role(TextRole::User)),
-            Rule::Vector | Rule::Shadow => return,
+            Rule::Vector | Rule::Shadow | Rule::Echo => return,
             Rule::JsonText => {
                 if self.json_texts == JsonTexts::Opened
                     && outer.is_none()
@@ -317,7 +358,11 @@ impl Collector {
                 return;
             }
             Rule::Tokens => return self.token_id(),
-            Rule::Known | Rule::Vector | Rule::Shadow | Rule::Fact(_) => return,
+            Rule::Fact(Fact::Sequence) => {
+                self.sequence = str::from_utf8(raw).ok().and_then(|raw| raw.parse().ok());
+                return;
+            }
+            Rule::Known | Rule::Vector | Rule::Shadow | Rule::Echo | Rule::Fact(_) => return,
             Rule::JsonText => Says::Role(TextRole::ToolArguments),
             Rule::Media(_)
             | Rule::Source
@@ -337,7 +382,10 @@ impl Collector {
 
     fn fact(&mut self, fact: Fact, raw: &[u8]) {
         match fact {
-            Fact::Type => self.scopes.say_kind(self.scope, raw),
+            Fact::Type => {
+                self.starts_call |= CLIENT_CALLS.contains(&raw);
+                self.scopes.say_kind(self.scope, raw);
+            }
             Fact::Role => self.scopes.say_role(self.scope, raw),
             Fact::Mime => self.scopes.say_mime(self.scope, raw),
             Fact::Signature if !raw.is_empty() => self.scopes.say_signed(self.scope),
@@ -348,7 +396,12 @@ impl Collector {
                     .extend_from_slice(raw.get(..length).unwrap_or_default());
             }
             Fact::Finish if !raw.is_empty() => self.finished.push(self.scope),
-            Fact::Thought | Fact::Index | Fact::PartIndex | Fact::Signature | Fact::Finish => {}
+            Fact::Thought
+            | Fact::Index
+            | Fact::PartIndex
+            | Fact::Sequence
+            | Fact::Signature
+            | Fact::Finish => {}
         }
     }
 

@@ -190,6 +190,11 @@ impl Scopes {
         }
     }
 
+    /// All scopes with their numbers.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u32, &Scope)> {
+        (0..).zip(&self.all)
+    }
+
     /// The scope itself, the one around it, and so on to the document.
     pub(crate) fn around(&self, scope: u32) -> impl Iterator<Item = (u32, &Scope)> {
         let mut next = Some(scope);

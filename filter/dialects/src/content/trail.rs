@@ -60,6 +60,7 @@ impl Rule {
             | Self::Reference(_)
             | Self::Vector
             | Self::Shadow
+            | Self::Echo
             | Self::Delta(_)
             | Self::Restated(_) => &UNKNOWN,
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr2, memchr3};
+use memchr::memchr2;
 
 /// Finds where frames end.
 #[derive(Debug)]
@@ -74,7 +74,10 @@ impl Lines {
                 at += 1;
                 continue;
             }
-            let length = memchr2(b'\r', b'\n', bytes.get(at..)?)?;
+            let Some(length) = memchr2(b'\r', b'\n', bytes.get(at..)?) else {
+                self.is_blank = false;
+                return None;
+            };
             let is_blank = std::mem::replace(&mut self.is_blank, true) && length == 0;
             at += length;
             self.after_cr = bytes.get(at) == Some(&b'\r');
@@ -84,15 +87,6 @@ impl Lines {
             }
         }
         None
-    }
-
-    /// Notes that these bytes ended inside a line.
-    fn leave_open(&mut self, bytes: &[u8]) {
-        if let Some(last) = bytes.last()
-            && !matches!(last, b'\r' | b'\n')
-        {
-            self.is_blank = false;
-        }
     }
 }
 
@@ -133,13 +127,6 @@ impl Nesting {
 }
 
 impl Framer {
-    /// Notes that the chunk has ended and left these bytes to the next frame.
-    pub(super) fn leave_open(&mut self, bytes: &[u8]) {
-        if let Self::Sse(lines) = self {
-            lines.leave_open(bytes);
-        }
-    }
-
     /// Returns the parts of a frame that are its data; several lines are joined by LF.
     pub(super) fn data(&self, frame: &[u8]) -> Vec<Range<usize>> {
         match self {
@@ -178,6 +165,6 @@ fn data_lines(frame: &[u8]) -> Vec<Range<usize>> {
 
 /// Returns where the item of an array stands in its frame, after brackets and commas of the array.
 fn item(frame: &[u8]) -> Option<Range<usize>> {
-    let start = memchr3(b'{', b'"', b'{', frame)?;
+    let start = memchr2(b'{', b'"', frame)?;
     Some(start..frame.len())
 }
