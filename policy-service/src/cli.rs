@@ -9,6 +9,7 @@ mod envoy;
 mod first_run;
 mod gemini_settings;
 mod greeting;
+mod guardrails;
 mod parts;
 mod providers;
 mod records;
@@ -58,6 +59,8 @@ enum Command {
     Check(check::Args),
     /// Look for secrets, personal data and hidden text in files or standard input; exit code 1 if there is any
     Scan(scan::Args),
+    /// Switch guardrails on and off, and say what each of them does
+    Guardrails(guardrails::Args),
     /// Print configuration for a proxy
     Render(render::Args),
     /// Become another program that ends when this one's parent does
@@ -77,6 +80,7 @@ impl Cli {
             | Command::Run(_)
             | Command::Check(_)
             | Command::Scan(_)
+            | Command::Guardrails(_)
             | Command::Render(_)
             | Command::Child(_) => "warn",
         }
@@ -95,6 +99,7 @@ impl Cli {
             Command::Run(args) => run::run(&args)?,
             Command::Check(args) => check::run(&args)?,
             Command::Scan(args) => scan::run(&args),
+            Command::Guardrails(args) => block_on(guardrails::run(args))??,
             Command::Render(args) => block_on(render::run(args))??,
             Command::Child(args) => child::run(&args)?,
         })

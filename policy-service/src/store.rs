@@ -187,6 +187,20 @@ impl Store {
         self.changes.subscribe()
     }
 
+    /// Looks whether another process changed the policy, and tells it like a change of this one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub(crate) async fn look(&self) -> Result<(), StoreError> {
+        let version = version(&mut *self.read().await?).await?;
+        self.changes.send_if_modified(|current| {
+            let is_newer = version > *current;
+            *current = version.max(*current);
+            is_newer
+        });
+        Ok(())
+    }
+
     /// Reads everything that is compiled, as of one moment.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 mod contents;
 mod describe;
 mod draft;
+mod explain;
 mod presets;
 mod scope;
 
@@ -17,6 +18,7 @@ use crate::surface::Surface;
 pub use contents::{Prepared, RuleNames, read_rules};
 pub use describe::describe;
 pub use draft::GuardrailDraft;
+pub use explain::{Question, applying, explain, in_order, warnings};
 pub use presets::GuardrailPreset;
 pub use scope::{GuardTarget, Subject, Way, applies};
 

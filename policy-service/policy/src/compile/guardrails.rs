@@ -1,6 +1,5 @@
 //! Guardrails as filters enforce them, and the blobs that their detectors need.
 
-use core::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -8,7 +7,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::check::Problem;
 use crate::documents::Documents;
-use crate::guardrail::{BlobId, CompiledGuardrail, Detector, Guardrail, NamedBlob, Prepared};
+use crate::guardrail::{
+    BlobId, CompiledGuardrail, Detector, Guardrail, NamedBlob, Prepared, in_order,
+};
 
 /// What a mesh has of guardrails.
 pub(super) struct Enforced {
@@ -23,13 +24,8 @@ pub(super) fn enforced(
     documents: &Documents,
     prepared: &mut Prepared,
 ) -> Result<Enforced, Vec<Problem>> {
-    let mut guardrails = documents
-        .guardrails
-        .values()
-        .filter(|guardrail| guardrail.rules.enabled)
-        .collect::<Vec<_>>();
-    guardrails
-        .sort_by_key(|guardrail| (Reverse(guardrail.rules.severity), guardrail.name.as_str()));
+    let enabled = documents.guardrails.values();
+    let guardrails = in_order(enabled.filter(|guardrail| guardrail.rules.enabled));
     let (files, lists) = named(&guardrails);
     let mut blobs = BTreeMap::new();
     let mut keep = |name: &str, bytes: Vec<u8>| {

@@ -69,12 +69,8 @@ impl GuardScope {
     pub fn covers(&self, subject: &Subject<'_>) -> bool {
         self.covers_principal(subject.principal)
             && self.covers_surface(subject.surface)
-            && (self.models.is_empty() || self.covers_models(subject))
-            && (self.providers.is_empty()
-                || subject
-                    .targets
-                    .iter()
-                    .any(|target| self.providers.iter().any(|name| name == target.provider)))
+            && self.covers_models_of(subject)
+            && self.covers_providers_of(subject)
     }
 
     /// Whether the list of surfaces is empty or names `surface`.
@@ -102,10 +98,20 @@ impl GuardScope {
             || principal.key.is_some_and(|id| self.keys.contains(&id))
     }
 
-    fn covers_models(&self, subject: &Subject<'_>) -> bool {
+    /// Whether the list of models is empty, or one of the exchange's models is in it or unknown.
+    pub(crate) fn covers_models_of(&self, subject: &Subject<'_>) -> bool {
         let names = subject.targets.iter().map(|target| target.model);
         let mut names = core::iter::once(subject.asked_model).chain(names);
-        names.any(|name| name.is_empty() || self.models.iter().any(|model| matches(model, name)))
+        self.models.is_empty()
+            || names
+                .any(|name| name.is_empty() || self.models.iter().any(|model| matches(model, name)))
+    }
+
+    /// Whether the list of providers is empty, or the exchange may go to one in it.
+    pub(crate) fn covers_providers_of(&self, subject: &Subject<'_>) -> bool {
+        let mut targets = subject.targets.iter();
+        self.providers.is_empty()
+            || targets.any(|target| self.providers.iter().any(|name| name == target.provider))
     }
 }
 
