@@ -140,8 +140,7 @@ impl RuleSetBuilder {
     /// # Errors
     /// As [`pack`](Self::pack).
     pub fn secrets(&mut self, group: u8, disabled: &[String]) -> Result<(), RuleProblem> {
-        let pack = RulePack::new(PackBody::default());
-        self.pack(group, &pack, disabled)
+        self.pack(group, &crate::pack::secrets()?, disabled)
     }
 
     /// Adds `rules` (places in [`Pass::rules`]) of a pass.

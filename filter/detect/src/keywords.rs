@@ -21,7 +21,9 @@ pub(crate) struct Keywords {
     /// For each keyword, how long it is and which rules have it.
     words: Vec<Word>,
     /// Bytes of the longest keyword.
-    longest: usize,
+    pub(crate) longest: usize,
+    /// Keywords with white space in them.
+    spaced: Vec<String>,
     /// Rules without keywords.
     pub(crate) always: Vec<usize>,
     /// Whether a keyword has letters outside ASCII.
@@ -79,6 +81,11 @@ impl Keywords {
             automaton,
             wide: by_word.keys().any(|word| !word.is_ascii()),
             longest: by_word.keys().map(|word| word.len()).max().unwrap_or(0),
+            spaced: by_word
+                .keys()
+                .filter(|word| word.contains(char::is_whitespace))
+                .map(|word| (*word).to_owned())
+                .collect(),
             words: by_word
                 .into_iter()
                 .map(|(word, rules)| Word {
@@ -88,6 +95,21 @@ impl Keywords {
                 .collect(),
             always,
         })
+    }
+
+    /// Returns how many bytes at the end of `text` may be the beginning of a keyword that has white space in it.
+    pub(crate) fn begun(&self, text: &[u8]) -> usize {
+        let begins = |word: &String| {
+            (1..word.len().min(text.len() + 1)).rev().find(|length| {
+                let (end, begin) = (
+                    text.get(text.len() - length..),
+                    word.as_bytes().get(..*length),
+                );
+                end.zip(begin)
+                    .is_some_and(|(end, begin)| end.eq_ignore_ascii_case(begin))
+            })
+        };
+        self.spaced.iter().filter_map(begins).max().unwrap_or(0)
     }
 
     /// Tells every keyword of every rule in the text: the rule's place, and where the keyword begins and ends; ends

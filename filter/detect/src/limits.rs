@@ -2,8 +2,9 @@
 //!
 //! Every pattern is built here and nowhere else, so that what was accepted once is accepted everywhere.
 
+use regex_automata::hybrid::dfa::DFA;
 use regex_automata::meta::{Config, Regex};
-use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
 
@@ -23,6 +24,9 @@ pub(crate) const MAX_RULES: usize = 4_096;
 ///
 /// Less makes the widest patterns of common rule files start again on ordinary text, which costs ten times as much.
 const CACHE_BYTES: usize = 8 << 20;
+
+/// What the automaton for what follows a keyword may grow to before it starts again.
+const SEQUEL_CACHE_BYTES: usize = 1 << 20;
 
 /// Nesting of groups and repetitions.
 const MAX_NESTING: u32 = 100;
@@ -65,6 +69,27 @@ pub(crate) fn build_parsed(hir: &Hir, captures: WhichCaptures) -> Result<Regex, 
             ),
             None => error.to_string(),
         })
+}
+
+/// Builds the automaton that looks at what follows a keyword.
+pub(crate) fn build_sequel(hir: &Hir) -> Result<DFA, String> {
+    let nfa = thompson::Compiler::new()
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .which_captures(WhichCaptures::None)
+                .nfa_size_limit(Some(MAX_PROGRAM_BYTES)),
+        )
+        .build_from_hir(hir)
+        .map_err(|error| error.to_string())?;
+    DFA::builder()
+        .configure(
+            DFA::config()
+                .cache_capacity(SEQUEL_CACHE_BYTES)
+                .skip_cache_capacity_check(true),
+        )
+        .build_from_nfa(nfa)
+        .map_err(|error| error.to_string())
 }
 
 /// Checks that a pattern can be built; returns how many groups it has.

@@ -3,23 +3,54 @@
 use core::ops::Range;
 use std::sync::OnceLock;
 
+use regex_automata::hybrid::dfa::{self, DFA};
 use regex_automata::meta::{Cache, Regex};
 use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::captures::Captures;
 use regex_automata::{Anchored, Input, Span};
+use regex_syntax::hir::Hir;
 
 use crate::limits;
+use crate::plain::plain;
 use crate::reach::Reach;
 use crate::rule_pack::{Part, RuleDef};
 use crate::validate::Validator;
 
-/// A pattern ready for use.
+/// What is known about a rule's pattern, and the pattern once it is needed.
 #[derive(Debug)]
 pub(crate) struct Matcher {
-    regex: Regex,
+    /// The pattern for ordinary text, and for text with U+017F or U+212A.
+    regex: [OnceLock<Option<Regex>>; 2],
     /// How far matches reach from a keyword, in ordinary text and in text with U+017F or U+212A.
     reach: [Option<Reach>; 2],
+    hir: Hir,
+    /// What must match around a keyword of ordinary text.
+    sequel: OnceLock<Option<DFA>>,
     part: Part,
     validator: Option<Validator>,
+}
+
+/// Memory of one matcher on one thread.
+#[derive(Debug, Default)]
+pub(crate) struct MatcherCache {
+    regex: [Option<(Cache, Captures)>; 2],
+    sequel: Option<dfa::Cache>,
+}
+
+impl MatcherCache {
+    fn of(&mut self, regex: &Regex, odd: bool) -> (&mut Cache, &mut Captures) {
+        let [plain, with_odd] = &mut self.regex;
+        let (cache, captures) = if odd { with_odd } else { plain }
+            .get_or_insert_with(|| (regex.create_cache(), regex.create_captures()));
+        (cache, captures)
+    }
+}
+
+/// A text, and whether it has U+017F or U+212A.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Odd<'t> {
+    pub(crate) bytes: &'t [u8],
+    pub(crate) odd: bool,
 }
 
 /// A match of a pattern in a text.
@@ -33,7 +64,7 @@ pub(crate) struct Hit {
 }
 
 impl Matcher {
-    /// Builds the matcher of a rule.
+    /// Reads the pattern of a rule; nothing is built yet.
     pub(crate) fn new(def: &RuleDef) -> Result<Self, String> {
         let hir = limits::parse(&def.regex)?;
         let groups = hir.properties().explicit_captures_len();
@@ -41,13 +72,11 @@ impl Matcher {
             Part::First | Part::Group(_) if groups == 0 => Part::Whole,
             part => part,
         };
-        let captures = match part {
-            Part::Whole => WhichCaptures::Implicit,
-            Part::First | Part::Group(_) | Part::InPlace(_) => WhichCaptures::All,
-        };
         Ok(Self {
-            regex: limits::build_parsed(&hir, captures)?,
             reach: [false, true].map(|odd| Reach::of(&hir, &def.keywords, odd)),
+            regex: [OnceLock::new(), OnceLock::new()],
+            sequel: OnceLock::new(),
+            hir,
             part,
             validator: def.validator.as_deref().and_then(Validator::named),
         })
@@ -63,49 +92,138 @@ impl Matcher {
         }
     }
 
-    pub(crate) fn cache(&self) -> Cache {
-        self.regex.create_cache()
+    /// Whether there can be a match around a keyword that begins at `keyword`, as far as a short look tells.
+    pub(crate) fn may_match(&self, cache: &mut MatcherCache, text: &[u8], keyword: usize) -> bool {
+        let [
+            Some(Reach {
+                sequel: Some(sequel),
+                ..
+            }),
+            _,
+        ] = &self.reach
+        else {
+            return true;
+        };
+        let dfa = self
+            .sequel
+            .get_or_init(|| limits::build_sequel(&plain(&sequel.hir)).ok());
+        let Some((dfa, start)) = dfa.as_ref().zip(keyword.checked_sub(sequel.before)) else {
+            return dfa.is_none();
+        };
+        let cache = cache.sequel.get_or_insert_with(|| dfa.create_cache());
+        let input = Input::new(text)
+            .span(start..text.len())
+            .anchored(Anchored::Yes)
+            .earliest(true);
+        // An automaton that gives up has seen too much to say no.
+        dfa.try_search_fwd(cache, &input)
+            .map_or(true, |found| found.is_some())
     }
 
-    /// Tells all matches inside `window`; what stands around it counts for word boundaries and anchors.
+    /// Returns the pattern ready for use, or `None` where it cannot be built; that is known when a pack is loaded.
+    fn regex(&self, odd: bool) -> Option<&Regex> {
+        let captures = match self.part {
+            Part::Whole => WhichCaptures::Implicit,
+            Part::First | Part::Group(_) | Part::InPlace(_) => WhichCaptures::All,
+        };
+        let [regex, with_odd] = &self.regex;
+        let regex = if odd {
+            with_odd.get_or_init(|| limits::build_parsed(&self.hir, captures).ok())
+        } else {
+            regex.get_or_init(|| limits::build_parsed(&plain(&self.hir), captures).ok())
+        };
+        regex.as_ref()
+    }
+
+    /// Tells all matches inside `windows`; what stands around them counts for word boundaries and anchors.
     pub(crate) fn find_all(
         &self,
-        cache: &mut Cache,
-        text: &[u8],
-        window: Range<usize>,
-        each: &mut dyn FnMut(Hit),
+        cache: &mut MatcherCache,
+        text: Odd<'_>,
+        windows: &[Range<usize>],
+        mut each: impl FnMut(Hit),
     ) {
-        let mut from = window.start;
-        while from <= window.end {
-            let input = Input::new(text).span(from..window.end);
-            let Some(found) = self.regex.search_with(cache, &input) else {
-                return;
-            };
-            let range = found.range();
-            from = range.end.max(range.start + 1);
-            if range.is_empty() {
-                continue;
-            }
-            if let Some(hit) = self.hit(cache, text, range) {
-                each(hit);
+        if windows.is_empty() {
+            return;
+        }
+        let Some(regex) = self.regex(text.odd) else {
+            return;
+        };
+        let (cache, captures) = cache.of(regex, text.odd);
+        let text = text.bytes;
+        for window in windows {
+            let mut from = window.start;
+            while let Some((range, hit)) = self.next(regex, cache, captures, text, from..window.end)
+            {
+                from = range.end;
+                if let Some(hit) = hit {
+                    each(hit);
+                }
             }
         }
     }
 
-    fn hit(&self, cache: &mut Cache, text: &[u8], range: Range<usize>) -> Option<Hit> {
+    /// Returns the first match inside `window`, and what it is a hit of unless its validator says no.
+    pub(crate) fn first(
+        &self,
+        cache: &mut MatcherCache,
+        text: Odd<'_>,
+        window: Range<usize>,
+    ) -> Option<(Range<usize>, Option<Hit>)> {
+        let regex = self.regex(text.odd)?;
+        let (cache, captures) = cache.of(regex, text.odd);
+        self.next(regex, cache, captures, text.bytes, window)
+    }
+
+    /// Returns the first match inside `window` that is not empty.
+    fn next(
+        &self,
+        regex: &Regex,
+        cache: &mut Cache,
+        captures: &mut Captures,
+        text: &[u8],
+        window: Range<usize>,
+    ) -> Option<(Range<usize>, Option<Hit>)> {
+        let mut from = window.start;
+        while from <= window.end {
+            let input = Input::new(text).span(from..window.end);
+            let range = regex.search_with(cache, &input)?.range();
+            if range.is_empty() {
+                from = range.end + 1;
+                continue;
+            }
+            let search = |input: &Input<'_>, captures: &mut Captures| {
+                regex.search_captures_with(cache, input, captures);
+            };
+            let hit = self.hit(search, captures, text, range.clone());
+            return Some((range, hit));
+        }
+        None
+    }
+
+    fn hit(
+        &self,
+        search: impl FnOnce(&Input<'_>, &mut Captures),
+        captures: &mut Captures,
+        text: &[u8],
+        range: Range<usize>,
+    ) -> Option<Hit> {
         let matched = trimmed(text, &range);
         let located = range.start..range.start + matched.len();
         let secret = match self.part {
             Part::Whole => matched.clone(),
             Part::InPlace(group) => {
                 let input = Input::new(text).span(range).anchored(Anchored::Yes);
-                let mut captures = self.regex.create_captures();
-                self.regex
-                    .search_captures_with(cache, &input, &mut captures);
+                search(&input, captures);
                 let group = captures.get_group(group)?;
                 group.start..group.end
             }
-            Part::First | Part::Group(_) => self.alone(cache, text, &matched),
+            Part::First | Part::Group(_) => {
+                // As Gitleaks does to get groups, so that `\b` and `$` see other edges.
+                let alone = text.get(matched.clone()).unwrap_or_default();
+                search(&Input::new(alone), captures);
+                self.group(captures, &matched)
+            }
         };
         if let Some(validator) = self.validator {
             let bytes = |range: &Range<usize>| text.get(range.clone()).unwrap_or_default();
@@ -120,12 +238,7 @@ impl Matcher {
         })
     }
 
-    /// Runs the pattern over the match alone, as Gitleaks does to get groups, so that `\b` and `$` see other edges.
-    fn alone(&self, cache: &mut Cache, text: &[u8], matched: &Range<usize>) -> Range<usize> {
-        let alone = text.get(matched.clone()).unwrap_or_default();
-        let mut captures = self.regex.create_captures();
-        self.regex
-            .search_captures_with(cache, &Input::new(alone), &mut captures);
+    fn group(&self, captures: &Captures, matched: &Range<usize>) -> Range<usize> {
         if !captures.is_match() {
             return matched.clone();
         }

@@ -3,7 +3,8 @@
 use core::fmt::Debug;
 use core::ops::Range;
 
-use crate::finding::{Kind, Severity};
+use crate::finding::{Groups, Kind, Severity};
+use crate::rule_set::Member;
 use crate::tape::Tape;
 
 /// Rules of one pass at most.
@@ -34,6 +35,15 @@ pub(crate) struct Found {
 pub(crate) struct Wanted(pub(crate) u64);
 
 impl Wanted {
+    /// Returns the rules that one of `groups` hears of, given who hears of each.
+    pub(crate) fn of(members: &[Vec<Member>], groups: Groups) -> Self {
+        let wanted = |members: &Vec<Member>| members.iter().any(|member| groups.has(member.group));
+        let bits = members.iter().take(MAX_PASS_RULES).zip(0_u32..);
+        Self(bits.fold(0, |bits, (members, rule)| {
+            bits | u64::from(wanted(members)) << rule
+        }))
+    }
+
     /// Whether rule `rule` is wanted.
     pub(crate) const fn has(self, rule: usize) -> bool {
         rule < MAX_PASS_RULES && self.0 >> rule & 1 == 1

@@ -4,7 +4,7 @@
 //! before the keyword's end, and ends where the rest of the pattern must have ended. Searching those windows alone
 //! finds exactly what searching the whole text finds.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 /// Strings that a part of a pattern can be are listed up to this number.
 const MAX_STRINGS: usize = 256;
@@ -15,6 +15,12 @@ const MAX_CLASS: u32 = 16;
 /// Beyond so many unbounded parts a match may end anywhere.
 const MAX_RUNS: usize = 8;
 
+/// What must follow a keyword is looked at for so many bytes.
+const SEQUEL_BYTES: usize = 64;
+
+/// And for so many repetitions of one part.
+const SEQUEL_TIMES: u32 = 12;
+
 /// Shorter strings stand everywhere.
 const MIN_ANCHOR: usize = 3;
 
@@ -23,7 +29,7 @@ const MIN_ANCHOR: usize = 3;
 pub(crate) struct ByteSet([bool; 256]);
 
 impl ByteSet {
-    const NONE: Self = Self([false; 256]);
+    pub(crate) const NONE: Self = Self([false; 256]);
 
     pub(crate) fn has(&self, byte: u8) -> bool {
         self.0.get(usize::from(byte)).copied().unwrap_or(true)
@@ -50,6 +56,18 @@ pub(crate) struct Reach {
     /// From the begin of a match to the end of its keyword, in bytes, at most.
     pub(crate) lead: usize,
     pub(crate) rest: Rest,
+    /// What must follow, where that is known.
+    pub(crate) sequel: Option<Sequel>,
+}
+
+/// A short pattern that must match around the keyword of every match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sequel {
+    /// The pattern begins so many bytes before the keyword.
+    pub(crate) before: usize,
+    pub(crate) hir: Hir,
+    /// Whether more must follow in the pattern.
+    is_cut: bool,
 }
 
 /// How far the rest of a match reaches from the begin of its keyword.
@@ -101,9 +119,11 @@ impl Reach {
             return None;
         }
         let holds = |string: &[u8]| {
-            let end =
-                |word: &String| Some(memchr::memmem::find(string, word.as_bytes())? + word.len());
-            keywords.iter().filter_map(end).min()
+            let place = |word: &String| {
+                let begin = memchr::memmem::find(string, word.as_bytes())?;
+                Some((begin + word.len(), begin))
+            };
+            keywords.iter().filter_map(place).min()
         };
         Survey { odd, holds: &holds }.reach(hir)
     }
@@ -180,8 +200,8 @@ fn collect_anchors(hir: &Hir, best: &mut Vec<Vec<u8>>) {
 /// One look at a pattern.
 struct Survey<'k> {
     odd: bool,
-    /// Returns where the first keyword in a string ends.
-    holds: &'k dyn Fn(&[u8]) -> Option<usize>,
+    /// Returns where the first keyword in a string ends, and where it begins.
+    holds: &'k dyn Fn(&[u8]) -> Option<(usize, usize)>,
 }
 
 impl Survey<'_> {
@@ -196,6 +216,7 @@ impl Survey<'_> {
                         Some(whole) => {
                             whole.lead = whole.lead.max(reach.lead);
                             whole.rest.or(&reach.rest);
+                            whole.sequel = either(whole.sequel.take(), reach.sequel);
                         }
                     }
                 }
@@ -206,6 +227,10 @@ impl Survey<'_> {
                 Some(Reach {
                     lead: once.lead,
                     rest: self.rest(hir),
+                    sequel: once.sequel.map(|sequel| Sequel {
+                        is_cut: true,
+                        ..sequel
+                    }),
                 })
             }
             HirKind::Repetition(_) => None,
@@ -233,30 +258,49 @@ impl Survey<'_> {
                 (Some(longer), _) => {
                     run.strings = longer;
                     self.lead_of(&run)
+                        .map(|(lead, before)| (run.first, lead, Found::InRun { before }))
                 }
                 (None, Some(own)) => {
                     run = Run::at(place, bytes_before);
                     run.strings = own;
                     self.lead_of(&run)
+                        .map(|(lead, before)| (run.first, lead, Found::InRun { before }))
                 }
                 (None, None) => {
                     run = Run::at(place + 1, bytes_before);
                     None
                 }
             };
-            let found = found.map(|lead| (run.first, lead)).or_else(|| {
+            let found = found.or_else(|| {
                 let inner = match piece.kind() {
                     HirKind::Alternation(_) | HirKind::Repetition(_) => self.reach(piece)?,
                     _ => return None,
                 };
-                Some((place, bytes_before.saturating_add(inner.lead)))
+                let lead = bytes_before.saturating_add(inner.lead);
+                Some((place, lead, Found::Inside(inner.sequel)))
             });
-            if let Some((first, lead)) = found {
+            if let Some((first, lead, found)) = found {
                 let mut rest = Rest::NONE;
                 for piece in pieces.iter().skip(first) {
                     rest.then(&self.rest(piece));
                 }
-                let reach = Reach { lead, rest };
+                let sequel = match found {
+                    Found::InRun {
+                        before: Some(before),
+                    } if !self.odd => {
+                        Some(self.opening(pieces.get(first..).unwrap_or_default(), before))
+                    }
+                    Found::InRun { .. } => None,
+                    Found::Inside(sequel) => sequel.map(|inner| {
+                        let mut parts = vec![&inner.hir];
+                        // A sequel that was cut short says nothing about what follows.
+                        if !inner.is_cut {
+                            parts.extend(pieces.iter().skip(place + 1));
+                        }
+                        self.opening(&parts, inner.before)
+                    }),
+                };
+                let reach = Reach { lead, rest, sequel };
                 if best.as_ref().is_none_or(|best| reach.cost() < best.cost()) {
                     best = Some(reach);
                 }
@@ -272,14 +316,73 @@ impl Survey<'_> {
     }
 
     /// Returns the lead if every string of the run holds a keyword.
-    fn lead_of(&self, run: &Run) -> Option<usize> {
+    /// If every string of the run holds a keyword: the lead, and how far into the run the keyword begins, if that is
+    /// the same everywhere.
+    fn lead_of(&self, run: &Run) -> Option<(usize, Option<usize>)> {
         let mut most = 0;
+        let mut begins: Option<Option<usize>> = None;
         for string in &run.strings {
-            let end = (self.holds)(string)?;
+            let (end, begin) = (self.holds)(string)?;
             let bytes: usize = string.iter().take(end).map(|byte| self.weight(*byte)).sum();
             most = most.max(bytes);
+            begins = match begins {
+                None => Some(Some(begin)),
+                Some(other) => Some(other.filter(|other| *other == begin)),
+            };
         }
-        Some(run.before.saturating_add(most))
+        Some((run.before.saturating_add(most), begins.flatten()))
+    }
+
+    /// Returns the beginning of parts of a pattern: short, so that failing to match it costs little.
+    fn opening(&self, parts: &[&Hir], before: usize) -> Sequel {
+        let mut budget = SEQUEL_BYTES;
+        let mut opening = Vec::new();
+        let mut is_cut = false;
+        for part in parts {
+            let rest = self.rest(part);
+            if rest.runs == 0 && rest.bounded <= budget {
+                budget -= rest.bounded;
+                opening.push(Hir::clone(part));
+                continue;
+            }
+            is_cut = true;
+            opening.extend(self.certain(part, budget));
+            break;
+        }
+        Sequel {
+            before,
+            hir: Hir::concat(opening),
+            is_cut,
+        }
+    }
+
+    /// Returns what every match of a long part begins with.
+    fn certain(&self, part: &Hir, budget: usize) -> Option<Hir> {
+        match part.kind() {
+            HirKind::Repetition(repetition) if repetition.min > 0 => {
+                let once = self.rest(&repetition.sub);
+                if once.runs > 0 || once.bounded == 0 {
+                    return None;
+                }
+                let times = u32::try_from(budget / once.bounded).unwrap_or(u32::MAX);
+                let times = times.min(repetition.min).min(SEQUEL_TIMES);
+                (times > 0).then(|| {
+                    Hir::repetition(Repetition {
+                        min: times,
+                        max: Some(times),
+                        greedy: repetition.greedy,
+                        sub: repetition.sub.clone(),
+                    })
+                })
+            }
+            HirKind::Alternation(branches) => {
+                let openings = branches
+                    .iter()
+                    .map(|branch| self.opening(&pieces(branch), 0).hir);
+                Some(Hir::alternation(openings.collect()))
+            }
+            _ => None,
+        }
     }
 
     const fn weight(&self, byte: u8) -> usize {
@@ -362,6 +465,24 @@ impl Reach {
     }
 }
 
+/// How a keyword was found in the parts of a pattern.
+enum Found {
+    /// In neighbouring parts; so many bytes behind their begin.
+    InRun { before: Option<usize> },
+    /// In one part.
+    Inside(Option<Sequel>),
+}
+
+/// Returns what must match if one of two branches does.
+fn either(one: Option<Sequel>, other: Option<Sequel>) -> Option<Sequel> {
+    let (one, other) = one.zip(other)?;
+    (one.before == other.before).then(|| Sequel {
+        before: one.before,
+        is_cut: one.is_cut || other.is_cut,
+        hir: Hir::alternation(vec![one.hir, other.hir]),
+    })
+}
+
 /// Neighbouring parts of a pattern whose strings are known.
 struct Run {
     /// Place of the first part.
@@ -382,7 +503,7 @@ impl Run {
 }
 
 /// Returns the parts of a pattern one after the other, groups opened.
-fn pieces(hir: &Hir) -> Vec<&Hir> {
+pub(crate) fn pieces(hir: &Hir) -> Vec<&Hir> {
     match hir.kind() {
         HirKind::Concat(parts) => parts.iter().flat_map(pieces).collect(),
         HirKind::Capture(capture) => pieces(&capture.sub),
@@ -480,7 +601,7 @@ fn product(strings: &[Vec<u8>], next: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
 }
 
 /// Adds every byte that may stand in a match.
-fn bytes_of(hir: &Hir, bytes: &mut ByteSet) {
+pub(crate) fn bytes_of(hir: &Hir, bytes: &mut ByteSet) {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
         HirKind::Literal(literal) => literal.0.iter().for_each(|byte| bytes.add(*byte, *byte)),

@@ -10,6 +10,7 @@ use crate::keywords::Keywords;
 use crate::matcher::{Lazy, Matcher};
 use crate::problem::RuleProblem;
 use crate::rule_pack::{PackBody, RuleDef};
+use crate::stream::Guides;
 
 /// Rules of all groups, ready to scan with.
 ///
@@ -24,6 +25,7 @@ pub struct RuleSet {
     pub(crate) lists: Vec<AllowLists>,
     pub(crate) passes: Vec<AddedPass>,
     pub(crate) keywords: Keywords,
+    pub(crate) guides: Guides,
 }
 
 /// One rule, for all groups that want it.
@@ -84,6 +86,7 @@ impl RuleSet {
                 .map(|rule| rule.def().map_or(&[][..], |def| &def.keywords)),
         )?;
         Ok(Self {
+            guides: Guides::new(rules.len()),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             infos,
             rules,

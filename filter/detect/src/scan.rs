@@ -2,40 +2,41 @@
 
 use core::ops::Range;
 
-use regex_automata::meta::Cache;
-
 use crate::finding::{Finding, Groups};
 use crate::judge::{Candidate, LineVerdicts, entropy};
 use crate::keywords::KeywordScratch;
 use crate::lines::Lines;
-use crate::matcher::Hit;
+use crate::matcher::{Hit, MatcherCache, Odd};
 use crate::pass::{Found, Wanted};
 use crate::rule_set::{Member, Near, Rule, RuleSet};
 use crate::suppress;
 use crate::tape::Tape;
 use crate::text;
 use crate::windows::Windows;
+use regex_automata::hybrid;
 
 /// Memory that scans use again: one for each thread, for any number of rule sets, one after the other.
 #[derive(Debug, Default)]
 pub struct Scratch {
     set: u64,
     /// For each rule, what its matcher remembers.
-    caches: Vec<Option<Cache>>,
+    pub(crate) caches: Vec<MatcherCache>,
     /// For each rule, whether somebody wants to hear of it.
-    active: Vec<bool>,
+    pub(crate) active: Vec<bool>,
     /// Who that was said for.
     active_for: Option<Groups>,
     /// For each rule, where it can match.
     windows: Vec<Windows>,
     /// Rules that have windows.
     touched: Vec<usize>,
-    keywords: KeywordScratch,
+    pub(crate) keywords: KeywordScratch,
     /// For each pack, whether its allow lists name the path.
     allowed: Vec<bool>,
-    matches: Vec<Match>,
+    pub(crate) matches: Vec<Match>,
     found: Vec<Found>,
-    lines: Lines,
+    pub(crate) lines: Lines,
+    /// For each rule, what its automaton for streams remembers.
+    pub(crate) live: Vec<Option<hybrid::dfa::Cache>>,
 }
 
 /// A match that passed its rule's checks.
@@ -54,6 +55,8 @@ pub(crate) struct Match {
 #[derive(Clone, Copy, Debug)]
 struct Job<'t> {
     text: &'t [u8],
+    /// Whether the text has U+017F or U+212A.
+    odd: bool,
     path: Option<&'t str>,
     groups: Groups,
 }
@@ -64,11 +67,19 @@ impl Scratch {
         Self::default()
     }
 
-    fn prepare(&mut self, rules: &RuleSet, groups: Groups) {
+    /// Whether somebody wants to hear of a rule.
+    pub(crate) fn is_active(&self, rule: usize) -> bool {
+        self.active.get(rule) == Some(&true)
+    }
+
+    pub(crate) fn prepare(&mut self, rules: &RuleSet, groups: Groups) {
         if self.set != rules.id {
             self.set = rules.id;
             self.caches.clear();
-            self.caches.resize_with(rules.rules.len(), || None);
+            self.caches
+                .resize_with(rules.rules.len(), MatcherCache::default);
+            self.live.clear();
+            self.live.resize_with(rules.rules.len(), || None);
             self.windows.clear();
             self.windows
                 .resize_with(rules.rules.len(), Windows::default);
@@ -168,6 +179,7 @@ impl RuleSet {
         let (valid, map) = text::valid(text);
         let job = Job {
             text: &valid,
+            odd: text::is_odd(&valid),
             path,
             groups,
         };
@@ -239,6 +251,7 @@ impl RuleSet {
     /// Finds out where each active rule can match.
     fn find_windows(&self, scratch: &mut Scratch, job: Job<'_>) {
         let Scratch {
+            caches,
             active,
             windows,
             touched,
@@ -246,20 +259,29 @@ impl RuleSet {
             ..
         } = scratch;
         let folded = text::folded(job.text, self.keywords.wide);
+        let is_odd = job.odd;
         let mut add = |place: usize, keyword: Option<Range<usize>>| {
-            let Some(windows) = windows
-                .get_mut(place)
-                .filter(|_| active.get(place) == Some(&true))
-            else {
+            if active.get(place) != Some(&true) {
+                return;
+            }
+            let Some((windows, cache)) = windows.get_mut(place).zip(caches.get_mut(place)) else {
                 return;
             };
-            if windows.list().is_empty() {
+            if windows.touch() {
                 touched.push(place);
             }
-            let reach = self.rules.get(place).and_then(Rule::matcher);
-            let reach = reach.and_then(|matcher| matcher.reach(folded.is_some()));
-            match reach.zip(keyword) {
-                Some((reach, keyword)) => windows.add(reach, job.text, keyword),
+            let Some(matcher) = self.rules.get(place).and_then(Rule::matcher) else {
+                return;
+            };
+            match matcher.reach(is_odd).zip(keyword) {
+                Some((reach, keyword)) => {
+                    if is_odd
+                        || windows.is_crowded(keyword.start)
+                        || matcher.may_match(cache, job.text, keyword.start)
+                    {
+                        windows.add(reach, job.text, keyword);
+                    }
+                }
                 None => windows.add_all(job.text),
             }
         };
@@ -311,7 +333,6 @@ impl RuleSet {
         let Some((matcher, cache)) = rule.matcher().zip(scratch.caches.get_mut(place)) else {
             return;
         };
-        let cache = cache.get_or_insert_with(|| matcher.cache());
         // Where matches need no keyword, a required rule is held against everything, keyword or not.
         let windows = match scratch.windows.get(place) {
             Some(windows) if matcher.reach(false).is_some() => windows.list(),
@@ -326,21 +347,39 @@ impl RuleSet {
             verdicts: Default::default(),
             out: &mut scratch.matches,
         };
-        for window in windows.iter().cloned() {
-            matcher.find_all(cache, job.text, window, &mut |hit| check.hit(hit));
-        }
+        let text = Odd {
+            bytes: job.text,
+            odd: job.odd,
+        };
+        matcher.find_all(cache, text, windows, |hit| check.hit(hit));
+    }
+
+    /// Adds one hit of a rule to the matches, if it passes the rule's checks.
+    pub(crate) fn check_hit(&self, scratch: &mut Scratch, text: &[u8], place: usize, hit: Hit) {
+        let Some(rule) = self.rules.get(place) else {
+            return;
+        };
+        let job = Job {
+            text,
+            odd: false,
+            path: None,
+            groups: Groups::ALL,
+        };
+        let mut check = Check {
+            set: self,
+            rule,
+            place,
+            job,
+            lines: &mut scratch.lines,
+            verdicts: Default::default(),
+            out: &mut scratch.matches,
+        };
+        check.hit(hit);
     }
 
     fn run_passes(&self, scratch: &mut Scratch, job: Job<'_>, out: &mut Vec<Finding>) {
         for added in &self.passes {
-            let mut wanted = Wanted(0);
-            for (rule, members) in added.members.iter().enumerate() {
-                if members.iter().any(|member| job.groups.has(member.group)) {
-                    wanted.0 |= 1_u64
-                        .checked_shl(u32::try_from(rule).unwrap_or(64))
-                        .unwrap_or(0);
-                }
-            }
+            let wanted = Wanted::of(&added.members, job.groups);
             if wanted.0 == 0 {
                 continue;
             }
@@ -414,7 +453,7 @@ impl Check<'_, '_> {
 }
 
 impl Near {
-    fn covers(&self, found: &Match, other: &Match) -> bool {
+    pub(crate) fn covers(&self, found: &Match, other: &Match) -> bool {
         let within = |limit: Option<usize>, one: usize, two: usize| {
             limit.is_none_or(|limit| one.abs_diff(two) <= limit)
         };
@@ -466,7 +505,7 @@ impl Labelled {
     }
 }
 
-fn sort(findings: &mut [Finding]) {
+pub(crate) fn sort(findings: &mut [Finding]) {
     findings.sort_by(|one, other| {
         (one.secret.start, one.secret.end, one.rule).cmp(&(
             other.secret.start,

@@ -45,13 +45,19 @@ pub(crate) fn valid(bytes: &[u8]) -> (Cow<'_, [u8]>, OffsetMap) {
 const LONG_S: &str = "\u{17F}";
 const KELVIN: &str = "\u{212A}";
 
+/// Whether a text has one of the two letters outside ASCII that fold to letters inside it.
+pub(crate) fn is_odd(text: &[u8]) -> bool {
+    [LONG_S, KELVIN]
+        .iter()
+        .any(|letter| memchr::memmem::find(text, letter.as_bytes()).is_some())
+}
+
 /// Returns a copy in which keywords stand as they are written, or `None` where the text itself will do.
 ///
 /// Only what ASCII folding misses is changed: U+017F and U+212A, which a pattern without case takes for `s` and `k`,
 /// and, where keywords have letters outside ASCII (`wide`), the case of such letters.
 pub(crate) fn folded(text: &[u8], wide: bool) -> Option<(Vec<u8>, OffsetMap)> {
-    let odd = |letter: &str| memchr::memmem::find(text, letter.as_bytes()).is_some();
-    if !(odd(LONG_S) || odd(KELVIN) || wide && !text.is_ascii()) {
+    if !(is_odd(text) || wide && !text.is_ascii()) {
         return None;
     }
     let text = core::str::from_utf8(text).ok()?;

@@ -8,7 +8,8 @@ mod base64;
 mod value;
 
 use crate::validate::value::{
-    is_hash_shaped, is_path_like, is_stand_in, is_uuid_shaped, is_weak_password, looks_random,
+    is_hash_shaped, is_mixed, is_path_like, is_stand_in, is_uuid_shaped, is_weak_password,
+    looks_random,
 };
 
 /// A named check of a rule's matches.
@@ -22,6 +23,8 @@ pub(crate) enum Validator {
     Random,
     /// The secret looks random, whatever its name.
     Token,
+    /// The secret holds digits and letters and is no word or name.
+    Mixed,
     /// The secret could be a password that somebody uses.
     Password,
     /// The same for the password of a URL.
@@ -34,23 +37,36 @@ pub(crate) enum Validator {
     JwtBase64,
     /// The match holds lines of base64.
     Pem,
+    /// The value of an HTTP header looks like a credential.
+    Header,
+    /// The secret is `user:password` in plain.
+    Userinfo,
+    /// The secret is base64 of something that is no stand-in.
+    Kubernetes,
+    /// The secret looks random beyond doubt: its name says little.
+    EnvKey,
     /// The checksum of a virtual key of Weir holds.
     WeirKey,
 }
 
 impl Validator {
     /// Every name that a rule file may give.
-    pub(crate) const NAMES: [(&'static str, Self); 11] = [
+    pub(crate) const NAMES: [(&'static str, Self); 16] = [
         ("any", Self::Any),
         ("format", Self::Format),
         ("random", Self::Random),
         ("token", Self::Token),
+        ("mixed", Self::Mixed),
         ("password", Self::Password),
         ("url-password", Self::UrlPassword),
         ("basic", Self::Basic),
         ("jwt", Self::Jwt),
         ("jwt-base64", Self::JwtBase64),
         ("pem", Self::Pem),
+        ("header", Self::Header),
+        ("userinfo", Self::Userinfo),
+        ("kubernetes", Self::Kubernetes),
+        ("env-key", Self::EnvKey),
         ("weir-key", Self::WeirKey),
     ];
 
@@ -64,10 +80,15 @@ impl Validator {
 
     /// Returns whether a match counts. `secret` is the part of `matched` that would be hidden.
     pub(crate) fn accepts(self, matched: &[u8], secret: &[u8]) -> bool {
+        self.holds(matched, secret) && !is_published(secret)
+    }
+
+    fn holds(self, matched: &[u8], secret: &[u8]) -> bool {
         match self {
             Self::Any => true,
             Self::Format => !is_stand_in(secret),
             Self::Random => is_secret_under_name(matched, secret),
+            Self::Mixed => !is_stand_in(secret) && is_mixed(secret),
             Self::Token => !is_stand_in(secret) && looks_random(secret),
             Self::Password => is_password(matched, secret),
             Self::UrlPassword => is_url_password(matched, secret),
@@ -75,9 +96,43 @@ impl Validator {
             Self::Jwt => is_jwt(secret),
             Self::JwtBase64 => is_jwt_base64(secret),
             Self::Pem => has_base64_line(matched),
+            Self::Header => is_header_credential(secret),
+            Self::Userinfo => is_userinfo(secret),
+            Self::Kubernetes => !is_stand_in(secret) && is_padded_base64(secret),
+            Self::EnvKey => {
+                is_secret_under_name(matched, secret)
+                    && !is_hash_shaped(secret)
+                    && !is_uuid_shaped(secret)
+            }
             Self::WeirKey => is_weir_key(secret),
         }
     }
+}
+
+/// CRC-32 of values that vendors and standards publish as samples, so that anybody's program holds them: the API keys
+/// in the tests of the Firebase SDKs, the keys of Azure's storage and Cosmos DB emulators, the test keys in Stripe's
+/// documentation, and Aladdin's password of RFC 7617.
+const PUBLISHED: [u32; 15] = [
+    0x0BA5_9ABA,
+    0x6B66_E8A8,
+    0xAFE8_FF3E,
+    0x0839_4327,
+    0xFBC4_7221,
+    0x6A4F_7820,
+    0x3627_AA84,
+    0x94BB_94F9,
+    0xB4CB_D586,
+    0x32FF_D596,
+    0x776D_E070,
+    0x396D_8142,
+    0x7A77_589D,
+    0xAD2B_0A04,
+    0xFD12_C4D6,
+];
+
+/// Returns whether a value is a vendor's published sample.
+fn is_published(secret: &[u8]) -> bool {
+    PUBLISHED.contains(&crc32(secret))
 }
 
 /// Parts of a name that say that the value is no secret although the name sounds like one.
@@ -113,8 +168,8 @@ const HARMLESS_NAMES: [&str; 38] = [
     "fingerprint",
     "thumbprint",
     "etag",
-    "commit",
-    "revision",
+    "credentialsid",
+    "credentialid",
     "version",
     "expir",
     "format",
@@ -173,6 +228,35 @@ fn is_basic(secret: &[u8]) -> bool {
     };
     let is_text = |part: &[u8]| part.iter().all(|byte| (0x20..0x7f).contains(byte));
     is_text(user) && is_text(password) && !password.is_empty() && !is_stand_in(password)
+}
+
+/// Returns whether the value of an HTTP header looks like a credential.
+fn is_header_credential(secret: &[u8]) -> bool {
+    !is_stand_in(secret)
+        && !secret.contains(&b'$')
+        && (is_uuid_shaped(secret)
+            || is_hash_shaped(secret)
+            || looks_random(secret)
+            || is_basic(secret))
+}
+
+/// Returns whether the secret is `user:password` in plain, with a password that could be one.
+fn is_userinfo(secret: &[u8]) -> bool {
+    let mut parts = secret.splitn(2, |&byte| byte == b':');
+    let (Some(user), Some(password)) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let password = password.trim_ascii_start();
+    let password = match password {
+        [b'"' | b'\'', inner @ .., b'"' | b'\''] => inner,
+        whole => whole,
+    };
+    !is_stand_in(secret) && !user.eq_ignore_ascii_case(password) && !is_weak_password(password)
+}
+
+/// Returns whether the secret is base64 in whole groups of four.
+fn is_padded_base64(secret: &[u8]) -> bool {
+    secret.len() % 4 == 0 && !base64::decode(secret, 32).is_empty()
 }
 
 /// Returns whether the first part of the secret is the base64 of a JSON object.

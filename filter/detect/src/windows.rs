@@ -11,12 +11,42 @@ pub(crate) struct Windows {
     /// For each unbounded part, the last delimiter and from where it was looked for: a long run of bytes with many
     /// keywords is read once.
     delimiters: Vec<(usize, usize)>,
+    touched: bool,
+    /// Where the last keyword began, and how many have stood close to the one before them.
+    last: usize,
+    crowd: u8,
 }
+
+/// Keywords that begin less than so many bytes apart crowd each other.
+const CLOSE: usize = 24;
+
+/// So many keywords of a crowd are looked at one by one.
+const CROWD: u8 = 4;
 
 impl Windows {
     pub(crate) fn clear(&mut self) {
         self.list.clear();
         self.delimiters.clear();
+        self.touched = false;
+        self.last = 0;
+        self.crowd = 0;
+    }
+
+    /// Whether this is the first that is heard of the rule in the text.
+    pub(crate) fn touch(&mut self) -> bool {
+        !core::mem::replace(&mut self.touched, true)
+    }
+
+    /// Whether keywords stand so close together that a look at each would cost more than to search where they all
+    /// are.
+    pub(crate) fn is_crowded(&mut self, keyword: usize) -> bool {
+        if keyword.saturating_sub(self.last) < CLOSE {
+            self.crowd = self.crowd.saturating_add(1);
+        } else {
+            self.crowd = 0;
+        }
+        self.last = keyword;
+        self.crowd > CROWD
     }
 
     pub(crate) fn list(&self) -> &[Range<usize>] {

@@ -3,7 +3,7 @@
 use crate::randomness::pair_score;
 
 /// Words that stand-ins are made of; each is long enough not to turn up by chance.
-const STAND_INS: [&str; 34] = [
+const STAND_INS: [&str; 35] = [
     "example",
     "placeholder",
     "changeme",
@@ -26,6 +26,7 @@ const STAND_INS: [&str; 34] = [
     "not-real",
     "sample",
     "fake",
+    "mock",
     "_here",
     "-here",
     "tokenhere",
@@ -71,20 +72,23 @@ fn distinct_bytes(value: &[u8]) -> u32 {
     seen.iter().map(|word| word.count_ones()).sum()
 }
 
-/// Returns whether ten signs in a row count upwards.
+/// Returns whether a third of a value or more is made of runs of ten signs or more that count upwards.
 fn has_sequence(lower: &[u8]) -> bool {
-    let mut length = 1;
+    let mut length = 1_usize;
+    let mut counted = 0_usize;
     for (first, second) in lower.iter().zip(lower.iter().skip(1)) {
         length = if first.wrapping_add(1) == *second {
             length + 1
         } else {
             1
         };
-        if length >= 10 {
-            return true;
-        }
+        counted += match length {
+            10 => 10,
+            11.. => 1,
+            _ => 0,
+        };
     }
-    false
+    counted >= 10 && counted * 3 >= lower.len()
 }
 
 /// How many signs of which sort a value has.
@@ -146,6 +150,12 @@ pub(super) fn looks_random(value: &[u8]) -> bool {
     score <= limit
 }
 
+/// Returns whether a value holds letters and digits and reads as no name.
+pub(super) fn is_mixed(value: &[u8]) -> bool {
+    let sorts = Sorts::of(value);
+    sorts.digits > 0 && sorts.upper + sorts.lower > 0 && pair_score(value) < 60
+}
+
 /// Returns whether a value has the shape of a hash: hexadecimal of one case with letters and digits.
 pub(super) fn is_hash_shaped(value: &[u8]) -> bool {
     let sorts = Sorts::of(value);
@@ -169,7 +179,11 @@ pub(super) fn is_uuid_shaped(value: &[u8]) -> bool {
 /// Returns whether a value reads as a path, a URL, a call or a name with parts and not as a secret.
 pub(super) fn is_path_like(value: &[u8]) -> bool {
     let has = |needle: &[u8]| memchr::memmem::find(value, needle).is_some();
-    value.starts_with(b"/")
+    let names_a_hash = [&b"sha1"[..], b"sha2", b"sha3", b"sha5", b"md5"]
+        .iter()
+        .any(|name| value.starts_with(name));
+    names_a_hash
+        || value.starts_with(b"/")
         || value.starts_with(b"./")
         || value.starts_with(b"$")
         || value.starts_with(b"--")
@@ -232,6 +246,7 @@ const WEAK: [&str; 46] = [
 
 /// Returns whether a value is a word of everyday use and no password worth hiding.
 pub(super) fn is_weak_password(value: &[u8]) -> bool {
+    let value = &*without_escapes(value);
     let sorts = Sorts::of(value);
     let lower = value.to_ascii_lowercase();
     if value.len() < 6
@@ -240,13 +255,53 @@ pub(super) fn is_weak_password(value: &[u8]) -> bool {
     {
         return true;
     }
-    // Three sorts of signs are what password rules ask for; two are enough where the letters make no word.
+    if is_identifier(value, &sorts) {
+        return true;
+    }
+    // Three sorts of signs are what password rules ask for; fewer are enough where the letters make no word.
+    let score = pair_score(value);
+    let has_letters = sorts.upper + sorts.lower > 0;
     let is_strong = sorts.kinds() >= 3 && sorts.digits > 0
-        || sorts.digits > 0
-            && sorts.upper + sorts.lower > 0
-            && pair_score(value) < 20
-            && value.len() >= 8;
+        || sorts.digits > 0 && has_letters && score < 20 && value.len() >= 8
+        || sorts.upper > 0 && sorts.lower > 0 && score < -50 && value.len() >= 12;
     !is_strong
+}
+
+/// Returns whether a value is a name in a program: a constant, or words that end in what the name is for.
+fn is_identifier(value: &[u8], sorts: &Sorts) -> bool {
+    let underscores = value.iter().filter(|&&byte| byte == b'_').count();
+    let has_only_name_bytes = sorts.others == underscores;
+    let lower = value.to_ascii_lowercase();
+    let names_itself = ["password", "passwd", "secret", "token", "_type", "_error"]
+        .iter()
+        .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some());
+    let is_constant = sorts.lower == 0 && underscores > 0;
+    has_only_name_bytes && (is_constant || names_itself) || pair_score(value) > 160
+}
+
+/// Returns a value with its percent escapes undone.
+fn without_escapes(value: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let digits = (byte == b'%')
+            .then(|| after.split_first_chunk::<2>())
+            .flatten();
+        let escaped = digits.and_then(|([high, low], tail)| {
+            let high = char::from(*high).to_digit(16)?;
+            let low = char::from(*low).to_digit(16)?;
+            Some((u8::try_from(high * 16 + low).ok()?, tail))
+        });
+        match escaped {
+            Some((undone, tail)) => {
+                plain.push(undone);
+                rest = tail;
+            }
+            None => plain.push(byte),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
