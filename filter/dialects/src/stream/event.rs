@@ -22,6 +22,10 @@ pub(super) struct Event {
     pub(super) kind: EventKind,
     pub(super) index: u32,
     pub(super) sequence: Option<u64>,
+    /// Whether it belongs to a choice or candidate, whose number is `index`.
+    pub(super) has_choice: bool,
+    /// Whether that ends with it.
+    pub(super) finishes: bool,
     /// Whether it holds nothing that waits for a decision and need not keep its place: it keeps clients waiting.
     pub(super) may_overtake: bool,
 }
@@ -164,10 +168,16 @@ impl EventReader {
             self.collect_plain();
         }
         let kind = self.kind();
+        // In a chunk of choices or candidates the first of them is the first scope inside.
+        let has_choice = matches!(self.surface, Surface::OpenaiChat | Surface::GeminiGenerate)
+            && self.collector.scopes.get(FIRST + 1).is_some();
+        let scope = FIRST + u32::from(has_choice);
         Event {
             kind,
-            index: self.index(FIRST, |scope| scope.index),
+            index: self.index(scope, |scope| scope.index),
             sequence: self.collector.sequence,
+            has_choice,
+            finishes: !self.collector.finished.is_empty(),
             may_overtake: kind == EventKind::Ping && self.items.is_empty(),
         }
     }

@@ -136,6 +136,15 @@ impl Framer {
     }
 }
 
+/// Returns the data of an event's frame.
+pub(super) fn data_of(frame: &[u8]) -> Vec<u8> {
+    let lines = data_lines(frame);
+    let lines = lines
+        .into_iter()
+        .map(|line| frame.get(line).unwrap_or_default());
+    lines.collect::<Vec<_>>().join(&b'\n')
+}
+
 fn data_lines(frame: &[u8]) -> Vec<Range<usize>> {
     let mut lines = Vec::new();
     let mut at = if frame.starts_with(b"\xEF\xBB\xBF") {

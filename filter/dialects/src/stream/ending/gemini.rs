@@ -1,0 +1,80 @@
+//! Gemini: `models.streamGenerateContent`, as events or as one array.
+
+use serde_json::{Map, Value, json};
+
+use super::{Event, GAP, data};
+use crate::response::Framing;
+
+#[derive(Debug)]
+pub(super) struct Gemini {
+    is_array: bool,
+    has_started: bool,
+    has_finished: bool,
+    is_closed: bool,
+    /// What every chunk says of the answer, as last said.
+    head: Map<String, Value>,
+}
+
+/// Members that are repeated in the last chunk.
+const HEAD: [&str; 3] = ["modelVersion", "responseId", "usageMetadata"];
+
+impl Gemini {
+    pub(super) fn new(framing: Framing) -> Self {
+        Self {
+            is_array: framing != Framing::Sse,
+            has_started: false,
+            has_finished: false,
+            is_closed: false,
+            head: Map::new(),
+        }
+    }
+
+    pub(super) fn sent(&mut self, event: &Event, frame: &[u8]) {
+        let chunk = if self.is_array {
+            let start = frame.iter().position(|byte| *byte == b'{');
+            let item = start.and_then(|start| frame.get(start..));
+            self.is_closed |= item.is_none() && frame.contains(&b']');
+            serde_json::from_slice(item.unwrap_or_default()).unwrap_or_default()
+        } else {
+            data(frame)
+        };
+        let Value::Object(mut chunk) = chunk else {
+            return;
+        };
+        self.has_started = true;
+        self.has_finished |= event.finishes;
+        let head = HEAD.iter().filter_map(|name| chunk.remove_entry(*name));
+        self.head.extend(head);
+    }
+
+    pub(super) fn end(&mut self, notice: Option<&str>, out: &mut Vec<u8>) {
+        if !self.has_finished {
+            self.has_finished = true;
+            self.write(notice, out);
+        }
+        if self.is_array && !self.is_closed {
+            self.is_closed = true;
+            out.extend_from_slice(b"]");
+        }
+    }
+
+    fn write(&mut self, notice: Option<&str>, out: &mut Vec<u8>) {
+        let gap = if self.has_started { GAP } else { "" };
+        let text = notice.map(|notice| format!("{gap}{notice}"));
+        let mut chunk = self.head.clone();
+        let candidate = json!({
+            "content": { "parts": [{ "text": text.unwrap_or_default() }], "role": "model" },
+            "finishReason": "STOP",
+            "index": 0,
+        });
+        chunk.insert("candidates".to_owned(), json!([candidate]));
+        let chunk = Value::Object(chunk);
+        let text = match (self.is_array, self.has_started) {
+            (false, _) => format!("data: {chunk}\n\n"),
+            (true, false) => format!("[{chunk}"),
+            (true, true) => format!(",\n{chunk}\n"),
+        };
+        out.extend_from_slice(text.as_bytes());
+        self.has_started = true;
+    }
+}

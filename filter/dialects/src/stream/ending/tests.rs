@@ -1,0 +1,165 @@
+use serde_json::Value;
+
+use crate::response::{Framing, UsageReader};
+use crate::stream::tests::samples;
+use crate::stream::{Channel, Judge, Ruling, StreamEditor, WholeRuling};
+use policy::guardrail::TextRole;
+use policy::surface::Surface;
+
+/// Lets everything pass.
+struct Passes;
+
+impl Judge for Passes {
+    fn text(&mut self, _: &Channel, _: &str, _: bool) -> Ruling {
+        Ruling {
+            passes_to: u64::MAX,
+            ..Ruling::default()
+        }
+    }
+
+    fn whole(&mut self, _: TextRole, _: &str, _: &str, _: bool) -> WholeRuling {
+        WholeRuling::default()
+    }
+
+    fn overflow(&mut self) -> bool {
+        true
+    }
+}
+
+/// Passes the first events of a stream and ends it.
+fn ended(surface: Surface, framing: Framing, events: &[&str], notice: Option<&str>) -> String {
+    let mut editor = StreamEditor::new(surface, framing).unwrap();
+    let mut client = Vec::new();
+    for event in events {
+        let mut out = Vec::new();
+        match editor.push(event.as_bytes(), &mut Passes, &mut out) {
+            crate::usage_event::Passage::AsItCame => client.extend_from_slice(event.as_bytes()),
+            crate::usage_event::Passage::Replaced => client.append(&mut out),
+        }
+    }
+    editor.end(notice, &mut client);
+    let length = client.len();
+    editor.push(b"data: {}\n\n", &mut Passes, &mut client);
+    editor.finish(&mut Passes, &mut client);
+    editor.end(notice, &mut client);
+    assert_eq!(client.len(), length, "something came after the end");
+    String::from_utf8(client).unwrap()
+}
+
+/// Returns the data of each event.
+fn events(stream: &str) -> Vec<Value> {
+    if stream.starts_with('[') {
+        return serde_json::from_str(stream).unwrap();
+    }
+    stream
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter(|data| *data != "[DONE]")
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect()
+}
+
+#[test]
+fn a_stream_may_end_after_any_event() {
+    for (surface, framing, stream) in samples() {
+        let frames: Vec<&str> = match framing {
+            Framing::JsonArray => stream.split_inclusive("\n,").collect(),
+            Framing::Sse | Framing::Json => stream.split_inclusive("\n\n").collect(),
+        };
+        for count in 0..=frames.len() {
+            for notice in [None, Some("Stopped \"here\".")] {
+                let client = ended(surface, framing, &frames[..count], notice);
+                let mut reader = UsageReader::new(surface, framing);
+                reader.push(client.as_bytes());
+                reader.finish();
+                let context = format!("{surface:?} {count} {notice:?}\n{client}");
+                assert!(reader.terminal_seen(), "{context}");
+                assert!(!reader.error_seen(), "{context}");
+                assert_eq!(reader.irregular_events(), 0, "{context}");
+                if count < frames.len() / 2 && notice.is_some() {
+                    assert!(client.contains("Stopped \\\"here\\\"."), "{context}");
+                }
+                check_order(surface, &events(&client), &context);
+            }
+        }
+    }
+}
+
+/// What clients rely on beyond the terminal event.
+fn check_order(surface: Surface, events: &[Value], context: &str) {
+    let kind = |event: &Value| event["type"].as_str().unwrap_or_default().to_owned();
+    match surface {
+        Surface::AnthropicMessages => {
+            let mut open = None;
+            let mut next = 0;
+            for event in events {
+                match kind(event).as_str() {
+                    "content_block_start" => {
+                        assert_eq!(
+                            (open, &event["index"]),
+                            (None, &Value::from(next)),
+                            "{context}"
+                        );
+                        open = Some(next);
+                        next += 1;
+                    }
+                    "content_block_delta" => {
+                        assert_eq!(
+                            open.map(Value::from).as_ref(),
+                            Some(&event["index"]),
+                            "{context}"
+                        );
+                    }
+                    "content_block_stop" => open = None,
+                    "message_delta" => assert_eq!(open, None, "{context}"),
+                    _ => {}
+                }
+            }
+            assert_eq!(kind(events.last().unwrap()), "message_stop");
+        }
+        Surface::OpenaiResponses => {
+            let numbers: Vec<u64> = events
+                .iter()
+                .map(|event| event["sequence_number"].as_u64().unwrap())
+                .collect();
+            assert!(
+                numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
+                "{context}"
+            );
+            let done: Vec<&Value> = events
+                .iter()
+                .filter(|event| kind(event) == "response.output_item.done")
+                .map(|event| &event["item"])
+                .collect();
+            let last = &events.last().unwrap()["response"];
+            assert_eq!(last["status"], "completed", "{context}");
+            assert_eq!(
+                last["output"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .collect::<Vec<_>>(),
+                done,
+                "{context}"
+            );
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_call_that_is_not_complete_was_never_shown() {
+    for (surface, framing, stream) in samples() {
+        if framing == Framing::JsonArray {
+            continue;
+        }
+        let frames: Vec<&str> = stream.split_inclusive("\n\n").collect();
+        // Each sample calls `Write` with arguments that hold this word in their last part.
+        let complete = frames
+            .iter()
+            .position(|frame| frame.contains("lastword"))
+            .unwrap();
+        let client = ended(surface, framing, &frames[..complete], None);
+        assert!(!client.contains("Write"), "{surface:?}\n{client}");
+    }
+}
