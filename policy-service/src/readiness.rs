@@ -161,6 +161,7 @@ impl Readiness {
 struct Readyz {
     ready: bool,
     proven_version: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     guardrails_unproven: Vec<UnprovenName>,
 }
 
