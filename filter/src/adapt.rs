@@ -6,7 +6,7 @@ use std::rc::Rc;
 use dialects::refusal::{RefusalCode, Reply};
 use dialects::splice::apply_prefix;
 use engine::messages::{AttemptNumber, PrefixSplice};
-use engine::{Command, Headers, Input};
+use engine::{Command, HeaderEdit, Headers, Input};
 use policy::units::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -25,6 +25,14 @@ pub(crate) struct Adapt {
     number: Option<AttemptNumber>,
     splice: Option<PrefixSplice>,
     reads_body: bool,
+    /// The answer is held until all of it has come.
+    holds_answer: bool,
+    /// Held bytes already handed to the engine.
+    consumed: usize,
+    /// Change of the held answer.
+    answer_splice: Option<PrefixSplice>,
+    /// Stands in for the body of the answer.
+    replacement: Option<Vec<u8>>,
 }
 
 impl Adapt {
@@ -46,7 +54,13 @@ impl Adapt {
                     action = Action::Pause;
                 }
                 Command::EditResponse { edits } => host::edit(Side::Response, &edits),
+                Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
+                Command::RewriteAnswer(reply) => self.replacement = Some(rewrite(reply)),
                 Command::FindKey(_)
+                | Command::FindMarks(_)
+                | Command::KeepMarks(_)
+                | Command::KeepTokens(_)
+                | Command::ResetStream
                 | Command::Consult { .. }
                 | Command::Reply(_)
                 | Command::AnswerCanary { .. }
@@ -80,10 +94,32 @@ impl Adapt {
                 end_of_stream,
             },
         );
-        match guard.exchange.poll_command() {
-            Some(Command::ReplaceChunk(bytes)) => Some(bytes),
-            Some(_) | None => None,
+        let mut replaced = None;
+        while let Some(command) = guard.exchange.poll_command() {
+            match command {
+                Command::ReplaceChunk(bytes) => replaced = Some(bytes),
+                Command::EditResponse { edits } => host::edit(Side::Response, &edits),
+                Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
+                Command::RewriteAnswer(reply) => self.replacement = Some(rewrite(reply)),
+                Command::FindKey(_)
+                | Command::FindMarks(_)
+                | Command::KeepMarks(_)
+                | Command::KeepTokens(_)
+                | Command::ResetStream
+                | Command::Consult { .. }
+                | Command::Reply(_)
+                | Command::AnswerCanary { .. }
+                | Command::Forward { .. }
+                | Command::EditAttempt { .. }
+                | Command::SplicePrefix(_)
+                | Command::RefuseAttempt(_)
+                | Command::RewriteResponse(_)
+                | Command::Record(_) => {
+                    host::warn("an answer led to a command that cannot be carried out")
+                }
+            }
         }
+        replaced
     }
 }
 
@@ -197,12 +233,23 @@ impl HttpContext for Adapt {
             .running
             .as_ref()
             .is_some_and(|running| running.borrow().exchange.reads_attempt(number));
+        self.holds_answer = action == Action::Pause;
+        self.consumed = 0;
         action
     }
 
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
         if !self.reads_body {
             self.push_body(&[], end_of_stream);
+            return Action::Continue;
+        }
+        if self.holds_answer {
+            return self.read_held(body_size, end_of_stream);
+        }
+        if let Some(replacement) = self.replacement.take() {
+            // What came instead was judged by its head alone.
+            self.push_body(&[], end_of_stream);
+            host::replace_prefix(Side::Response, body_size, &replacement);
             return Action::Continue;
         }
         if body_size <= READ_BYTES {
@@ -217,12 +264,62 @@ impl HttpContext for Adapt {
     }
 
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        if self.holds_answer {
+            let size = self.consumed;
+            return self.read_held(size, true);
+        }
         self.push_body(&[], true);
         Action::Continue
     }
 }
 
+/// Sets the head of an answer that is not the provider's; returns the body to put in.
+fn rewrite(reply: Reply) -> Vec<u8> {
+    let mut edits = vec![
+        HeaderEdit::set(":status", reply.status.to_string()),
+        HeaderEdit::set("content-length", reply.body.len().to_string()),
+        HeaderEdit::remove("content-encoding"),
+    ];
+    let headers = reply.headers.into_iter();
+    edits.extend(headers.map(|(name, value)| HeaderEdit::set(name, value)));
+    host::edit(Side::Response, &edits);
+    reply.body
+}
+
 impl Adapt {
+    /// Hands the held bytes over that the engine has not seen; at the end, changes what is to be changed.
+    fn read_held(&mut self, size: usize, end_of_stream: bool) -> Action {
+        while self.consumed < size {
+            let length = size.saturating_sub(self.consumed).min(READ_BYTES);
+            let chunk = host::body(Side::Response, self.consumed, length);
+            if chunk.is_empty() {
+                break;
+            }
+            self.consumed = self.consumed.saturating_add(chunk.len());
+            self.push_body(&chunk, false);
+        }
+        if !end_of_stream {
+            return Action::Pause;
+        }
+        self.push_body(&[], true);
+        self.holds_answer = false;
+        if let Some(replacement) = self.replacement.take() {
+            host::replace_prefix(Side::Response, size, &replacement);
+        } else if let Some(mut splice) = self.answer_splice.take() {
+            let length = usize::try_from(splice.length).unwrap_or(usize::MAX);
+            let head = host::body(Side::Response, 0, length);
+            match apply_prefix(&head, &mut splice.splices) {
+                Ok(prefix) => host::replace_prefix(Side::Response, prefix.drop, &prefix.with),
+                // The body is not the one that was judged: nothing of it may pass.
+                Err(_) => {
+                    let body = rewrite(unfit());
+                    host::replace_prefix(Side::Response, size, &body);
+                }
+            }
+        }
+        Action::Continue
+    }
+
     /// Reads a large chunk a bounded piece at a time; what is taken out of it is put together at the end.
     fn read_in_pieces(&mut self, body_size: usize, end_of_stream: bool) {
         let mut kept: Option<Vec<u8>> = None;

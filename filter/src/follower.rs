@@ -7,6 +7,7 @@ use policy::units::Timestamp;
 use prost::Message as _;
 use wire::mesh::{FollowAnswer, FollowRequest};
 
+use crate::blobs;
 use crate::config::Config;
 use crate::host;
 use crate::shared::{self, Head};
@@ -100,6 +101,23 @@ impl Follower {
     }
 
     fn publish(&mut self, config: &Config, answer: FollowAnswer, now: Timestamp) {
+        let in_force = vm::with(|vm| vm.mesh.clone());
+        if !answer
+            .blobs
+            .iter()
+            .all(|piece| blobs::store(piece, in_force.as_deref()))
+        {
+            host::error(
+                "a rule file or word list could not be taken; the last snapshot stays in force",
+            );
+            self.refused = Some((
+                answer.version,
+                "a rule file or word list came incomplete, or there are too many".to_owned(),
+            ));
+            self.start_over();
+            self.pause(REFUSED_RETRY_MS);
+            return;
+        }
         if !answer.mesh.is_empty() {
             if let Err(error) = Mesh::decode(&answer.mesh) {
                 host::error("a policy snapshot was refused; the last one stays in force");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dialects::refusal::Reply;
 use engine::messages::{CallId, ClosedBy, ConsultAnswer, ConsultKind};
 use engine::{Command, Exchange, Flow, HeaderEdit, Input};
+use policy::secret::Secret;
 use policy::units::Timestamp;
 use prost::Message as _;
 use proxy_wasm::traits::{Context, HttpContext};
@@ -14,6 +15,7 @@ use proxy_wasm::types::Action;
 use wire::mesh;
 
 use crate::host::{self, READ_BYTES, Side};
+use crate::marks;
 use crate::records;
 use crate::vm::{self, Running};
 
@@ -80,6 +82,9 @@ impl Govern {
             if let Command::FindKey(hash) = command {
                 let key = vm::with(|vm| vm.key(&hash));
                 flow = guard.exchange.handle(now, Input::KeyFound(key));
+            } else if let Command::FindMarks(marks) = command {
+                let known = marks::known(&marks);
+                flow = guard.exchange.handle(now, Input::MarksFound(&known));
             } else if let Command::Consult { call, kind } = command {
                 flow = self.consult(now, &mut guard.exchange, call, kind);
             } else {
@@ -141,10 +146,25 @@ impl Govern {
                 deliver(*record);
                 outcome
             }
+            Command::KeepMarks(marks) => {
+                marks::keep(&marks);
+                outcome
+            }
+            Command::KeepTokens(minted) => {
+                vm::with(|vm| vm.outbox.push_minted(minted));
+                outcome
+            }
+            Command::ResetStream => {
+                host::reset_response();
+                outcome
+            }
             Command::FindKey(_)
+            | Command::FindMarks(_)
             | Command::Consult { .. }
             | Command::EditAttempt { .. }
             | Command::SplicePrefix(_)
+            | Command::SpliceAnswer(_)
+            | Command::RewriteAnswer(_)
             | Command::RefuseAttempt(_)
             | Command::ReplaceChunk(_) => outcome,
         }
@@ -343,17 +363,28 @@ impl Govern {
 }
 
 /// Carries out what a passed deadline leads to; the stream is held and entered.
-pub(crate) fn carry_out_late(exchange: &mut Exchange) {
-    while let Some(command) = exchange.poll_command() {
+pub(crate) fn carry_out_late(running: &mut Running) {
+    while let Some(command) = running.exchange.poll_command() {
         match command {
             Command::Reply(reply) => host::reply(&reply),
             Command::Record(record) => deliver(*record),
+            Command::ResetStream => host::reset_response(),
+            Command::KeepMarks(marks) => marks::keep(&marks),
+            Command::KeepTokens(minted) => vm::with(|vm| vm.outbox.push_minted(minted)),
+            Command::Forward { edits } => {
+                host::edit(Side::Request, &edits);
+                host::set_property(EXCHANGE_PROPERTY, &running.serial.to_le_bytes());
+                host::clear_route_cache();
+                host::resume_request();
+            }
             Command::FindKey(_)
+            | Command::FindMarks(_)
             | Command::Consult { .. }
             | Command::AnswerCanary { .. }
-            | Command::Forward { .. }
             | Command::EditAttempt { .. }
             | Command::SplicePrefix(_)
+            | Command::SpliceAnswer(_)
+            | Command::RewriteAnswer(_)
             | Command::RefuseAttempt(_)
             | Command::ReplaceChunk(_)
             | Command::RewriteResponse(_)
@@ -397,7 +428,25 @@ fn rewrite(reply: Reply) -> Vec<u8> {
 }
 
 fn question(kind: ConsultKind) -> mesh::ConsultRequest {
-    let ConsultKind::StatefulOwner { ids, principal } = kind;
+    let (ids, principal) = match kind {
+        ConsultKind::StatefulOwner { ids, principal } => (ids, principal),
+        ConsultKind::FindTokens {
+            scope,
+            tokens,
+            all_of_session,
+        } => {
+            let question = mesh::FindTokens {
+                tenant: scope.tenant,
+                session: scope.session,
+                tokens,
+                all_of_session,
+            };
+            return mesh::ConsultRequest {
+                exchange_id: Vec::new(),
+                question: Some(mesh::consult_request::Question::FindTokens(question)),
+            };
+        }
+    };
     let bytes = |id: Option<[u8; 16]>| id.map(|id| id.to_vec()).unwrap_or_default();
     let question = mesh::StatefulOwner {
         ids,
@@ -417,6 +466,18 @@ fn consult_answer(bytes: &[u8]) -> ConsultAnswer {
         Ok(mesh::ConsultAnswer {
             answer: Some(mesh::consult_answer::Answer::StatefulOwner(answer)),
         }) if answer.owned => ConsultAnswer::Owned,
+        Ok(mesh::ConsultAnswer {
+            answer: Some(mesh::consult_answer::Answer::FindTokens(answer)),
+        }) => ConsultAnswer::Tokens(
+            answer
+                .entries
+                .into_iter()
+                .filter_map(|entry| {
+                    let value = String::from_utf8(entry.value).ok()?;
+                    Some((entry.token, Secret::new(value)))
+                })
+                .collect(),
+        ),
         Ok(mesh::ConsultAnswer { answer: Some(_) }) => ConsultAnswer::NotOwned,
         Ok(mesh::ConsultAnswer { answer: None }) | Err(_) => ConsultAnswer::Unreachable,
     }

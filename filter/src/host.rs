@@ -112,6 +112,13 @@ pub(crate) fn reply(reply: &dialects::refusal::Reply) {
     }
 }
 
+/// Breaks the client's stream off; not in the callback that wrote the last bytes, or they are lost.
+pub(crate) fn reset_response() {
+    if hostcalls::reset_http_response().is_err() {
+        warn("a response could not be reset");
+    }
+}
+
 /// Lets a held request go on; only while it is held.
 pub(crate) fn resume_request() {
     if hostcalls::resume_http_request().is_err() {

@@ -8,10 +8,12 @@
 //! become host calls, and every host status becomes one or the other.
 
 mod adapt;
+mod blobs;
 mod config;
 mod follower;
 mod govern;
 mod host;
+mod marks;
 mod records;
 mod reporter;
 mod root;

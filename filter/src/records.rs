@@ -1,5 +1,6 @@
 //! Exchange records as they travel.
 
+use engine::guard::{Direction, GuardOutcome, Verdict};
 use engine::{AttemptRecord, Ended, ExchangeRecord};
 use policy::usage::Usage;
 use wire::mesh;
@@ -56,7 +57,47 @@ pub(crate) fn message(record: ExchangeRecord) -> mesh::ExchangeRecord {
         subscription: record.subscription,
         path: record.path,
         created_ids: record.created_ids,
-        guardrails: Vec::new(),
+        guardrails: record.guardrails.into_iter().map(outcome).collect(),
+    }
+}
+
+fn outcome(outcome: GuardOutcome) -> mesh::GuardOutcome {
+    let direction = match outcome.direction {
+        Direction::Request => mesh::GuardDirection::Request,
+        Direction::Response => mesh::GuardDirection::Response,
+    };
+    let verdict = match outcome.verdict {
+        Verdict::NotScanned => mesh::GuardVerdict::NotScanned,
+        Verdict::Scanned => mesh::GuardVerdict::Scanned,
+        Verdict::Observed => mesh::GuardVerdict::Observed,
+        Verdict::Tokenised => mesh::GuardVerdict::Tokenised,
+        Verdict::Redacted => mesh::GuardVerdict::Redacted,
+        Verdict::Blocked => mesh::GuardVerdict::Blocked,
+    };
+    let findings = outcome.findings.into_iter();
+    let not_scanned = outcome.not_scanned.into_iter();
+    mesh::GuardOutcome {
+        guardrail_id: outcome.guardrail.into_bytes().to_vec(),
+        name: outcome.name,
+        direction: direction.into(),
+        verdict: verdict.into(),
+        findings: findings
+            .map(|finding| mesh::GuardFinding {
+                rule: finding.rule,
+                kind: finding.kind.to_owned(),
+                severity: finding.severity.to_owned(),
+                count: finding.count,
+                paths: finding.paths,
+                fingerprints: finding.fingerprints,
+            })
+            .collect(),
+        unscanned: not_scanned
+            .map(|unscanned| mesh::GuardUnscanned {
+                why: unscanned.why.name().to_owned(),
+                count: unscanned.count,
+            })
+            .collect(),
+        texts: u64::from(outcome.texts),
     }
 }
 

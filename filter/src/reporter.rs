@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use base64::Engine as _;
+use engine::guard::Minted;
 use policy::units::Timestamp;
 use prost::Message as _;
-use wire::mesh::{ExchangeRecord, ReportRequest, VmCounters};
+use wire::mesh::{ExchangeRecord, GuardProof, GuardProven, ReportRequest, VaultEntry, VmCounters};
 
 use crate::host;
 use crate::records;
@@ -28,6 +29,12 @@ const RETRY_MS: u64 = 250;
 /// Begins a log line that carries undelivered records: `weir-record: ` and a base64 `ReportRequest`.
 const LOG_MARKER: &str = "weir-record: ";
 
+/// Tokens kept for the vault, and how many go in one report.
+const MINTED: usize = 16_384;
+const MINTED_BATCH: usize = 256;
+const MINTED_BYTES: usize = 1024 * 1024;
+const MINTED_VALUE_BYTES: usize = 64 * 1024;
+
 /// Refusals of strangers that are recorded at once, and how many more each second; the others are only counted.
 const STRANGERS: u64 = 256;
 const STRANGERS_PER_SEC: u64 = 8;
@@ -47,9 +54,48 @@ pub(crate) struct Outbox {
     strangers: u64,
     strangers_since: Timestamp,
     strangers_unrecorded: u64,
+    /// Tokens that the vault has not acknowledged; the first `minted_sent` are on their way.
+    minted: VecDeque<VaultEntry>,
+    minted_sent: usize,
 }
 
 impl Outbox {
+    /// Takes new tokens for the vault. When it has been away for long the oldest are given up: this VM still knows
+    /// them, and so does every request that shows them.
+    pub(crate) fn push_minted(&mut self, minted: Vec<Minted>) {
+        // A longer value is not kept by the vault; it is known wherever the request shows it.
+        let short = minted
+            .into_iter()
+            .filter(|minted| minted.value.expose().len() <= MINTED_VALUE_BYTES);
+        let entries = short.map(|minted| VaultEntry {
+            tenant: minted.scope.tenant,
+            session: minted.scope.session,
+            token: minted.token,
+            value: minted.value.expose().as_bytes().to_vec(),
+            kind: minted.rule,
+        });
+        self.minted.extend(entries);
+        while self.minted.len() > MINTED && self.minted_sent == 0 {
+            self.minted.pop_front();
+        }
+    }
+
+    /// Returns the tokens for one report, whose size the service bounds.
+    fn next_minted(&self) -> Vec<VaultEntry> {
+        let mut bytes = 0_usize;
+        let fits = |entry: &&VaultEntry| {
+            bytes = bytes.saturating_add(entry.value.len());
+            bytes <= MINTED_BYTES
+        };
+        let next = self.minted.iter().take(MINTED_BATCH);
+        next.take_while(fits).cloned().collect()
+    }
+
+    /// Makes the next report due at once.
+    pub(crate) fn hurry(&mut self) {
+        self.last_sent = Timestamp::default();
+    }
+
     /// Takes a stranger's refusal for delivery, unless there were too many: whoever has no key must neither fill
     /// the queue that keyed exchanges need nor the database.
     pub(crate) fn push_stranger(&mut self, record: ExchangeRecord, now: Timestamp) {
@@ -88,7 +134,7 @@ pub(crate) fn tick(cluster: &str, now: Timestamp) {
         let heartbeat_due = now.millis_since(outbox.last_sent) >= HEARTBEAT_MS;
         let due = outbox.call.is_none()
             && now >= outbox.not_before
-            && (!outbox.waiting.is_empty() || heartbeat_due);
+            && (!outbox.waiting.is_empty() || !outbox.minted.is_empty() || heartbeat_due);
         if due {
             send(vm, cluster, now);
         }
@@ -105,11 +151,16 @@ pub(crate) fn answered(cluster: &str, call: u32, status: u32, now: Timestamp) ->
         outbox.call = None;
         if status == 0 {
             outbox.sent.clear();
+            outbox
+                .minted
+                .drain(..outbox.minted_sent.min(outbox.minted.len()));
+            outbox.minted_sent = 0;
             // Less than a full batch waits for the next tick: a call costs more than the records in it.
             if outbox.waiting.len() >= BATCH {
                 send(vm, cluster, now);
             }
         } else {
+            outbox.minted_sent = 0;
             postpone(vm, now);
         }
         true
@@ -146,10 +197,15 @@ fn send(vm: &mut Vm, cluster: &str, now: Timestamp) {
     } else {
         Vec::new()
     };
-    let report = report(vm, records, running).encode_to_vec();
+    let minted = vm.outbox.next_minted();
+    vm.outbox.minted_sent = minted.len();
+    let mut report = report(vm, records, running);
+    report.minted = minted;
+    let report = report.encode_to_vec();
     vm.outbox.last_sent = now;
     vm.outbox.call = host::call(cluster, "Report", &report, TIMEOUT);
     if vm.outbox.call.is_none() {
+        vm.outbox.minted_sent = 0;
         postpone(vm, now);
     }
 }
@@ -175,6 +231,11 @@ fn progress(vm: &Vm, now: Timestamp) -> Vec<ExchangeRecord> {
 
 fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -> ReportRequest {
     let head = vm.head.unwrap_or_default();
+    let guard = vm
+        .guard
+        .as_ref()
+        .map(|guard| guard.counters())
+        .unwrap_or_default();
     ReportRequest {
         node_id: vm.node_id.clone(),
         process_id: shared::process_id().to_vec(),
@@ -191,8 +252,28 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
             stray_inputs: vm.counters.stray_inputs,
             memory_bytes: host::memory_bytes(),
             refusals_unrecorded: vm.outbox.strangers_unrecorded,
-            ..VmCounters::default()
+            guard_blocks_scanned: guard.texts,
+            guard_cache_hits: guard.cache_hits,
+            guard_bytes_scanned: guard.bytes,
+            guard_findings: guard.findings,
+            guard_unknown_tokens: guard.unknown_tokens,
         }),
-        ..ReportRequest::default()
+        minted: Vec::new(),
+        proof: proof(vm),
     }
+}
+
+fn proof(vm: &Vm) -> Option<GuardProof> {
+    vm.head?;
+    let found = vm.proof.found.iter();
+    Some(GuardProof {
+        version: vm.proof.version,
+        guardrails: found
+            .map(|(guardrail, found)| GuardProven {
+                guardrail_id: guardrail.into_bytes().to_vec(),
+                found: *found,
+                problem: vm.proof.problem.clone(),
+            })
+            .collect(),
+    })
 }

@@ -4,12 +4,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use engine::guard::Guard;
 use engine::{Exchange, ExchangeSeed, OutputRates};
 use policy::compiled::{CompiledKey, KeyTable, Mesh};
-use policy::ids::ExchangeId;
+use policy::ids::{ExchangeId, GuardrailId};
 use policy::key::KeyHash;
 use policy::units::Timestamp;
 
+use crate::blobs;
 use crate::host;
 use crate::reporter::Outbox;
 use crate::shared::{self, Head};
@@ -29,6 +31,8 @@ thread_local! {
 pub(crate) struct Running {
     pub exchange: Exchange,
     pub context: u32,
+    /// Names the exchange to the upstream chain.
+    pub serial: u64,
 }
 
 /// The state of this VM.
@@ -38,6 +42,8 @@ pub(crate) struct Vm {
     pub node_id: String,
     pub head: Option<Head>,
     pub mesh: Option<Rc<Mesh>>,
+    pub guard: Option<Rc<Guard>>,
+    pub proof: Proof,
     pub outbox: Outbox,
     pub counters: Counters,
     pub rates: OutputRates,
@@ -46,6 +52,15 @@ pub(crate) struct Vm {
     running: HashMap<u64, Rc<RefCell<Running>>>,
     serial: u64,
     random: u64,
+}
+
+/// What this VM's own detection made of the guardrails' canaries.
+#[derive(Debug, Default)]
+pub(crate) struct Proof {
+    pub version: u64,
+    pub found: Vec<(GuardrailId, bool)>,
+    /// Why the guardrails of that version cannot be enforced here.
+    pub problem: String,
 }
 
 /// What happened since this VM started.
@@ -70,6 +85,8 @@ impl Vm {
             node_id: String::from_utf8_lossy(&node_id).into_owned(),
             head: None,
             mesh: None,
+            guard: None,
+            proof: Proof::default(),
             outbox: Outbox::default(),
             counters: Counters::default(),
             rates: OutputRates::default(),
@@ -91,17 +108,63 @@ impl Vm {
                 known.generation != head.generation || known.mesh_version != head.mesh_version
             });
             if mesh_changed && let Some(bytes) = shared::mesh() {
-                match Mesh::decode(&bytes) {
-                    Ok(mesh) => self.mesh = Some(Rc::new(mesh)),
-                    Err(_) => {
-                        return host::error(
-                            "the published policy cannot be read; the last one stays in force",
-                        );
-                    }
+                let Ok(mesh) = Mesh::decode(&bytes) else {
+                    return host::error(
+                        "the published policy cannot be read; the last one stays in force",
+                    );
+                };
+                if !self.adopt_guard(&mesh, head.version) {
+                    return;
                 }
+                self.mesh = Some(Rc::new(mesh));
             }
+            self.proof.version = head.version;
+            // Readiness waits for what this VM says of the new version.
+            self.outbox.hurry();
         }
         self.head = Some(head);
+    }
+
+    /// Prepares the guardrails of a new mesh; `false` if they cannot be enforced, so that the mesh cannot either.
+    fn adopt_guard(&mut self, mesh: &Mesh, version: u64) -> bool {
+        if mesh.guardrails.is_empty() {
+            self.guard = None;
+            self.proof = Proof::default();
+            return true;
+        }
+        if self.guard.as_ref().is_some_and(|guard| guard.is_for(mesh)) {
+            return true;
+        }
+        if self.proof.version == version && !self.proof.problem.is_empty() {
+            return false;
+        }
+        self.random = self.random.rotate_left(7).wrapping_add(version);
+        match Guard::new(mesh, &blobs::load, self.random) {
+            Ok(guard) => {
+                self.proof = Proof {
+                    version,
+                    found: guard.prove(),
+                    problem: String::new(),
+                };
+                self.guard = Some(Rc::new(guard));
+                true
+            }
+            Err(error) => {
+                host::error(
+                    "the guardrails of the published policy cannot be enforced here; the last policy stays in force",
+                );
+                self.proof = Proof {
+                    version,
+                    found: mesh
+                        .guardrails
+                        .iter()
+                        .map(|rail| (rail.id, false))
+                        .collect(),
+                    problem: error.to_string(),
+                };
+                false
+            }
+        }
     }
 
     /// Returns what is known about a virtual key.
@@ -138,11 +201,16 @@ impl Vm {
             id: self.exchange_id(now),
             mesh: self.mesh.clone(),
             mesh_is_stale,
+            guard: self.guard.clone(),
             records_are_full: self.outbox.is_full() && !self.drops_records(),
             now,
         });
         self.serial = self.serial.wrapping_add(1);
-        let running = Rc::new(RefCell::new(Running { exchange, context }));
+        let running = Rc::new(RefCell::new(Running {
+            exchange,
+            context,
+            serial: self.serial,
+        }));
         self.running.insert(self.serial, Rc::clone(&running));
         self.counters.exchanges = self.counters.exchanges.saturating_add(1);
         (self.serial, running)

@@ -4,6 +4,8 @@ mod admission;
 mod attempt;
 mod body;
 mod closing;
+mod guarded_answer;
+mod guarding;
 mod target;
 
 use std::collections::VecDeque;
@@ -16,12 +18,15 @@ use policy::ids::ExchangeId;
 use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
 
+use crate::guard::Guard;
 use crate::messages::{Command, Flow, Input};
 use crate::path::Address;
 use crate::record::{Ended, ExchangeRecord};
 
 use attempt::Attempt;
 use body::{BodyRead, CanaryRead, Waiting};
+use guarding::Guarding;
+pub(crate) use guarding::{stopped_answer, stopped_request};
 use target::Plan;
 
 /// What an exchange is made from.
@@ -33,6 +38,8 @@ pub struct ExchangeSeed {
     pub mesh: Option<Rc<Mesh>>,
     /// Whether that policy is older than it may be.
     pub mesh_is_stale: bool,
+    /// The guardrails of that policy; `None` when it has none.
+    pub guard: Option<Rc<Guard>>,
     /// Whether records can still be taken.
     pub records_are_full: bool,
     pub now: Timestamp,
@@ -51,6 +58,9 @@ pub struct Exchange {
     commands: VecDeque<Command>,
     facts: Facts,
     attempts: Vec<Attempt>,
+    guarding: Option<Box<Guarding>>,
+    /// Until when the rest of a stopped stream is read and dropped.
+    draining_until: Option<Timestamp>,
     /// Set once the response headers have passed towards the client.
     answered: Option<u16>,
     response_ended: bool,
@@ -88,6 +98,8 @@ enum State {
     AwaitingKey(Box<admission::Presented>),
     ReadingBody(Box<BodyRead>),
     ReadingCanary(CanaryRead),
+    /// For which texts were blocked before.
+    AwaitingMarks(Box<Plan>),
     Waiting(Box<Waiting>),
     Forwarded(Box<Plan>),
     Replied,
@@ -104,6 +116,8 @@ impl Exchange {
             commands: VecDeque::new(),
             facts: Facts::default(),
             attempts: Vec::new(),
+            guarding: None,
+            draining_until: None,
             answered: None,
             response_ended: false,
             stray_inputs: 0,
@@ -145,8 +159,14 @@ impl Exchange {
                 peer,
                 response_bytes,
             } => self.closed(now, peer, response_bytes),
+            Input::DeadlinePassed if self.draining_until.is_some_and(|until| until <= now) => {
+                self.draining_until = None;
+                self.commands.push_back(Command::ResetStream);
+                Flow::Continue
+            }
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
+            | Input::MarksFound(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers
@@ -164,14 +184,20 @@ impl Exchange {
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         match &self.state {
             State::Waiting(waiting) => Some(waiting.deadline),
+            State::Forwarded(_) => self.draining_until,
             State::Start
             | State::AwaitingKey(_)
             | State::ReadingBody(_)
             | State::ReadingCanary(_)
-            | State::Forwarded(_)
+            | State::AwaitingMarks(_)
             | State::Replied
             | State::Closed => None,
         }
+    }
+
+    /// Returns whether the stream was stopped and its rest is only read.
+    pub fn is_draining(&self) -> bool {
+        self.draining_until.is_some()
     }
 
     /// Returns whether the next response chunk is the first, whose time matters.
@@ -220,6 +246,25 @@ impl Exchange {
             State::AwaitingKey(presented) => self.awaiting_key(now, presented, input),
             State::ReadingBody(body) => self.reading_body(now, body, input),
             State::ReadingCanary(read) => self.reading_canary(read, input),
+            State::AwaitingMarks(plan) => match *input {
+                Input::MarksFound(known) => self.marks_found(now, plan, known),
+                Input::RequestHeaders { .. }
+                | Input::KeyFound(_)
+                | Input::RequestBody { .. }
+                | Input::NoRoom
+                | Input::RequestTrailers
+                | Input::Consulted { .. }
+                | Input::DeadlinePassed
+                | Input::AttemptStarted { .. }
+                | Input::AttemptHeaders { .. }
+                | Input::AttemptBody { .. }
+                | Input::ResponseHeaders { .. }
+                | Input::ResponseEnded
+                | Input::Closed { .. } => {
+                    self.stray(State::AwaitingMarks(plan));
+                    Flow::Hold
+                }
+            },
             State::Waiting(waiting) => self.waiting(now, waiting, input),
             state @ (State::Forwarded(_) | State::Replied | State::Closed) => self.stray(state),
         }

@@ -10,6 +10,7 @@
 
 pub mod credential;
 mod exchange;
+pub mod guard;
 mod headers;
 pub mod messages;
 mod output_rates;

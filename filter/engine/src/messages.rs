@@ -5,7 +5,9 @@ use std::rc::Rc;
 use dialects::refusal::Reply;
 use policy::compiled::{CompiledKey, Principal};
 use policy::key::KeyHash;
+use policy::secret::Secret;
 
+use crate::guard::{Minted, TokenScope};
 use crate::headers::Headers;
 use crate::record::ExchangeRecord;
 
@@ -27,6 +29,8 @@ pub enum Input<'a> {
     },
     /// Answer to [`Command::FindKey`]: `None` when no such key exists.
     KeyFound(Option<Rc<CompiledKey>>),
+    /// Answer to [`Command::FindMarks`]: those that are known.
+    MarksFound(&'a [[u8; 16]]),
     /// The next bytes of the client's request body.
     RequestBody {
         chunk: &'a [u8],
@@ -78,12 +82,14 @@ pub enum ClosedBy {
 }
 
 /// What the service answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsultAnswer {
     /// The ids belong to the principal's team.
     Owned,
     /// They do not, or nobody knows them.
     NotOwned,
+    /// The tokens of the session that are known, with their values.
+    Tokens(Vec<(String, Secret)>),
     /// No answer: the call failed or timed out.
     Unreachable,
 }
@@ -96,6 +102,13 @@ pub enum ConsultKind {
         ids: Vec<String>,
         principal: Principal,
     },
+    /// What do these tokens of the session stand for?
+    FindTokens {
+        scope: TokenScope,
+        tokens: Vec<String>,
+        /// The provider remembers more of the session than the request shows: every token of it is wanted.
+        all_of_session: bool,
+    },
 }
 
 /// What the adapter has to do, in order.
@@ -103,6 +116,12 @@ pub enum ConsultKind {
 pub enum Command {
     /// Look the key up and push [`Input::KeyFound`].
     FindKey(KeyHash),
+    /// Look up which of these texts were blocked before, and push [`Input::MarksFound`].
+    FindMarks(Vec<[u8; 16]>),
+    /// Remember that these texts were blocked, for every worker of the process.
+    KeepMarks(Vec<[u8; 16]>),
+    /// Deliver new tokens and their values to the vault of the service.
+    KeepTokens(Vec<Minted>),
     /// Ask the service and push [`Input::Consulted`].
     Consult { call: CallId, kind: ConsultKind },
     /// Answer the client ourselves; nothing goes upstream.
@@ -119,6 +138,12 @@ pub enum Command {
     RefuseAttempt(Reply),
     /// Put these bytes in the place of the response chunk.
     ReplaceChunk(Vec<u8>),
+    /// Replace the first bytes of this attempt's answer, which is held, and let it go.
+    SpliceAnswer(PrefixSplice),
+    /// Turn this attempt's answer into this one.
+    RewriteAnswer(Reply),
+    /// End the client's stream: what it needs has been written.
+    ResetStream,
     /// Turn the proxy's own error response into this one.
     RewriteResponse(Reply),
     /// Set response headers.

@@ -134,6 +134,7 @@ mod tests {
             subscription: false,
             path: String::new(),
             created_ids: Vec::new(),
+            guardrails: Vec::new(),
         }
     }
 

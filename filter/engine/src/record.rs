@@ -6,6 +6,8 @@ use policy::surface::Surface;
 use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
 
+use crate::guard::GuardOutcome;
+
 /// The record of one exchange; delivered once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExchangeRecord {
@@ -35,6 +37,8 @@ pub struct ExchangeRecord {
     pub path: String,
     /// Provider-side ids that came into being.
     pub created_ids: Vec<String>,
+    /// What each guardrail that applied did, the request's before the answer's.
+    pub guardrails: Vec<GuardOutcome>,
 }
 
 /// How an exchange ended.

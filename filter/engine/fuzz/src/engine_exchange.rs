@@ -226,6 +226,10 @@ impl Driver<'_> {
                         self.exchange.handle(T0, Input::KeyFound(key));
                 }
                 Command::Consult { call, .. } => self.consult(call),
+                Command::FindMarks(_) => {
+                    let (engine::Flow::Continue | engine::Flow::Hold) =
+                        self.exchange.handle(T0, Input::MarksFound(&[]));
+                }
                 Command::ReplaceChunk(bytes) => replaced = Some(bytes),
                 other @ (Command::Reply(_)
                 | Command::AnswerCanary { .. }
@@ -233,6 +237,11 @@ impl Driver<'_> {
                 | Command::EditAttempt { .. }
                 | Command::SplicePrefix(_)
                 | Command::RefuseAttempt(_)
+                | Command::KeepMarks(_)
+                | Command::KeepTokens(_)
+                | Command::SpliceAnswer(_)
+                | Command::RewriteAnswer(_)
+                | Command::ResetStream
                 | Command::RewriteResponse(_)
                 | Command::EditResponse { .. }
                 | Command::Record(_)) => self.carry_out(other),
@@ -287,6 +296,12 @@ impl Driver<'_> {
             }
             Command::Record(_) => self.outcome.records += 1,
             Command::FindKey(_)
+            | Command::FindMarks(_)
+            | Command::KeepMarks(_)
+            | Command::KeepTokens(_)
+            | Command::SpliceAnswer(_)
+            | Command::RewriteAnswer(_)
+            | Command::ResetStream
             | Command::Consult { .. }
             | Command::RefuseAttempt(_)
             | Command::ReplaceChunk(_)
@@ -480,6 +495,7 @@ fn drive(world: &World, script: &Script<'_>, cutting: Option<u8>) -> Outcome {
         id: ExchangeId::new(Uuid::from_u128(1)),
         mesh: Some(Rc::clone(&world.mesh)),
         mesh_is_stale: false,
+        guard: None,
         records_are_full: false,
         now: T0,
     };

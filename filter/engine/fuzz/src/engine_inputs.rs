@@ -293,7 +293,16 @@ impl Machine<'_> {
                 Command::EditAttempt { .. } | Command::SplicePrefix(_) => {
                     assert!(self.forwards == 1, "an attempt of what was not forwarded");
                 }
+                Command::FindMarks(_) => {
+                    let (Flow::Continue | Flow::Hold) =
+                        self.exchange.handle(self.now, Input::MarksFound(&[]));
+                }
                 Command::RefuseAttempt(_)
+                | Command::KeepMarks(_)
+                | Command::KeepTokens(_)
+                | Command::SpliceAnswer(_)
+                | Command::RewriteAnswer(_)
+                | Command::ResetStream
                 | Command::ReplaceChunk(_)
                 | Command::RewriteResponse(_)
                 | Command::EditResponse { .. } => {}
@@ -334,6 +343,7 @@ pub fn run(input: &[u8]) {
             id: ExchangeId::new(Uuid::from_u128(1)),
             mesh: (flags & 1 == 0).then(|| Rc::clone(&world.mesh)),
             mesh_is_stale: flags & 6 == 6,
+            guard: None,
             records_are_full: flags & 24 == 24,
             now,
         };

@@ -65,8 +65,8 @@ impl World {
             canary: Secret::new("canary"),
             token_key: Secret::new("07".repeat(32)),
         };
-        let compiled = policy::compile::compile(&imported.documents, secrets)
-            .expect("the policy compiles");
+        let compiled =
+            policy::compile::compile(&imported.documents, secrets).expect("the policy compiles");
         let secrets = (1..=draws)
             .map(|draw| VirtualKeySecret::from_bytes([draw; 32]).expose().to_owned())
             .collect();

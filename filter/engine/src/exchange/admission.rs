@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use dialects::refusal::{Client, RefusalCode, Reply};
-use dialects::request::RequestReader;
+use dialects::request::{RequestReader, RequestTextReader};
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{InferenceAuth, KeyState, Subscription};
 use policy::surface::{Dialect, Surface};
@@ -44,6 +44,7 @@ impl Exchange {
                 end_of_stream,
             } => self.request_headers(headers, end_of_stream),
             Input::KeyFound(_)
+            | Input::MarksFound(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers
@@ -299,6 +300,7 @@ impl Exchange {
         match input {
             Input::KeyFound(key) => self.key_found(now, *presented, key.clone()),
             Input::RequestHeaders { .. }
+            | Input::MarksFound(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers
@@ -415,7 +417,12 @@ impl Exchange {
         if let Some(refused) = self.unreadable(&admitted.headers, admitted.mesh.body_cap_bytes) {
             return refused;
         }
-        let Some(reader) = RequestReader::new(surface) else {
+        let reading = if self.begin_guarding(surface) {
+            RequestTextReader::new(surface).map(|reader| Reading::Guarded(Box::new(reader)))
+        } else {
+            RequestReader::new(surface).map(|reader| Reading::Json(Box::new(reader)))
+        };
+        let Some(reading) = reading else {
             return self.refuse(
                 RefusalCode::Internal,
                 "The body of this surface cannot be read.".to_owned(),
@@ -424,7 +431,7 @@ impl Exchange {
         let body = BodyRead {
             admitted,
             read_bytes: 0,
-            reading: Reading::Json(Box::new(reader)),
+            reading,
         };
         if end_of_stream {
             return self.body_ended(body, false);

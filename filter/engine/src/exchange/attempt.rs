@@ -8,6 +8,7 @@ use policy::surface::Surface;
 use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
 
+use super::guarded_answer::{AnswerHead, Guarded};
 use super::target::{PROVIDER_CREDENTIALS, Plan};
 use super::{Exchange, State};
 use crate::headers::Headers;
@@ -165,6 +166,12 @@ impl Exchange {
             .is_some_and(|address| address.streams);
         let framing = framing(headers, self.facts.streamed, in_array);
         let is_stream = framing == Some(Framing::Sse);
+        let head = AnswerHead {
+            status,
+            framing,
+            is_text: is_text(headers),
+            end_of_stream,
+        };
         attempt.is_stream = is_stream;
         if status == 200
             && let (Some(framing), Some(surface)) = (framing, surface)
@@ -179,7 +186,7 @@ impl Exchange {
                 edits: vec![HeaderEdit::remove("content-length")],
             });
         }
-        Flow::Continue
+        self.guard_answer_head(head)
     }
 
     /// Returns whether the body of this attempt has to be read.
@@ -187,7 +194,11 @@ impl Exchange {
         self.attempts
             .iter()
             .find(|attempt| attempt.record.number == number.0)
-            .is_some_and(|attempt| attempt.record.status == 200 || self.facts.first_byte.is_none())
+            .is_some_and(|attempt| {
+                attempt.record.status == 200
+                    || self.facts.first_byte.is_none()
+                    || self.guards_answer()
+            })
     }
 
     pub(super) fn attempt_body(
@@ -216,6 +227,7 @@ impl Exchange {
                 reader.finish();
             }
         }
+        let mut replaced = None;
         if let Some(remover) = &mut attempt.remover {
             let mut kept = Vec::new();
             let mut passage = remover.push(chunk, &mut kept);
@@ -229,9 +241,16 @@ impl Exchange {
                 kept.append(&mut rest);
             }
             if passage == Passage::Replaced {
-                self.commands.push_back(Command::ReplaceChunk(kept));
+                replaced = Some(kept);
             }
         }
+        let passes = replaced.as_deref().unwrap_or(chunk);
+        match self.guard_answer_body(now, passes, end_of_stream) {
+            Guarded::Held => return Flow::Hold,
+            Guarded::Replaced(bytes) => replaced = Some(bytes),
+            Guarded::AsItCame => {}
+        }
+        self.commands.extend(replaced.map(Command::ReplaceChunk));
         Flow::Continue
     }
 }
@@ -331,6 +350,22 @@ fn framing(headers: &Headers, streamed: bool, in_array: bool) -> Option<Framing>
         _ if streamed && !in_array => Framing::Sse,
         _ => json,
     })
+}
+
+/// Whether a body says that it is text; one that says nothing may be.
+fn is_text(headers: &Headers) -> bool {
+    let essence = headers.text("content-type").unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    ![
+        "image/",
+        "audio/",
+        "video/",
+        "application/octet-stream",
+        "application/zip",
+        "application/pdf",
+    ]
+    .iter()
+    .any(|binary| essence.starts_with(binary))
 }
 
 fn is_internal(name: &str, own_login: bool) -> bool {

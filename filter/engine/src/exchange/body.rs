@@ -2,7 +2,9 @@
 
 use dialects::models;
 use dialects::refusal::{RefusalCode, Reply};
-use dialects::request::{BodyError, ReferenceField, RequestFacts, RequestReader, SessionHints};
+use dialects::request::{
+    BodyError, ReferenceField, RequestFacts, RequestReader, RequestTextReader, SessionHints,
+};
 use policy::compiled::Principal;
 use policy::routing::{self, ModelAsk};
 use policy::surface::Surface;
@@ -15,7 +17,7 @@ use crate::messages::{CallId, Command, ConsultAnswer, ConsultKind, Flow, Input};
 use crate::path::Address;
 
 /// How long an answer of the service is waited for before the question counts as unanswered.
-const CONSULT_DEADLINE_MS: u64 = 2_000;
+pub(super) const CONSULT_DEADLINE_MS: u64 = 2_000;
 
 /// A canary whose body is being read.
 #[derive(Debug, Default)]
@@ -35,6 +37,8 @@ pub(super) struct BodyRead {
 #[derive(Debug)]
 pub(super) enum Reading {
     Json(Box<RequestReader>),
+    /// Its texts are scanned as well.
+    Guarded(Box<RequestTextReader>),
     /// Nobody reads them: the path is not a known surface.
     Opaque,
 }
@@ -42,10 +46,18 @@ pub(super) enum Reading {
 /// A request that waits for an answer of the service.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    pub admitted: Admitted,
-    pub facts: RequestFacts,
     pub call: CallId,
     pub deadline: Timestamp,
+    pub what: WaitingFor,
+}
+
+/// What the service was asked.
+#[derive(Debug)]
+pub(super) enum WaitingFor {
+    /// Who owns the ids that the request names.
+    Owner(Box<(Admitted, RequestFacts)>),
+    /// What the tokens in the request stand for.
+    Tokens(Box<Plan>),
 }
 
 impl Exchange {
@@ -66,6 +78,7 @@ impl Exchange {
             Input::NoRoom
             | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
+            | Input::MarksFound(_)
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
@@ -102,9 +115,15 @@ impl Exchange {
                 if body.read_bytes > cap_bytes {
                     return self.too_large(cap_bytes);
                 }
-                if let Reading::Json(reader) = &mut body.reading
-                    && let Err(error) = reader.push(chunk)
-                {
+                let read = match &mut body.reading {
+                    Reading::Json(reader) => reader.push(chunk),
+                    Reading::Guarded(reader) => self.scan_texts(reader, chunk),
+                    Reading::Opaque => {
+                        self.scan_plain(chunk, end_of_stream);
+                        Ok(())
+                    }
+                };
+                if let Err(error) = read {
                     return self.bad_body(&error);
                 }
                 if end_of_stream {
@@ -119,9 +138,15 @@ impl Exchange {
                     .to_owned(),
                 Some(1),
             ),
-            Input::RequestTrailers => self.body_ended_at(now, *body, true),
+            Input::RequestTrailers => {
+                if matches!(body.reading, Reading::Opaque) {
+                    self.scan_plain(&[], true);
+                }
+                self.body_ended_at(now, *body, true)
+            }
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
+            | Input::MarksFound(_)
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
@@ -144,16 +169,18 @@ impl Exchange {
         let BodyRead {
             admitted, reading, ..
         } = body;
-        match reading {
-            Reading::Json(reader) => match reader.finish() {
-                Ok(facts) => self.judge(now, admitted, facts),
-                Err(BodyError::Truncated { .. }) if had_trailers => self.refuse(
-                    RefusalCode::BadEncoding,
-                    "The body ends too early: its compression is damaged, or it expands further than this mesh allows.".to_owned(),
-                ),
-                Err(error) => self.bad_body(&error),
-            },
-            Reading::Opaque => self.forward_opaque(admitted),
+        let read = match reading {
+            Reading::Json(reader) => reader.finish(),
+            Reading::Guarded(reader) => self.texts_scanned(*reader),
+            Reading::Opaque => return self.forward_opaque(now, admitted),
+        };
+        match read {
+            Ok(facts) => self.judge(now, admitted, facts),
+            Err(BodyError::Truncated { .. }) if had_trailers => self.refuse(
+                RefusalCode::BadEncoding,
+                "The body ends too early: its compression is damaged, or it expands further than this mesh allows.".to_owned(),
+            ),
+            Err(error) => self.bad_body(&error),
         }
     }
 
@@ -171,7 +198,7 @@ impl Exchange {
             );
         }
         if self.facts.subscription {
-            return self.route(&admitted, facts);
+            return self.route(now, &admitted, facts);
         }
         if let Some(field) = untracked_reference(&facts) {
             return self.refuse(
@@ -188,7 +215,7 @@ impl Exchange {
             .map(|reference| reference.id.clone())
             .collect();
         if ids.is_empty() {
-            return self.route(&admitted, facts);
+            return self.route(now, &admitted, facts);
         }
         let call = CallId(1);
         let principal = admitted
@@ -201,10 +228,9 @@ impl Exchange {
         });
         let deadline = Timestamp::from_millis(now.as_millis().saturating_add(CONSULT_DEADLINE_MS));
         self.state = State::Waiting(Box::new(Waiting {
-            admitted,
-            facts,
             call,
             deadline,
+            what: WaitingFor::Owner(Box::new((admitted, facts))),
         }));
         Flow::Hold
     }
@@ -229,17 +255,18 @@ impl Exchange {
         waiting: Box<Waiting>,
         input: &Input<'_>,
     ) -> Flow {
-        match *input {
-            Input::Consulted { call, answer } if call == waiting.call => {
-                self.consulted(*waiting, answer)
+        match input {
+            Input::Consulted { call, answer } if *call == waiting.call => {
+                self.consulted(now, *waiting, answer.clone())
             }
             Input::DeadlinePassed if waiting.deadline <= now => {
-                self.consulted(*waiting, ConsultAnswer::Unreachable)
+                self.consulted(now, *waiting, ConsultAnswer::Unreachable)
             }
             Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
+            | Input::MarksFound(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers
@@ -255,14 +282,27 @@ impl Exchange {
         }
     }
 
-    fn consulted(&mut self, waiting: Waiting, answer: ConsultAnswer) -> Flow {
+    fn consulted(&mut self, now: Timestamp, waiting: Waiting, answer: ConsultAnswer) -> Flow {
+        let asked = match waiting.what {
+            WaitingFor::Owner(asked) => asked,
+            WaitingFor::Tokens(plan) => {
+                let found = match answer {
+                    ConsultAnswer::Tokens(found) => found,
+                    ConsultAnswer::Owned | ConsultAnswer::NotOwned | ConsultAnswer::Unreachable => {
+                        Vec::new()
+                    }
+                };
+                return self.tokens_found(*plan, found);
+            }
+        };
+        let (admitted, facts) = *asked;
         match answer {
-            ConsultAnswer::Owned => self.route(&waiting.admitted, waiting.facts),
+            ConsultAnswer::Owned => self.route(now, &admitted, facts),
             ConsultAnswer::NotOwned => self.refuse(
                 RefusalCode::StatefulIdUnknown,
                 "The response that is referred to was not created through this mesh by your team.".to_owned(),
             ),
-            ConsultAnswer::Unreachable => self.refuse_later(
+            ConsultAnswer::Unreachable | ConsultAnswer::Tokens(_) => self.refuse_later(
                 RefusalCode::ServiceUnreachable,
                 "The policy service did not answer who owns the response that is referred to; try again.".to_owned(),
                 Some(1),
@@ -271,7 +311,7 @@ impl Exchange {
     }
 
     /// Finds the attempts and lets the request go.
-    fn route(&mut self, admitted: &Admitted, facts: RequestFacts) -> Flow {
+    fn route(&mut self, now: Timestamp, admitted: &Admitted, facts: RequestFacts) -> Flow {
         let Some(address) = self.facts.address.clone() else {
             return self.refuse(
                 RefusalCode::Internal,
@@ -308,7 +348,7 @@ impl Exchange {
             Plan::for_model(admitted, &address, &asked, facts, self.affinity())
         };
         match planned {
-            Ok(plan) => self.forward(plan),
+            Ok(plan) => self.guarded(now, plan),
             Err(error) => self.no_plan(&error, &asked),
         }
     }
@@ -376,6 +416,10 @@ impl Exchange {
         if let Some(refused) = self.over_cap(&admitted.headers, cap_bytes) {
             return refused;
         }
+        let _is_guarded = self
+            .facts
+            .surface
+            .is_some_and(|surface| self.begin_guarding(surface));
         let body = BodyRead {
             admitted,
             read_bytes: 0,
@@ -388,7 +432,7 @@ impl Exchange {
         Flow::Hold
     }
 
-    fn forward_opaque(&mut self, admitted: Admitted) -> Flow {
+    fn forward_opaque(&mut self, now: Timestamp, admitted: Admitted) -> Flow {
         let Some(address) = self.facts.address.clone() else {
             return self.refuse(
                 RefusalCode::Internal,
@@ -401,7 +445,7 @@ impl Exchange {
             Plan::for_path(&admitted, &address, self.affinity())
         };
         match planned {
-            Ok(plan) => self.forward(plan),
+            Ok(plan) => self.guarded(now, plan),
             Err(error) => self.no_plan(&error, ""),
         }
     }

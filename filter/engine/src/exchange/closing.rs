@@ -37,6 +37,7 @@ impl Exchange {
             | State::AwaitingKey(_)
             | State::ReadingBody(_)
             | State::ReadingCanary(_)
+            | State::AwaitingMarks(_)
             | State::Waiting(_)
             | State::Replied
             | State::Closed => None,
@@ -146,6 +147,7 @@ impl Exchange {
             subscription: facts.subscription,
             path: facts.path.clone(),
             created_ids,
+            guardrails: self.guard_outcomes(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use dialects::refusal::RefusalCode;
 use dialects::request::RequestFacts;
-use dialects::splice::{include_usage_splice, model_splices, reach};
+use dialects::splice::{Splice, include_usage_splice, model_splices, reach};
 use policy::compiled::{CompiledProvider, CompiledProviderKey, Mesh};
 use policy::documents::{AuthStyle, PathStyle, StreamUsage};
 use policy::routing::{self, AttemptTarget, NoRoute, Order};
@@ -35,6 +35,8 @@ pub(super) struct Plan {
     pub facts: Option<RequestFacts>,
     /// The client's own login travels on.
     pub own_login: bool,
+    /// What guardrails change in the body, for every target.
+    pub guard_splices: Vec<Splice>,
 }
 
 /// Why there is no plan.
@@ -129,6 +131,7 @@ impl Plan {
             cluster: order.cluster,
             facts,
             own_login: false,
+            guard_splices: Vec::new(),
         }
     }
 
@@ -173,19 +176,16 @@ impl Plan {
         target: &AttemptTarget,
         provider: &CompiledProvider,
     ) -> Option<PrefixSplice> {
-        let facts = self.facts.as_ref()?;
-        let asked = self
-            .address
-            .model
-            .as_deref()
-            .or(facts.model.as_ref().map(|model| model.value.as_str()))?;
-        let mut splices = if asked == target.model {
-            Vec::new()
-        } else {
-            model_splices(facts, &target.model)
-        };
-        if self.asks_usage(provider) {
-            splices.extend(include_usage_splice(facts));
+        let mut splices = self.guard_splices.clone();
+        if let Some(facts) = &self.facts {
+            let by_path = self.address.model.as_deref();
+            let asked = by_path.or(facts.model.as_ref().map(|model| model.value.as_str()));
+            if asked.is_some_and(|asked| asked != target.model) {
+                splices.extend(model_splices(facts, &target.model));
+            }
+            if self.asks_usage(provider) {
+                splices.extend(include_usage_splice(facts));
+            }
         }
         if splices.is_empty() {
             return None;

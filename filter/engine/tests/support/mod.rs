@@ -4,15 +4,17 @@ use std::rc::Rc;
 
 use dialects::refusal::Reply;
 use dialects::splice::apply;
+use engine::guard::Guard;
 use engine::messages::{AttemptNumber, CallId, ClosedBy};
-use engine::{Command, Exchange, ExchangeRecord, ExchangeSeed, HeaderEdit, Headers, Input};
+use engine::{Command, Exchange, ExchangeRecord, ExchangeSeed, Flow, HeaderEdit, Headers, Input};
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{
     Access, AuthStyle, BaseUrl, Documents, KeyState, Owner, PathStyle, Provider, ProviderAccess,
     ProviderKey, ProviderKeySelector, ProviderKeyState, ProviderSelector, Route, RouteTarget,
     Scope, StreamUsage, Subscription, Team, Tls, VirtualKey,
 };
-use policy::ids::{ExchangeId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId};
+use policy::guardrail::{CompiledGuardrail, GuardCanary, GuardrailRules};
+use policy::ids::{ExchangeId, GuardrailId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId};
 use policy::key::VirtualKeySecret;
 use policy::pattern::ModelPattern;
 use policy::secret::Secret;
@@ -26,6 +28,7 @@ pub(crate) const T0: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(crate) struct World {
     mesh: Rc<Mesh>,
     key: Rc<CompiledKey>,
+    guard: Option<Rc<Guard>>,
 }
 
 impl Default for World {
@@ -40,11 +43,32 @@ impl Default for World {
         Self {
             mesh: Rc::new(compiled.mesh),
             key: Rc::new(key),
+            guard: None,
         }
     }
 }
 
 impl World {
+    /// A mesh with one guardrail.
+    pub(crate) fn guarded(rules: GuardrailRules) -> Self {
+        let mut world = Self::default();
+        let guardrail = CompiledGuardrail {
+            id: GuardrailId::new(uuid(77)),
+            name: "g".to_owned(),
+            rules,
+            canary: GuardCanary {
+                text: "SECRET-000000".to_owned(),
+                rule: "marker".to_owned(),
+            },
+        };
+        let mesh = world.mesh_mut();
+        mesh.guardrails.push(guardrail);
+        let guard = Guard::new(mesh, &|_| None, 7).unwrap();
+        assert!(guard.prove().iter().all(|(_, found)| *found));
+        world.guard = Some(Rc::new(guard));
+        world
+    }
+
     pub(crate) fn mesh_mut(&mut self) -> &mut Mesh {
         Rc::get_mut(&mut self.mesh).unwrap()
     }
@@ -280,6 +304,7 @@ impl Driven {
             id: ExchangeId::new(uuid(1)),
             mesh,
             mesh_is_stale: false,
+            guard: world.guard.clone(),
             records_are_full: false,
             now: T0,
         };
@@ -440,14 +465,16 @@ impl Driven {
         self.commands();
         let mut seen = Vec::new();
         for chunk in chunks {
-            self.push(Input::AttemptBody {
+            let input = Input::AttemptBody {
                 number,
                 chunk,
                 end_of_stream: false,
-            });
+            };
+            let flow = self.exchange.handle(self.now, input);
             match self.exchange.poll_command() {
                 Some(Command::ReplaceChunk(bytes)) => seen.extend(bytes),
                 Some(other) => panic!("unexpected {other:?}"),
+                None if flow == Flow::Hold => {}
                 None => seen.extend_from_slice(chunk),
             }
         }

@@ -1,0 +1,376 @@
+//! The guardrails of an answer, between the provider's bytes and the client.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use dialects::content::ContentReader;
+use dialects::refusal::RefusalCode;
+use dialects::response::Framing;
+use dialects::splice::reach;
+use dialects::stream::{ChannelId, StreamEditor};
+use dialects::usage_event::Passage;
+use policy::guardrail::{OnError, OnUnscanned, TextRole};
+use policy::surface::Surface;
+use policy::units::Timestamp;
+
+use super::Exchange;
+use super::guarding::{Guarding, stopped_answer};
+use crate::guard::channel::{Bench, ChannelScan};
+use crate::guard::request::ContentScan;
+use crate::guard::stream::StreamJudge;
+use crate::guard::verdict::{Cause, Judgement, Stop};
+use crate::guard::{Direction, Why};
+use crate::messages::{Command, Flow, HeaderEdit, PrefixSplice};
+
+/// How the texts of an answer are judged.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Stream(Box<StreamAnswer>),
+    /// Held until all of it has come.
+    Whole(Box<WholeAnswer>),
+    /// A body of unknown shape is one text.
+    Plain(Box<ChannelScan>),
+    /// Nothing more of it passes.
+    Over,
+}
+
+#[derive(Debug)]
+pub(super) struct StreamAnswer {
+    editor: StreamEditor,
+    channels: BTreeMap<ChannelId, ChannelScan>,
+}
+
+#[derive(Debug)]
+pub(super) struct WholeAnswer {
+    reader: ContentReader,
+    scan: ContentScan,
+    failed: bool,
+    bytes: u64,
+}
+
+/// What an answer says of itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnswerHead {
+    pub status: u16,
+    /// `None` for an encoding that nobody reads.
+    pub framing: Option<Framing>,
+    pub is_text: bool,
+    pub end_of_stream: bool,
+}
+
+/// What stands in the place of a chunk of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Guarded {
+    AsItCame,
+    Replaced(Vec<u8>),
+    /// The chunk waits in the proxy.
+    Held,
+}
+
+impl Exchange {
+    /// Decides how the answer of an attempt is judged; `Hold` if none of it may pass before all of it has come.
+    pub(super) fn guard_answer_head(&mut self, head: AnswerHead) -> Flow {
+        let (Some(guarding), Some(surface)) = (&mut self.guarding, self.facts.surface) else {
+            return Flow::Continue;
+        };
+        guarding.answer = None;
+        if head.end_of_stream || !guarding.looks_at_answers() {
+            return Flow::Continue;
+        }
+        let Some(answer) = guarding.answer(surface, head) else {
+            return self.unreadable_answer(head);
+        };
+        let is_held = matches!(answer, Answer::Whole(_));
+        if !is_held {
+            self.commands.push_back(Command::EditResponse {
+                edits: vec![HeaderEdit::remove("content-length")],
+            });
+        }
+        guarding.answer = Some(answer);
+        if is_held { Flow::Hold } else { Flow::Continue }
+    }
+
+    /// Whether the body of the answer matters to a guardrail.
+    pub(super) fn guards_answer(&self) -> bool {
+        self.guarding
+            .as_ref()
+            .is_some_and(|guarding| guarding.answer.is_some())
+    }
+
+    /// An answer that nobody can read passes, or does not, as policy says.
+    fn unreadable_answer(&mut self, head: AnswerHead) -> Flow {
+        let Some(guarding) = &mut self.guarding else {
+            return Flow::Continue;
+        };
+        let why = if head.framing.is_none() {
+            Why::Encoding
+        } else {
+            Why::File
+        };
+        let (bench, judgement) = guarding.response();
+        judgement.not_scanned(bench.guard, bench.selection, why, 1);
+        if head.status >= 400 {
+            return Flow::Continue;
+        }
+        judgement.stop_if(
+            bench.guard,
+            bench.selection,
+            Cause {
+                rule: why.name(),
+                description: "an answer that nobody can read here is not passed on",
+                role: TextRole::Assistant,
+            },
+            |rules| {
+                if why == Why::Encoding {
+                    rules.on_error == OnError::Block
+                } else {
+                    rules.on_unscanned == OnUnscanned::Block
+                }
+            },
+        );
+        if let Some(stop) = judgement.stop.clone() {
+            guarding.answer = Some(Answer::Over);
+            self.rewrite_answer(&stop);
+        }
+        Flow::Continue
+    }
+
+    /// Judges the next bytes of an answer.
+    pub(super) fn guard_answer_body(
+        &mut self,
+        now: Timestamp,
+        chunk: &[u8],
+        end_of_stream: bool,
+    ) -> Guarded {
+        let Some(guarding) = &mut self.guarding else {
+            return Guarded::AsItCame;
+        };
+        match guarding.answer.take() {
+            None => Guarded::AsItCame,
+            Some(Answer::Over) => {
+                guarding.answer = Some(Answer::Over);
+                Guarded::Replaced(Vec::new())
+            }
+            Some(Answer::Stream(stream)) => self.guard_stream(now, stream, chunk, end_of_stream),
+            Some(Answer::Plain(channel)) => self.guard_plain(now, channel, chunk, end_of_stream),
+            Some(Answer::Whole(whole)) => self.guard_whole(whole, chunk, end_of_stream),
+        }
+    }
+
+    fn guard_stream(
+        &mut self,
+        now: Timestamp,
+        mut stream: Box<StreamAnswer>,
+        chunk: &[u8],
+        end_of_stream: bool,
+    ) -> Guarded {
+        let Some(guarding) = &mut self.guarding else {
+            return Guarded::AsItCame;
+        };
+        let (bench, judgement) = guarding.response();
+        let mut out = Vec::new();
+        let StreamAnswer { editor, channels } = &mut *stream;
+        let mut judge = StreamJudge {
+            bench,
+            judgement,
+            channels,
+        };
+        let mut passage = editor.push(chunk, &mut judge, &mut out);
+        if end_of_stream {
+            let mut rest = Vec::new();
+            for unscanned in editor.unscanned() {
+                judge.not_scanned(unscanned.kind);
+            }
+            editor.finish(&mut judge, &mut rest);
+            if passage == Passage::AsItCame && !rest.is_empty() {
+                out.extend_from_slice(chunk);
+                passage = Passage::Replaced;
+            }
+            out.append(&mut rest);
+        }
+        if let Some(stop) = judgement.stop.clone() {
+            editor.end(Some(&stopped_answer(&stop)), &mut out);
+            guarding.answer = Some(Answer::Over);
+            self.stop_stream(now, &stop, end_of_stream);
+            return Guarded::Replaced(out);
+        }
+        guarding.answer = Some(Answer::Stream(stream));
+        match passage {
+            Passage::AsItCame => Guarded::AsItCame,
+            Passage::Replaced => Guarded::Replaced(out),
+        }
+    }
+
+    fn guard_plain(
+        &mut self,
+        now: Timestamp,
+        mut channel: Box<ChannelScan>,
+        chunk: &[u8],
+        end_of_stream: bool,
+    ) -> Guarded {
+        let Some(guarding) = &mut self.guarding else {
+            return Guarded::AsItCame;
+        };
+        let (bench, judgement) = guarding.response();
+        let (was_empty, out) = channel.pass_bytes(bench, judgement, chunk, end_of_stream);
+        if let Some(stop) = judgement.stop.clone() {
+            guarding.answer = Some(Answer::Over);
+            self.stop_stream(now, &stop, end_of_stream);
+            return Guarded::Replaced(Vec::new());
+        }
+        guarding.answer = Some(Answer::Plain(channel));
+        if was_empty && out == chunk {
+            Guarded::AsItCame
+        } else {
+            Guarded::Replaced(out)
+        }
+    }
+
+    fn guard_whole(
+        &mut self,
+        mut whole: Box<WholeAnswer>,
+        chunk: &[u8],
+        end_of_stream: bool,
+    ) -> Guarded {
+        let Some(guarding) = &mut self.guarding else {
+            return Guarded::AsItCame;
+        };
+        whole.bytes = whole.bytes.saturating_add(chunk.len() as u64);
+        let WholeAnswer {
+            reader,
+            scan,
+            failed,
+            ..
+        } = &mut *whole;
+        *failed = *failed || reader.push(chunk, scan).is_err();
+        if !end_of_stream {
+            guarding.answer = Some(Answer::Whole(whole));
+            return Guarded::Held;
+        }
+        let WholeAnswer {
+            reader,
+            mut scan,
+            failed,
+            bytes,
+        } = *whole;
+        let content = reader.finish(&mut scan);
+        let (bench, judgement) = guarding.response();
+        let splices = match content {
+            Ok(content) if !failed => scan.finish(content).judge(bench, judgement, &|_| false),
+            Ok(_) | Err(_) => {
+                judgement.not_scanned(bench.guard, bench.selection, Why::Encoding, 1);
+                judgement.stop_if(
+                    bench.guard,
+                    bench.selection,
+                    Cause {
+                        rule: "unreadable",
+                        description: "an answer that is no JSON cannot be looked through",
+                        role: TextRole::Assistant,
+                    },
+                    |rules| rules.on_error == OnError::Block,
+                );
+                Vec::new()
+            }
+        };
+        if let Some(stop) = judgement.stop.clone() {
+            guarding.answer = Some(Answer::Over);
+            self.rewrite_answer(&stop);
+        } else if !splices.is_empty() {
+            let length = splices.iter().fold(bytes, |length, splice| {
+                length
+                    .saturating_sub(splice.end.saturating_sub(splice.start))
+                    .saturating_add(splice.with.len() as u64)
+            });
+            self.commands.push_back(Command::EditResponse {
+                edits: vec![HeaderEdit::set("content-length", length.to_string())],
+            });
+            self.commands.push_back(Command::SpliceAnswer(PrefixSplice {
+                length: reach(&splices),
+                splices,
+            }));
+        }
+        Guarded::AsItCame
+    }
+
+    /// Nothing of the answer has passed: the client gets a refusal in its place.
+    fn rewrite_answer(&mut self, stop: &Stop) {
+        let reply = self.shape(RefusalCode::GuardrailBlocked, stopped_answer(stop), None);
+        self.facts.refusal = Some(RefusalCode::GuardrailBlocked);
+        self.commands.push_back(Command::RewriteAnswer(reply));
+    }
+
+    /// The client has its terminal events; the provider's stream is read on for its usage, for a while.
+    fn stop_stream(&mut self, now: Timestamp, stop: &Stop, end_of_stream: bool) {
+        self.facts.refusal = Some(RefusalCode::GuardrailBlocked);
+        if !end_of_stream {
+            let until = now.as_millis().saturating_add(u64::from(stop.drain_max_ms));
+            self.draining_until = Some(Timestamp::from_millis(until));
+        }
+    }
+}
+
+impl Guarding {
+    /// Whether anything in an answer could matter.
+    fn looks_at_answers(&self) -> bool {
+        self.restores()
+            || self.guard.groups(&self.selection, Direction::Response) != detect::Groups::NONE
+    }
+
+    fn response(&mut self) -> (Bench<'_>, &mut Judgement) {
+        let scope = self.scope();
+        let judgement = self
+            .response
+            .get_or_insert_with(|| Judgement::new(Direction::Response, scope));
+        let bench = Bench {
+            guard: &self.guard,
+            selection: &self.selection,
+            direction: Direction::Response,
+            restore: self.restore.as_ref(),
+        };
+        (bench, judgement)
+    }
+
+    /// How an answer is judged; `None` if it cannot be.
+    fn answer(&self, surface: Surface, head: AnswerHead) -> Option<Answer> {
+        let framing = head.framing?;
+        if head.status == 200
+            && framing != Framing::Json
+            && let Some(editor) = StreamEditor::new(surface, framing)
+        {
+            return Some(Answer::Stream(Box::new(StreamAnswer {
+                editor,
+                channels: BTreeMap::new(),
+            })));
+        }
+        if head.status == 200 && ContentReader::request(surface).is_some() {
+            let scan = ContentScan::new(
+                Rc::clone(&self.guard),
+                &self.selection,
+                Direction::Response,
+                &self.tenant,
+                self.restores(),
+            );
+            return Some(Answer::Whole(Box::new(WholeAnswer {
+                reader: ContentReader::answer(surface),
+                scan,
+                failed: false,
+                bytes: 0,
+            })));
+        }
+        if !head.is_text {
+            return None;
+        }
+        let bench = Bench {
+            guard: &self.guard,
+            selection: &self.selection,
+            direction: Direction::Response,
+            restore: self.restore.as_ref(),
+        };
+        Some(Answer::Plain(Box::new(ChannelScan::new(
+            bench,
+            TextRole::Assistant,
+            true,
+            "$".to_owned(),
+        ))))
+    }
+}

@@ -1,0 +1,388 @@
+//! What the findings in one text lead to under the guardrails that apply.
+
+use core::ops::Range;
+use std::collections::BTreeMap;
+
+use detect::Finding;
+use policy::guardrail::{Action, GuardrailRules, OnHistory, RedactStyle, TextRole};
+use policy::secret::Secret;
+
+use super::outcome::{Direction, GuardOutcome, Tally, Verdict, Why};
+use super::token::{MAX_TOKENS, TokenScope, find_tokens};
+use super::vault::Minted;
+use super::{Guard, Selection};
+
+/// Bytes beside a token that a finding may hold and still count as nothing but the token.
+const BESIDE_TOKEN: usize = 12;
+
+/// A text and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'a> {
+    /// Decoded.
+    pub bytes: &'a [u8],
+    pub role: TextRole,
+    /// It was sent in an earlier turn.
+    pub is_history: bool,
+    /// Not signed by the provider.
+    pub may_change: bool,
+}
+
+/// A change of one text; offsets are bytes of the decoded text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TextEdit {
+    pub range: Range<usize>,
+    pub with: String,
+}
+
+/// The guardrail that stops an exchange, and the rule that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    pub guardrail: String,
+    pub rule: String,
+    pub description: String,
+    pub role: TextRole,
+    pub drain_max_ms: u32,
+    /// The text passes when it is sent again, redacted.
+    pub redacts_later: bool,
+}
+
+/// Why an exchange cannot go on, where no rule has found anything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cause {
+    pub rule: &'static str,
+    pub description: &'static str,
+    pub role: TextRole,
+}
+
+/// Judges the texts of one direction of one exchange, one after the other.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    direction: Direction,
+    scope: TokenScope,
+    tallies: BTreeMap<usize, Tally>,
+    pub minted: Vec<Minted>,
+    /// The first one, in order of the texts.
+    pub stop: Option<Stop>,
+    texts: u32,
+}
+
+/// What one finding leads to under one guardrail.
+struct Hit<'f> {
+    rail: usize,
+    finding: &'f Finding,
+    action: Action,
+}
+
+impl Judgement {
+    pub(crate) fn new(direction: Direction, scope: TokenScope) -> Self {
+        Self {
+            direction,
+            scope,
+            tallies: BTreeMap::new(),
+            minted: Vec::new(),
+            stop: None,
+            texts: 0,
+        }
+    }
+
+    /// Counts texts that were looked at.
+    pub(crate) fn count(&mut self, texts: u32) {
+        self.texts = self.texts.saturating_add(texts);
+    }
+
+    /// Counts content that no guardrail could look at.
+    pub(crate) fn not_scanned(
+        &mut self,
+        guard: &Guard,
+        selection: &Selection,
+        why: Why,
+        count: u32,
+    ) {
+        for (place, _) in guard.active(selection, self.direction) {
+            self.tallies
+                .entry(place)
+                .or_default()
+                .not_scanned(why, count);
+        }
+    }
+
+    /// Stops the exchange on behalf of the first guardrail for which `blocks` is true.
+    pub(crate) fn stop_if(
+        &mut self,
+        guard: &Guard,
+        selection: &Selection,
+        cause: Cause,
+        blocks: impl Fn(&GuardrailRules) -> bool,
+    ) {
+        if self.stop.is_some() {
+            return;
+        }
+        let mut rails = guard.active(selection, self.direction);
+        let Some((place, rail)) = rails.find(|(_, rail)| blocks(&rail.guardrail.rules)) else {
+            return;
+        };
+        self.tallies.entry(place).or_default().verdict = Verdict::Blocked;
+        self.stop = Some(Stop {
+            guardrail: rail.guardrail.name.clone(),
+            rule: cause.rule.to_owned(),
+            description: cause.description.to_owned(),
+            role: cause.role,
+            drain_max_ms: rail.guardrail.rules.stream_end.drain_max_ms,
+            redacts_later: false,
+        });
+    }
+
+    /// Judges a text with findings; returns what is to be changed in it, disjoint and in order.
+    pub(crate) fn text(
+        &mut self,
+        guard: &Guard,
+        selection: &Selection,
+        text: Text<'_>,
+        findings: &[Finding],
+        path: &dyn Fn() -> String,
+    ) -> Vec<TextEdit> {
+        let tokens: Vec<_> = find_tokens(guard.tokens(), text.bytes).collect();
+        let mut hits = Vec::new();
+        for (place, rail) in guard.active(selection, self.direction) {
+            if !rail.guardrail.rules.scope.covers_role(text.role) {
+                continue;
+            }
+            for stage in &rail.stages {
+                let mut acts = false;
+                for finding in findings {
+                    let Some(group) = guard.rules().rule(finding.rule).map(|rule| rule.group)
+                    else {
+                        continue;
+                    };
+                    let value = value(text.bytes, finding);
+                    if !stage.groups.has(group) || is_token(finding, &tokens) || rail.allows(value)
+                    {
+                        continue;
+                    }
+                    let action = if stage.observing.has(group) {
+                        Action::Observe
+                    } else {
+                        self.effective(&stage.action)
+                    };
+                    acts |= action != Action::Observe;
+                    hits.push(Hit {
+                        rail: place,
+                        finding,
+                        action,
+                    });
+                }
+                if acts {
+                    break;
+                }
+            }
+        }
+        guard.count_findings(hits.len());
+        self.act(guard, text, &hits, path)
+    }
+
+    /// Values of answers were made by the provider: there is nothing to give back for a token.
+    fn effective(&self, action: &Action) -> Action {
+        match (action, self.direction) {
+            (Action::Tokenise, Direction::Response) => Action::Observe,
+            (action, _) => action.clone(),
+        }
+    }
+
+    fn act(
+        &mut self,
+        guard: &Guard,
+        text: Text<'_>,
+        hits: &[Hit<'_>],
+        path: &dyn Fn() -> String,
+    ) -> Vec<TextEdit> {
+        let mut changes: Vec<(Range<usize>, &Hit<'_>)> = Vec::new();
+        for hit in hits {
+            let Some(rail) = guard.rail(hit.rail) else {
+                continue;
+            };
+            let rules = &rail.guardrail.rules;
+            let is_old = text.is_history && rules.on_history == OnHistory::Redact;
+            let verdict = match &hit.action {
+                Action::Observe => Verdict::Observed,
+                _ if !text.may_change => {
+                    let tally = self.tallies.entry(hit.rail).or_default();
+                    tally.not_scanned(Why::Signed, 1);
+                    Verdict::Observed
+                }
+                Action::Block if !is_old => Verdict::Blocked,
+                Action::Block | Action::Redact(_) => Verdict::Redacted,
+                Action::Tokenise => Verdict::Tokenised,
+            };
+            let Some(info) = guard.rules().rule(hit.finding.rule) else {
+                continue;
+            };
+            let fingerprint = guard.tokens().fingerprint(value(text.bytes, hit.finding));
+            let tally = self.tallies.entry(hit.rail).or_default();
+            tally.found(verdict, info, path(), fingerprint);
+            match verdict {
+                Verdict::Blocked if self.stop.is_none() => {
+                    self.stop = Some(Stop {
+                        guardrail: rail.guardrail.name.clone(),
+                        rule: info.id.clone(),
+                        description: info.description.clone(),
+                        role: text.role,
+                        drain_max_ms: rules.stream_end.drain_max_ms,
+                        redacts_later: rules.on_history == OnHistory::Redact,
+                    });
+                }
+                Verdict::Redacted | Verdict::Tokenised => {
+                    changes.push((hit.finding.secret.clone(), hit));
+                }
+                Verdict::Blocked | Verdict::Observed | Verdict::Scanned | Verdict::NotScanned => {}
+            }
+        }
+        self.edits(guard, text, changes)
+    }
+
+    /// Joins changes that overlap, so that no byte of any value stays; the first guardrail's action counts.
+    fn edits(
+        &mut self,
+        guard: &Guard,
+        text: Text<'_>,
+        mut changes: Vec<(Range<usize>, &Hit<'_>)>,
+    ) -> Vec<TextEdit> {
+        changes.sort_by_key(|(range, hit)| (range.start, core::cmp::Reverse(range.end), hit.rail));
+        let mut joined: Vec<(Range<usize>, &Hit<'_>)> = Vec::new();
+        for (range, hit) in changes {
+            match joined.last_mut() {
+                Some((last, by)) if range.start < last.end => {
+                    last.end = last.end.max(range.end);
+                    if hit.rail < by.rail {
+                        *by = hit;
+                    }
+                }
+                Some(_) | None => joined.push((range, hit)),
+            }
+        }
+        let mut edits = Vec::with_capacity(joined.len());
+        for (range, hit) in joined {
+            let Some(value) = text.bytes.get(range.clone()) else {
+                continue;
+            };
+            let rule = guard.rule_id(hit.finding);
+            let with = match &hit.action {
+                Action::Tokenise => self.tokenise(guard, rule, value),
+                Action::Redact(style) => redacted(guard, style, rule, value),
+                Action::Block | Action::Observe => format!("[REDACTED:{rule}]"),
+            };
+            edits.push(TextEdit { range, with });
+        }
+        edits
+    }
+
+    fn tokenise(&mut self, guard: &Guard, rule: &str, value: &[u8]) -> String {
+        // A value that is no UTF-8 cannot stand in the JSON of an answer, so it cannot come back.
+        let Ok(plain) = core::str::from_utf8(value) else {
+            return format!("[REDACTED:{rule}]");
+        };
+        if self.minted.len() >= MAX_TOKENS {
+            return format!("[REDACTED:{rule}]");
+        }
+        let token = guard.tokens().token(&self.scope, rule, value);
+        self.minted.push(Minted {
+            scope: self.scope.clone(),
+            token: token.clone(),
+            value: Secret::new(plain),
+            rule: rule.to_owned(),
+        });
+        token
+    }
+
+    /// Returns what each guardrail of the selection did.
+    pub(crate) fn outcomes(&self, guard: &Guard, selection: &Selection) -> Vec<GuardOutcome> {
+        let mut outcomes = Vec::new();
+        for (place, rail) in guard.active(selection, self.direction) {
+            let mut tally = self.tallies.get(&place).cloned().unwrap_or_default();
+            if self.texts > 0 {
+                tally.scanned(self.texts);
+            }
+            outcomes.extend(outcome(rail, self.direction, &tally));
+        }
+        for (_, rail) in guard.unsampled(selection, self.direction) {
+            let mut tally = Tally::default();
+            tally.not_scanned(Why::Sampling, 1);
+            outcomes.extend(outcome(rail, self.direction, &tally));
+        }
+        outcomes
+    }
+
+    pub(crate) fn scope(&self) -> &TokenScope {
+        &self.scope
+    }
+}
+
+fn outcome(rail: &super::Rail, direction: Direction, tally: &Tally) -> Option<GuardOutcome> {
+    if tally.is_empty() {
+        return None;
+    }
+    let (findings, not_scanned) = tally.parts();
+    Some(GuardOutcome {
+        guardrail: rail.guardrail.id,
+        name: rail.guardrail.name.clone(),
+        severity: rail.guardrail.rules.severity,
+        direction,
+        verdict: tally.verdict,
+        texts: tally.texts,
+        findings,
+        not_scanned,
+    })
+}
+
+/// The bytes that a finding would hide.
+pub(crate) fn value<'t>(text: &'t [u8], finding: &Finding) -> &'t [u8] {
+    text.get(finding.secret.clone()).unwrap_or_default()
+}
+
+/// Whether a finding is nothing but a token of this mesh, which stands for a value and is none.
+fn is_token(finding: &Finding, tokens: &[Range<usize>]) -> bool {
+    let secret = &finding.secret;
+    let overlapping = |token: &&Range<usize>| token.start < secret.end && secret.start < token.end;
+    let mut beside = secret.len();
+    let mut any = false;
+    for token in tokens.iter().filter(overlapping) {
+        any = true;
+        let start = token.start.max(secret.start);
+        let end = token.end.min(secret.end);
+        beside = beside.saturating_sub(end.saturating_sub(start));
+    }
+    any && beside <= BESIDE_TOKEN
+}
+
+fn redacted(guard: &Guard, style: &RedactStyle, rule: &str, value: &[u8]) -> String {
+    match style {
+        RedactStyle::Replace { with: Some(with) } => with.clone(),
+        RedactStyle::Replace { with: None } => format!("[REDACTED:{rule}]"),
+        RedactStyle::Mask => mask(value),
+        RedactStyle::Hash => format!("[HASH:{}]", guard.tokens().hash(value)),
+    }
+}
+
+/// `*` for every character but the last four; for all of them where that would show a third or more.
+fn mask(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value);
+    let length = text.chars().count();
+    let shown = if length > 12 { 4 } else { 0 };
+    let masked = text.chars().enumerate().map(
+        |(place, letter)| {
+            if place + shown < length { '*' } else { letter }
+        },
+    );
+    masked.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_shows_the_last_four_of_a_long_value_only() {
+        assert_eq!(mask(b"4111111111111111"), "************1111");
+        assert_eq!(mask(b"short-secret"), "************");
+        assert_eq!(mask("pässwörter-lang".as_bytes()), "***********lang");
+    }
+}
