@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod demo;
+pub mod ledger;
 pub mod mesh;
 pub mod operations;
 pub mod readiness;

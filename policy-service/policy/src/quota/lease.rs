@@ -26,6 +26,18 @@ pub struct WindowKey {
     pub start_ms: u64,
     /// The resolution of a rolling window; 0 for all others.
     pub width_ms: u64,
+    pub keeping: Keeping,
+}
+
+/// Where an account is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keeping {
+    /// In the database; nothing that was acknowledged is lost. Money is always kept so.
+    #[default]
+    Durable,
+    /// In memory that replicas share, for what is forgotten after minutes anyway.
+    Hot,
 }
 
 impl WindowKey {

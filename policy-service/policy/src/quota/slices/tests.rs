@@ -38,7 +38,7 @@ fn lease(slices: &mut Slices, id: u128, parts: &[(u128, u64)], ends: u64, expire
         amount: *amount,
         window: WindowKey {
             start_ms: ends / 2,
-            width_ms: 0,
+            ..WindowKey::default()
         },
         ends: at(ends),
         left: 0,
