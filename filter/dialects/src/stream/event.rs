@@ -215,7 +215,8 @@ impl EventReader {
         match (self.surface, self.kind()) {
             (_, EventKind::CallStart) => vec![key(self.index(FIRST, |scope| scope.index), 0)],
             (Surface::OpenaiResponses, EventKind::ItemAdded) if self.collector.starts_call => {
-                vec![key(self.index(FIRST, |scope| scope.index), 0)]
+                // Its arguments end before the item does, and a client needs both.
+                vec![key(self.index(FIRST, |scope| scope.index), u32::MAX)]
             }
             (Surface::OpenaiChat, _) => {
                 let scopes = self.collector.scopes.numbered();

@@ -18,6 +18,8 @@ pub(super) struct Responses {
     /// Items that are complete, by their place.
     done: BTreeMap<u32, Value>,
     open: BTreeMap<u32, OpenItem>,
+    /// Place of the next item.
+    next: u32,
     remembered: usize,
     has_ended: bool,
 }
@@ -39,6 +41,13 @@ struct OpenPart {
     has_text_ended: bool,
 }
 
+impl OpenItem {
+    fn kind(&self) -> &str {
+        let kind = self.item.get("type").and_then(Value::as_str);
+        kind.unwrap_or_default()
+    }
+}
+
 impl Responses {
     pub(super) fn sent(&mut self, event: &Event, frame: &[u8]) {
         if let Some(sequence) = event.sequence {
@@ -51,6 +60,9 @@ impl Responses {
                 .unwrap_or_default()
         };
         let index = event.index;
+        if matches!(event.kind, EventKind::ItemAdded | EventKind::ItemDone) {
+            self.next = self.next.max(index.saturating_add(1));
+        }
         match event.kind {
             EventKind::Created => self.response = member("response"),
             EventKind::ItemAdded => {
@@ -135,10 +147,16 @@ impl Responses {
         }
         let mut notice = notice;
         for (index, item) in std::mem::take(&mut self.open) {
-            // Other items than messages are of no use to a client before they are complete.
-            if item.item.get("type").and_then(Value::as_str) == Some("message") {
+            if item.kind() == "message" {
                 let said = self.end_message(index, item, notice, out);
                 notice = notice.filter(|_| !said);
+            } else {
+                // A client may insist that every item ends before the response does.
+                let is_reasoning = item.kind() == "reasoning";
+                let status = if is_reasoning { "incomplete" } else { "failed" };
+                let mut item = item.item;
+                set(&mut item, "status", status.into());
+                self.item_done(index, item, out);
             }
         }
         if let Some(notice) = notice {
@@ -200,22 +218,22 @@ impl Responses {
 
     /// Adds a message that says the notice.
     fn add_message(&mut self, notice: &str, out: &mut Vec<u8>) {
-        let last = self.done.last_key_value().map(|(index, _)| *index);
-        let index = last.map_or(0, |last| last.saturating_add(1));
+        let index = self.next;
         let response = self.response.get("id").and_then(Value::as_str);
         let name = response
             .and_then(|id| id.strip_prefix("resp_"))
             .unwrap_or("0");
         let name: String = name.chars().take(48).collect();
+        let id = format!("msg_{name}_notice");
         let mut item = json!({
-            "id": format!("msg_{name}"), "type": "message", "status": "in_progress",
+            "id": id, "type": "message", "status": "in_progress",
             "role": "assistant", "content": [],
         });
         let added = json!({ "output_index": index, "item": item });
         self.write("response.output_item.added", added, out);
         let part = json!({ "type": "output_text", "annotations": [], "logprobs": [], "text": "" });
         let place = json!({
-            "item_id": format!("msg_{name}"), "output_index": index, "content_index": 0,
+            "item_id": id, "output_index": index, "content_index": 0,
         });
         let members = json!({ "part": part });
         self.write("response.content_part.added", joined(&place, members), out);
