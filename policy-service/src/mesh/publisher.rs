@@ -7,13 +7,13 @@ use std::time::Duration;
 use policy::compile::MeshSecrets;
 use policy::compiled::{KeyTable, Mesh};
 use policy::documents::{Documents, InferenceAuth};
-use policy::guardrail::BlobId;
+use policy::guardrail::{BlobId, Prepared};
 use policy::ids::GuardrailId;
 use policy::secret::Secret;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use utoipa::ToSchema;
 
 use crate::clock;
@@ -23,6 +23,8 @@ use crate::xds::{Clusters, cluster};
 
 /// Versions that are kept for filters that are in the middle of their pages.
 const KEPT: usize = 16;
+/// How often changes are looked for that a command made beside this process (`weir guardrails`).
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How soon a failed read of the database is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
@@ -57,8 +59,10 @@ impl Compiled {
         documents: &Documents,
         secrets: MeshSecrets,
         extra_hosts: &[String],
+        prepared: &mut Prepared,
     ) -> Result<Self, String> {
-        let mut compiled = policy::compile::compile(documents, secrets).map_err(|problems| {
+        let compiled = policy::compile::compile_with(documents, secrets, prepared);
+        let mut compiled = compiled.map_err(|problems| {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             lines.join("; ")
         })?;
@@ -103,7 +107,8 @@ pub async fn compile_once(store: &Store) -> Result<Mesh, PublishError> {
         canary: Secret::new(String::new()),
         token_key: Secret::new(String::new()),
     };
-    let compiled = Compiled::new(&documents, secrets, &[]).map_err(PublishError::Compile)?;
+    let compiled = Compiled::new(&documents, secrets, &[], &mut Prepared::default())
+        .map_err(PublishError::Compile)?;
     Ok(compiled.mesh)
 }
 
@@ -154,6 +159,8 @@ struct Shared {
     canary_secret: Secret,
     /// Hosts of the mesh beside those of the settings.
     extra_hosts: Arc<[String]>,
+    /// Rules that were tried for the last version are not tried again for the next.
+    prepared: Arc<Mutex<Prepared>>,
     /// Newest last.
     kept: Mutex<VecDeque<Arc<Snapshot>>>,
     published: watch::Sender<Published>,
@@ -173,6 +180,7 @@ impl Publisher {
             generation,
             canary_secret,
             extra_hosts,
+            prepared: Arc::default(),
             kept: Mutex::new(VecDeque::new()),
             published: watch::Sender::new(Published::default()),
         };
@@ -185,10 +193,23 @@ impl Publisher {
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut changes = self.shared.store.changes();
         changes.mark_changed();
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() { break },
+            let is_told = tokio::select! {
+                changed = changes.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_gone) => break,
+                },
+                _ = look.tick() => false,
                 _ = stop.wait_for(|stop| *stop) => break,
+            };
+            if !is_told {
+                if let Err(error) = self.shared.store.look().await {
+                    let error = &error as &dyn std::error::Error;
+                    debug!(error, "the version of the policy was not read");
+                }
+                continue;
             }
             let mut outcome = self.publish().await;
             while outcome.as_ref().is_err_and(PublishError::is_transient) {
@@ -237,8 +258,11 @@ impl Publisher {
             token_key: self.shared.store.master_key().token_key(),
         };
         let extra_hosts = self.shared.extra_hosts.clone();
-        let compiling =
-            tokio::task::spawn_blocking(move || Compiled::new(&documents, secrets, &extra_hosts));
+        let prepared = Arc::clone(&self.shared.prepared);
+        let compiling = tokio::task::spawn_blocking(move || {
+            let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            Compiled::new(&documents, secrets, &extra_hosts, &mut prepared)
+        });
         let compiled = compiling
             .await
             .unwrap_or_else(|ended| Err(ended.to_string()));
