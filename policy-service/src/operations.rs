@@ -15,6 +15,7 @@ pub mod audit;
 mod authority;
 mod consistency;
 pub mod customers;
+pub mod evaluation;
 pub mod exchanges;
 pub mod fields;
 pub mod guardrails;

@@ -10,15 +10,17 @@ use utoipa_axum::routes;
 use super::Shared;
 use super::error::{ApiError, ErrorBody};
 use super::page::{Page, PageQuery, cut};
-use super::request::{Fields, Parameters, id};
+use super::request::{Fields, LARGE_BODY_BYTES, Parameters, id};
+use crate::operations::fields::EvaluationFields;
 use crate::operations::schema;
-use crate::operations::views::GuardrailView;
-use crate::operations::{Caller, ObjectKind, guardrails};
+use crate::operations::views::{EvaluationView, GuardrailView};
+use crate::operations::{Caller, ObjectKind, evaluation, guardrails};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list, create))
         .routes(routes!(get, update, delete))
+        .routes(routes!(evaluate))
 }
 
 /// List guardrails.
@@ -114,4 +116,23 @@ async fn delete(
     let id = id(ObjectKind::Guardrail, &name)?;
     guardrails::delete(&shared.store, &caller, id).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Try guardrails on a body; nothing is sent or recorded.
+#[utoipa::path(
+    post,
+    path = "/api/v1/guardrails/evaluate",
+    tag = "guardrails",
+    operation_id = "evaluate_guardrails",
+    request_body = EvaluationFields,
+    responses((status = 200, body = EvaluationView), (status = "default", body = ErrorBody))
+)]
+async fn evaluate(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Fields(fields): Fields<EvaluationFields, LARGE_BODY_BYTES>,
+) -> Result<Json<EvaluationView>, ApiError> {
+    let kept = shared.tried.clone();
+    let evaluated = evaluation::evaluate(&shared.store, &caller, fields, kept).await?;
+    Ok(Json(evaluated))
 }

@@ -181,6 +181,35 @@ pub struct WordListFields {
     pub words: Option<Vec<String>>,
 }
 
+/// A body that guardrails are tried on.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationFields {
+    /// Whose request it would be: a key's name or id. Left out, that of a request without a key.
+    pub key: Option<String>,
+    /// As in `openai.chat`. Needed.
+    pub surface: Option<String>,
+    /// Default `request`.
+    pub direction: Option<BodyDirection>,
+    /// Whether the body of an answer is an event stream.
+    pub stream: Option<bool>,
+    /// The model, where the body does not name it.
+    pub model: Option<String>,
+    /// The client's session, which tokens depend on.
+    pub session: Option<String>,
+    /// As text, byte for byte; anything else is written as JSON first. Needed.
+    pub body: Option<serde_json::Value>,
+}
+
+/// Which way a body would travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BodyDirection {
+    #[default]
+    Request,
+    Response,
+}
+
 /// Settings that are to change.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -1,5 +1,6 @@
 //! What leaves the service about its objects, in API answers and in the audit log: never a secret.
 
+mod evaluation;
 mod guardrails;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,9 @@ use crate::store::admin_tokens::AdminToken;
 use crate::store::audit::{Actor, StoredAuditEvent};
 use crate::store::providers::KeyHistory;
 
+pub use evaluation::{
+    EvaluatedFindingView, EvaluatedGuardrailView, EvaluatedUnscannedView, EvaluationView,
+};
 pub use guardrails::{
     GuardrailView, NotApplicableView, RuleFileItem, RuleFileView, WordListItem, WordListView,
 };

@@ -153,3 +153,76 @@ async fn what_a_guardrail_is_scoped_to_is_not_deleted() {
         .await
         .refused(409, "still_referenced");
 }
+
+fn chat(text: &str) -> Value {
+    json!({"model": "gpt-5", "messages": [{"role": "user", "content": text}]})
+}
+
+async fn with_words(action: &str) -> Service {
+    let service = Service::start().await;
+    service.add_provider("openai").await;
+    let words = json!({"name": "names", "words": ["nightjar"]});
+    service.post("/api/v1/word-lists", words).await.ok();
+    let stage = json!({"detectors": [{"words": {"list": "names"}}], "action": action});
+    let body = json!({"name": "codenames", "stages": [stage]});
+    service.post("/api/v1/guardrails", body).await.ok();
+    service
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_findings_and_what_would_go_on() {
+    let service = with_words("observe").await;
+    let id = service.get("/api/v1/guardrails").await.ok()["items"][0]["id"].clone();
+    let path = format!("/api/v1/guardrails/{}", id.as_str().unwrap());
+    let redact = json!({"action": {"redact": {"replace": {"with": "[name]"}}}});
+    service.patch(&path, redact).await.ok();
+    let body =
+        json!({"surface": "openai.chat", "body": chat("about Nightjar, in short").to_string()});
+    let answer = service.post("/api/v1/guardrails/evaluate", body).await.ok();
+    assert_eq!(answer["verdict"], "redacted");
+    let want = chat("about [name], in short").to_string();
+    assert_eq!(answer["body"], want);
+    let guardrail = &answer["guardrails"][0];
+    assert_eq!(guardrail["name"], "codenames");
+    assert_eq!(guardrail["findings"][0]["rule"], "names");
+    assert_eq!(guardrail["findings"][0]["kind"], "word");
+    let shown = guardrail.to_string();
+    assert!(!shown.to_lowercase().contains("nightjar"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_what_a_refused_client_would_read() {
+    let service = with_words("block").await;
+    let body = json!({"surface": "openai.chat", "body": chat("about nightjar")});
+    let answer = service.post("/api/v1/guardrails/evaluate", body).await.ok();
+    assert_eq!(answer["verdict"], "blocked");
+    assert!(answer["body"].is_null());
+    assert!(
+        answer["message"].as_str().unwrap().contains("codenames"),
+        "{answer:#}"
+    );
+    let body = json!({"surface": "openai.chat", "body": chat("about a bird")});
+    let answer = service.post("/api/v1/guardrails/evaluate", body).await.ok();
+    assert_eq!(answer["verdict"], "scanned");
+}
+
+#[tokio::test]
+async fn wrong_fields_of_a_dry_run_are_told() {
+    let service = with_words("block").await;
+    for (body, paths) in [
+        (json!({}), &["surface", "body"][..]),
+        (
+            json!({"surface": "openai.chatt", "body": "{}"}),
+            &["surface"],
+        ),
+        (
+            json!({"surface": "openai.chat", "body": "{}", "key": "nobody"}),
+            &["key"],
+        ),
+        (json!({"surface": "openai.chat", "body": "{"}), &["body"]),
+    ] {
+        let answer = service.post("/api/v1/guardrails/evaluate", body).await;
+        answer.refused(400, "invalid_fields");
+        assert_eq!(answer.paths(), paths, "{:#}", answer.body);
+    }
+}
