@@ -37,7 +37,10 @@ pub fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
         let (plain, escape) = rest.split_at(at);
         out.extend_from_slice(plain);
         let (char, length) = escape_at(escape);
-        out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        match u8::try_from(char) {
+            Ok(byte) if byte.is_ascii() => out.push(byte),
+            _ => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
         rest = escape.get(length..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
