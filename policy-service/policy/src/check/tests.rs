@@ -272,3 +272,157 @@ fn prices_are_given_once() {
         ],
     );
 }
+
+mod guardrails {
+    use uuid::Uuid;
+
+    use super::finds;
+    use crate::documents::Documents;
+    use crate::guardrail::{
+        Action, AllowRule, Detector, Guardrail, GuardrailPreset, GuardrailRules, RuleFile, Stage,
+        TextRole, WordList,
+    };
+    use crate::ids::{GuardrailId, RuleFileId, TeamId, WordListId};
+
+    fn put(documents: &mut Documents, number: u128, name: &str, rules: GuardrailRules) {
+        let id = GuardrailId::new(Uuid::from_u128(number));
+        let name = name.to_owned();
+        documents
+            .guardrails
+            .insert(id, Guardrail { id, name, rules });
+    }
+
+    fn pii(change: impl FnOnce(&mut GuardrailRules)) -> GuardrailRules {
+        let mut rules = GuardrailPreset::Pii.rules();
+        change(&mut rules);
+        rules
+    }
+
+    fn stage(detectors: Vec<Detector>) -> Stage {
+        Stage {
+            detectors,
+            action: Action::Block,
+        }
+    }
+
+    fn regex(id: &str, pattern: &str) -> Detector {
+        Detector::Regex {
+            id: id.to_owned(),
+            pattern: pattern.to_owned(),
+            group: 0,
+        }
+    }
+
+    #[test]
+    fn scopes_lead_somewhere_and_name_nothing_twice() {
+        finds(
+            |documents| {
+                let rules = pii(|rules| {
+                    rules.scope.teams = vec![TeamId::new(Uuid::from_u128(77))];
+                    rules.scope.providers = vec!["a".to_owned(), "a".to_owned(), "x".to_owned()];
+                    rules.scope.roles = vec![TextRole::User, TextRole::User];
+                });
+                put(documents, 1, "g", rules);
+            },
+            &[
+                "`guardrails[g].scope.providers[1]`: is listed twice",
+                "`guardrails[g].scope.providers[2]`: there is no provider `x`",
+                "`guardrails[g].scope.roles[1]`: is listed twice",
+                "`guardrails[g].scope.teams[0]`: there is no such team",
+            ],
+        );
+    }
+
+    #[test]
+    fn names_are_labels_and_differ() {
+        finds(
+            |documents| {
+                put(documents, 1, "one", pii(|_| {}));
+                put(documents, 2, "one", pii(|_| {}));
+                put(documents, 3, "-", pii(|_| {}));
+                let id = RuleFileId::new(Uuid::from_u128(1));
+                let source = "[[rules]]\nid = \"a\"\nregex = '''a{9}'''\n".to_owned();
+                let name = "Shop".to_owned();
+                let file = RuleFile { id, name, source };
+                documents.rule_files.insert(id, file);
+                let id = WordListId::new(Uuid::from_u128(1));
+                let words = vec!["a word".to_owned()];
+                let name = "my words".to_owned();
+                documents
+                    .word_lists
+                    .insert(id, WordList { id, name, words });
+            },
+            &[
+                "`guardrails[-].name`: the name of a guardrail is made of",
+                "`guardrails[one].name`: `one` is the name of another guardrail",
+                "`rule_files[Shop].name`: the name of a rule file is made of",
+                "`word_lists[my words].name`: the name of a word list is made of",
+            ],
+        );
+    }
+
+    #[test]
+    fn stages_hold_detectors_and_each_once() {
+        finds(
+            |documents| {
+                let same = regex("a", "aa");
+                let rules = GuardrailRules::new(vec![
+                    stage(Vec::new()),
+                    stage(vec![same.clone(), same]),
+                    stage(vec![regex("A b", "bb")]),
+                ]);
+                put(documents, 1, "g", rules);
+                let many = (0..9).map(|_| stage(vec![Detector::HiddenText])).collect();
+                put(documents, 2, "h", GuardrailRules::new(many));
+            },
+            &[
+                "`guardrails[g].stages[0].detectors`: must hold 1 to 16 detectors",
+                "`guardrails[g].stages[1].detectors[1]`: the stage has the same detector already",
+                "`guardrails[g].stages[2].detectors[0].regex.id`: the name of an expression",
+                "`guardrails[h].stages`: must hold 1 to 8 stages",
+            ],
+        );
+    }
+
+    #[test]
+    fn numbers_have_bounds_and_allow_lists_have_texts() {
+        finds(
+            |documents| {
+                let rules = pii(|rules| {
+                    rules.sampling = 10_001;
+                    rules.stream_end.drain_max_ms = 600_001;
+                    rules.allow = vec![
+                        AllowRule::Value(String::new()),
+                        AllowRule::Contains("x".repeat(5_000)),
+                        AllowRule::Regex("(".to_owned()),
+                    ];
+                });
+                put(documents, 1, "g", rules);
+            },
+            &[
+                "`guardrails[g].allow[0].value`: is empty",
+                "`guardrails[g].allow[1].contains`: has at most 4096 bytes",
+                "`guardrails[g].allow[2].regex`: ",
+                "`guardrails[g].sampling`: is in ten-thousandths",
+                "`guardrails[g].stream_end.drain_max_ms`: must be at most 600000",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_mesh_has_a_bound_of_guardrails_and_of_detectors() {
+        finds(
+            |documents| {
+                for number in 0..65_u128 {
+                    let detector = regex(&format!("r{number}"), &format!("shop{number}"));
+                    let rules = GuardrailRules::new(vec![stage(vec![detector])]);
+                    put(documents, number, &format!("g{number}"), rules);
+                }
+            },
+            &[
+                "`guardrails`: a mesh has at most 64 guardrails",
+                "`guardrails`: all guardrails together name 65 different detectors",
+            ],
+        );
+    }
+}
