@@ -2,6 +2,8 @@
 //!
 //! Each returns what is broken. Built for tests and with the feature `laws`; no part of the filter.
 
+mod texts;
+
 use policy::surface::Surface;
 
 use crate::request::{BodyError, RequestFacts, RequestReader};
@@ -9,6 +11,8 @@ use crate::response::{Framing, UsageReader};
 use crate::splice::{apply, apply_prefix, include_usage_splice, model_splices, reach};
 use crate::sse::{Frame, Sink, SseReader};
 use crate::usage_event::{HELD_BYTES, Passage, UsageEventRemover};
+
+pub use self::texts::{content, stream};
 
 /// Sizes of the chunks that each input is cut into; the last is larger than any.
 const CHUNK_SIZES: [usize; 6] = [1, 2, 3, 7, 64, usize::MAX];
@@ -251,6 +255,14 @@ mod tests {
     #[test]
     fn the_json_corpus_breaks_no_law() {
         replay("json", json);
+    }
+
+    #[test]
+    fn the_corpora_break_no_law_of_texts() {
+        replay("json", content);
+        for folder in ["json", "sse", "usage"] {
+            replay(folder, stream);
+        }
     }
 
     #[test]

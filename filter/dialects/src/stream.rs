@@ -242,6 +242,11 @@ impl StreamEditor {
         self.ending.end(notice, out);
     }
 
+    /// Whether the judge said stop, and the end is still to be written.
+    pub fn is_stopped(&self) -> bool {
+        self.stage == Stage::Stopped
+    }
+
     /// Returns how many bytes are held back.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes.saturating_add(self.frame.len())

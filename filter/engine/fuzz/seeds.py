@@ -255,3 +255,46 @@ seed("engine_inputs", "strays", b"\x00" + b"\x03" + chunk_of(b"{}") + b"\x04\x01
 seed("engine_inputs", "no-mesh", b"\x01" + request() + chunk_of(claude))
 seed("engine_inputs", "full", b"\x18" + request() + chunk_of(claude))
 seed("engine_inputs", "late-answer", b"\x00" + request(2) + chunk_of(claude, 0) + b"\x03\x05\xff\x7f\x04\x01\x00\x0b\x00")
+
+# --- texts of bodies and streams --------------------------------------------------------------------------------
+for name, (_, body) in BODIES.items():
+    seed("content_texts", name, dump(body))
+seed("content_texts", "media", dump({"messages": [{"role": "user", "content": [
+    {"type": "image", "source": {"data": "iVBO", "media_type": "image/png", "type": "base64"}},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}},
+    {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "d"}}]}]}))
+seed("content_texts", "arguments", dump({"messages": [{"role": "assistant", "tool_calls": [
+    {"function": {"name": "f", "arguments": '{"a\\n":"b\\u00e9","n":[4111111111111111]}'}}]}]}))
+seed("content_texts", "answer", dump({"choices": [{"message": {"content": "a\n\"b\""}, "logprobs": {"content": [{"token": "a"}]}}]}))
+STREAMS = {
+    "anthropic": sse({"type": "message_start", "message": {"id": "msg_1", "role": "assistant", "content": [], "usage": {"output_tokens": 1}}},
+                     {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+                     {"type": "ping"},
+                     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "the k"}},
+                     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "ey is"}},
+                     {"type": "content_block_stop", "index": 0},
+                     {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}}},
+                     {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '{"a":"k'}},
+                     {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": 'ey"}'}},
+                     {"type": "content_block_stop", "index": 1},
+                     {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 9}},
+                     {"type": "message_stop"}, names=True),
+    "chat": sse({"id": "c", "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a k"}}]},
+                {"id": "c", "choices": [{"index": 0, "delta": {"content": "ey "}, "logprobs": {"content": [{"token": "ey "}]}}]},
+                {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": '{"a":"key"}'}}]}}]},
+                {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}, done=True),
+    "responses": sse({"type": "response.created", "sequence_number": 0, "response": {"id": "resp_1", "output": []}},
+                     {"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": {"type": "message", "id": "msg_1", "content": []}},
+                     {"type": "response.output_text.delta", "sequence_number": 2, "output_index": 0, "content_index": 0, "delta": "a ke"},
+                     {"type": "response.output_text.delta", "sequence_number": 3, "output_index": 0, "content_index": 0, "delta": "y "},
+                     {"type": "response.output_text.done", "sequence_number": 4, "output_index": 0, "content_index": 0, "text": "a key "},
+                     {"type": "response.completed", "sequence_number": 5, "response": {"id": "resp_1", "output": [{"type": "message", "content": [{"type": "output_text", "text": "a key "}]}]}}, names=True),
+    "gemini": sse({"candidates": [{"content": {"parts": [{"text": "a k"}]}}]},
+                  {"candidates": [{"content": {"parts": [{"text": "ey"}, {"functionCall": {"name": "f", "args": {"x": "key"}}}]}, "finishReason": "STOP"}]}),
+    "gemini-array": b'[{"candidates":[{"content":{"parts":[{"text":"a k"}]}}]}\n,\r\n{"candidates":[{"content":{"parts":[{"text":"ey"}]},"finishReason":"STOP"}]}\n]\n',
+    "stop": sse({"choices": [{"index": 0, "delta": {"content": "fine "}}]}, {"choices": [{"index": 0, "delta": {"content": "STOP "}}]}, done=True),
+    "no-json": b"data: the key\ndata: {oops\n\n: comment\n\nevent: x\n\n",
+    "lines": b'data: {"choices":\r\ndata: [{"delta":{"content":"key "}}]}\r\n\r\n',
+}
+for name, text in STREAMS.items():
+    seed("stream_edit", name, text)

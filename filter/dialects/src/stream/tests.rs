@@ -350,3 +350,39 @@ proptest! {
         prop_assert_eq!(without_pings(&got), without_pings(&want));
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn streams_of_any_events_keep_the_laws(
+        sample in 0..5usize,
+        events in prop::collection::vec((any::<prop::sample::Index>(), 0..12u8), 0..16),
+    ) {
+        let (_, framing, stream) = samples().swap_remove(sample);
+        let frames: Vec<&str> = match framing {
+            Framing::JsonArray => stream.split_inclusive("\n,\r\n").collect(),
+            Framing::Sse | Framing::Json => stream.split_inclusive("\n\n").collect(),
+        };
+        let events = events.iter().map(|(index, how)| damaged(frames[index.index(frames.len())], *how));
+        let events: Vec<String> = events.collect();
+        prop_assert_eq!(crate::laws::stream(events.concat().as_bytes()), Ok(()));
+    }
+}
+
+/// Returns an event, damaged in one of several ways or sound.
+fn damaged(event: &str, how: u8) -> String {
+    match how {
+        0 => event.replace('}', ""),
+        1 => event.replace('\n', "\r\n"),
+        2 => format!(": comment\n{event}"),
+        3 => event
+            .replace("data: ", "data:")
+            .replace(",\"", ",\ndata: \""),
+        4 => event.replace("key", "STOP"),
+        5 => event.replace("\"index\":0", "\"index\":1"),
+        6 => format!("event: ping\ndata: {{\"type\":\"ping\"}}\n\n{event}"),
+        7 => event.replace('"', "\u{feff}"),
+        _ => event.to_owned(),
+    }
+}
