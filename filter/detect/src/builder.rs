@@ -23,6 +23,7 @@ pub struct RuleSetBuilder {
     infos: Vec<RuleInfo>,
     packs: Vec<AddedPack>,
     passes: Vec<AddedPass>,
+    plain_only: bool,
 }
 
 #[derive(Debug)]
@@ -120,6 +121,7 @@ impl RuleSetBuilder {
             },
             entropy: 0.0,
             keywords: limits::anchors(pattern),
+            anchors: Vec::new(),
             path: None,
             allowlists: Vec::new(),
             required: Vec::new(),
@@ -141,6 +143,11 @@ impl RuleSetBuilder {
     /// As [`pack`](Self::pack).
     pub fn secrets(&mut self, group: u8, disabled: &[String]) -> Result<(), RuleProblem> {
         self.pack(group, &crate::pack::secrets()?, disabled)
+    }
+
+    /// Looks at text as it stands only: escapes and base64 are not decoded on the way.
+    pub fn plain_only(&mut self) {
+        self.plain_only = true;
     }
 
     /// Adds `rules` (places in [`Pass::rules`]) of a pass.
@@ -236,7 +243,9 @@ impl RuleSetBuilder {
                 });
             }
         }
-        RuleSet::new(self.infos, rules, lists, self.passes)
+        let mut set = RuleSet::new(self.infos, rules, lists, self.passes)?;
+        set.decodes = !self.plain_only;
+        Ok(set)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::builder::RuleSetBuilder;
 use crate::finding::{Kind, Severity};
 use crate::hidden::{self, Hidden};
-use crate::pass::{Found, Pass, PassRule, Wanted};
+use crate::pass::{Found, Pass, PassRule, Stopped, Wanted};
 use crate::pii::{self, Entity};
 use crate::problem::RuleProblem;
 use crate::rule_pack::RulePack;
@@ -103,8 +103,14 @@ impl Pass for PiiPass {
         Entity::ALL.iter().map(rule).collect()
     }
 
-    fn scan(&self, tape: &Tape<'_>, from: usize, wanted: Wanted, out: &mut Vec<Found>) -> usize {
-        pii::scan(tape, from, |entity, range| {
+    fn scan(
+        &self,
+        tape: &Tape<'_>,
+        stopped: &mut Stopped,
+        wanted: Wanted,
+        out: &mut Vec<Found>,
+    ) -> usize {
+        pii::scan(tape, stopped, |entity, range| {
             if let Some(rule) = place(entity).filter(|rule| wanted.has(*rule)) {
                 out.push(Found {
                     rule,
@@ -135,8 +141,14 @@ impl Pass for HiddenPass {
         Hidden::ALL.iter().map(rule).collect()
     }
 
-    fn scan(&self, tape: &Tape<'_>, from: usize, wanted: Wanted, out: &mut Vec<Found>) -> usize {
-        hidden::scan(tape, from, |hidden, range, plain| {
+    fn scan(
+        &self,
+        tape: &Tape<'_>,
+        stopped: &mut Stopped,
+        wanted: Wanted,
+        out: &mut Vec<Found>,
+    ) -> usize {
+        hidden::scan(tape, stopped, |hidden, range, plain| {
             let rule = Hidden::ALL.iter().position(|known| *known == hidden);
             if let Some(rule) = rule.filter(|rule| wanted.has(*rule)) {
                 out.push(Found {
@@ -171,11 +183,17 @@ impl Pass for WordsPass {
         }]
     }
 
-    fn scan(&self, tape: &Tape<'_>, from: usize, wanted: Wanted, out: &mut Vec<Found>) -> usize {
+    fn scan(
+        &self,
+        tape: &Tape<'_>,
+        stopped: &mut Stopped,
+        wanted: Wanted,
+        out: &mut Vec<Found>,
+    ) -> usize {
         if !wanted.has(0) {
             return tape.len();
         }
-        self.words.scan(tape, from, |range| {
+        self.words.scan(tape, stopped, |range| {
             out.push(Found {
                 rule: 0,
                 secret: range.clone(),

@@ -375,6 +375,7 @@ impl Draft {
             return;
         };
         let mut keywords = self.keywords;
+        let mut anchors = Vec::new();
         match limits::check_pattern(&regex) {
             Ok(groups) if self.secret_group > groups => problems.push(RuleProblem::of(
                 &self.id,
@@ -385,7 +386,7 @@ impl Draft {
                 ),
             )),
             Ok(_) if keywords.is_empty() => keywords = limits::anchors(&regex),
-            Ok(_) => {}
+            Ok(_) => anchors = limits::better_anchors(&regex, &keywords),
             Err(problem) => problems.push(RuleProblem::of(&self.id, "regex", problem)),
         }
         keywords.sort();
@@ -400,6 +401,7 @@ impl Draft {
             },
             entropy: self.entropy,
             keywords,
+            anchors,
             path: self.path,
             allowlists: self.allowlists,
             required: self.required,

@@ -6,6 +6,7 @@
 
 use core::ops::Range;
 
+use crate::pass::Stopped;
 use crate::tape::Tape;
 
 /// What is hidden.
@@ -58,21 +59,21 @@ const MAX_NAMED: usize = 8;
 /// The black flag, base of the flags that are spelt with tags.
 const FLAG: &[u8] = "\u{1F3F4}".as_bytes();
 
-/// Tells `found` what is hidden in the text from `from` on, with the text in plain, and returns up to which byte
-/// that is certain.
+/// Tells `found` what is hidden in the text where it has not looked yet, with the text in plain, and returns up to
+/// which byte that is certain.
 pub(crate) fn scan(
     tape: &Tape<'_>,
-    from: usize,
+    stopped: &mut Stopped,
     mut found: impl FnMut(Hidden, Range<usize>, String),
 ) -> usize {
-    let mut at = from;
-    while let Some(place) = next_lead(tape.bytes(), at) {
+    while let Some(place) = next_lead(tape.bytes(), stopped.next) {
+        stopped.next = place;
         let sign = sign_at(tape, place);
         if tape.take_unsure() {
             return place;
         }
         let Some((hidden, _, length)) = sign else {
-            at = place + 1;
+            stopped.next = place + 1;
             continue;
         };
         let run = read_run(tape, place, hidden);
@@ -83,12 +84,13 @@ pub(crate) fn scan(
         if is_hidden {
             found(hidden, run.range.clone(), plain(hidden, &run.signs));
         }
-        at = if hidden == Hidden::Bidi && !is_hidden {
+        stopped.next = if hidden == Hidden::Bidi && !is_hidden {
             place + length
         } else {
             run.range.end
         };
     }
+    stopped.next = tape.len();
     tape.len()
 }
 
@@ -342,9 +344,11 @@ mod tests {
     #[track_caller]
     fn check(text: &str, want: &[(Hidden, &str)]) {
         let mut found = Vec::new();
-        scan(&Tape::whole(text.as_bytes()), 0, |hidden, _, said| {
-            found.push((hidden, said))
-        });
+        scan(
+            &Tape::whole(text.as_bytes()),
+            &mut Stopped::default(),
+            |hidden, _, said| found.push((hidden, said)),
+        );
         let want: Vec<_> = want
             .iter()
             .map(|(hidden, said)| (*hidden, (*said).to_owned()))

@@ -33,7 +33,16 @@ pub(crate) struct Keywords {
 #[derive(Debug)]
 struct Word {
     length: usize,
-    rules: Vec<usize>,
+    rules: Vec<(usize, Role)>,
+}
+
+/// What a word says about a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    /// The rule is to be asked, and its matches are around such words if every match contains one.
+    Keyword,
+    /// The rule's matches are around such words, but it is asked only if a keyword stands somewhere.
+    Anchor,
 }
 
 /// A keyword in the text.
@@ -50,16 +59,20 @@ pub(crate) struct KeywordScratch {
 }
 
 impl Keywords {
-    /// Takes the keywords of each rule, in the rules' order.
-    pub(crate) fn new<'r>(rules: impl Iterator<Item = &'r [String]>) -> Result<Self, RuleProblem> {
-        let mut by_word = BTreeMap::<&str, Vec<usize>>::new();
+    /// Takes the keywords and the anchors of each rule, in the rules' order.
+    pub(crate) fn new<'r>(
+        rules: impl Iterator<Item = [&'r [String]; 2]>,
+    ) -> Result<Self, RuleProblem> {
+        let mut by_word = BTreeMap::<&str, Vec<(usize, Role)>>::new();
         let mut always = Vec::new();
-        for (place, words) in rules.enumerate() {
-            if words.is_empty() {
+        for (place, [keywords, anchors]) in rules.enumerate() {
+            if keywords.is_empty() {
                 always.push(place);
             }
-            for word in words {
-                by_word.entry(word).or_default().push(place);
+            for (words, role) in [(keywords, Role::Keyword), (anchors, Role::Anchor)] {
+                for word in words {
+                    by_word.entry(word).or_default().push((place, role));
+                }
             }
         }
         let automaton = if by_word.is_empty() {
@@ -112,13 +125,13 @@ impl Keywords {
         self.spaced.iter().filter_map(begins).max().unwrap_or(0)
     }
 
-    /// Tells every keyword of every rule in the text: the rule's place, and where the keyword begins and ends; ends
-    /// never decrease.
+    /// Tells every word of every rule in the text: the rule's place, what the word says about it, and where it begins
+    /// and ends; ends never decrease.
     pub(crate) fn find(
         &self,
         scratch: &mut KeywordScratch,
         text: &[u8],
-        mut each: impl FnMut(usize, usize, usize),
+        mut each: impl FnMut(usize, Role, core::ops::Range<usize>),
     ) {
         let Some(automaton) = &self.automaton else {
             return;
@@ -132,8 +145,8 @@ impl Keywords {
                     continue;
                 };
                 let begin = place.end.saturating_sub(word.length);
-                for rule in &word.rules {
-                    each(*rule, begin, place.end);
+                for (rule, role) in &word.rules {
+                    each(*rule, *role, begin..place.end);
                 }
             }
         };
@@ -270,10 +283,10 @@ mod tests {
 
     fn find(words: &[String], text: &[u8]) -> Vec<(usize, usize, usize)> {
         let words: Vec<Vec<String>> = words.iter().map(|word| vec![word.clone()]).collect();
-        let keywords = Keywords::new(words.iter().map(Vec::as_slice)).unwrap();
+        let keywords = Keywords::new(words.iter().map(|words| [words.as_slice(), &[]])).unwrap();
         let mut found = Vec::new();
-        keywords.find(&mut KeywordScratch::default(), text, |rule, begin, end| {
-            found.push((rule, begin, end));
+        keywords.find(&mut KeywordScratch::default(), text, |rule, _, place| {
+            found.push((rule, place.start, place.end));
         });
         found
     }

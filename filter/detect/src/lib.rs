@@ -23,6 +23,7 @@
 
 mod builder;
 mod canary;
+mod decode;
 mod detectors;
 pub mod finding;
 mod gitleaks;

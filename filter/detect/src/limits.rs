@@ -9,7 +9,7 @@ use regex_automata::util::syntax;
 use regex_syntax::hir::Hir;
 
 use crate::problem::RuleProblem;
-use crate::reach;
+use crate::reach::{self, Reach};
 
 /// A pattern is at most this long.
 pub(crate) const MAX_PATTERN_BYTES: usize = 16 * 1024;
@@ -102,6 +102,22 @@ pub(crate) fn check_pattern(pattern: &str) -> Result<usize, String> {
 /// them; none where there are no such words.
 pub(crate) fn anchors(pattern: &str) -> Vec<String> {
     parse(pattern).map_or_else(|_| Vec::new(), |hir| reach::anchors(&hir))
+}
+
+/// Returns such words for a pattern whose matches need not contain one of its `keywords`; none where they do, or where
+/// no words help.
+pub(crate) fn better_anchors(pattern: &str, keywords: &[String]) -> Vec<String> {
+    let Ok(hir) = parse(pattern) else {
+        return Vec::new();
+    };
+    if Reach::of(&hir, keywords, false).is_some() {
+        return Vec::new();
+    }
+    let anchors = reach::anchors(&hir);
+    let helps = [false, true]
+        .iter()
+        .all(|odd| Reach::of(&hir, &anchors, *odd).is_some());
+    if helps { anchors } else { Vec::new() }
 }
 
 /// Checks the number of rules of a file.

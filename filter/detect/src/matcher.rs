@@ -15,6 +15,7 @@ use crate::plain::plain;
 use crate::reach::Reach;
 use crate::rule_pack::{Part, RuleDef};
 use crate::validate::Validator;
+use crate::windows::Window;
 
 /// What is known about a rule's pattern, and the pattern once it is needed.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Matcher {
             part => part,
         };
         Ok(Self {
-            reach: [false, true].map(|odd| Reach::of(&hir, &def.keywords, odd)),
+            reach: [false, true].map(|odd| Reach::of(&hir, def.words(), odd)),
             regex: [OnceLock::new(), OnceLock::new()],
             sequel: OnceLock::new(),
             hir,
@@ -140,7 +141,7 @@ impl Matcher {
         &self,
         cache: &mut MatcherCache,
         text: Odd<'_>,
-        windows: &[Range<usize>],
+        windows: &[Window],
         mut each: impl FnMut(Hit),
     ) {
         if windows.is_empty() {
@@ -151,10 +152,17 @@ impl Matcher {
         };
         let (cache, captures) = cache.of(regex, text.odd);
         let text = text.bytes;
-        for window in windows {
+        for Window {
+            range: window,
+            last,
+        } in windows
+        {
             let mut from = window.start;
-            while let Some((range, hit)) = self.next(regex, cache, captures, text, from..window.end)
-            {
+            while from <= *last {
+                let next = self.next(regex, cache, captures, text, from..window.end);
+                let Some((range, hit)) = next else {
+                    break;
+                };
                 from = range.end;
                 if let Some(hit) = hit {
                     each(hit);

@@ -8,7 +8,7 @@ use crate::problem::RuleProblem;
 use crate::rule_pack::RulePack;
 
 /// The files of the pack, in the order in which their rules are told.
-pub(crate) const SECRETS: [(&str, &str); 16] = [
+pub(crate) const SECRETS: [(&str, &str); 17] = [
     ("ai", include_str!("../packs/secrets/ai.toml")),
     ("ai-tools", include_str!("../packs/secrets/ai-tools.toml")),
     (
@@ -25,6 +25,7 @@ pub(crate) const SECRETS: [(&str, &str); 16] = [
         include_str!("../packs/secrets/monitoring.toml"),
     ),
     ("payment", include_str!("../packs/secrets/payment.toml")),
+    ("shops", include_str!("../packs/secrets/shops.toml")),
     ("chat", include_str!("../packs/secrets/chat.toml")),
     ("mail", include_str!("../packs/secrets/mail.toml")),
     ("social", include_str!("../packs/secrets/social.toml")),
@@ -48,4 +49,38 @@ pub(crate) fn secrets() -> Result<RulePack, RuleProblem> {
             .next()
             .unwrap_or_else(|| RuleProblem::file("rules", "cannot be read".to_owned()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matcher::Matcher;
+
+    /// Rules whose matches may begin far before their keyword.
+    const FAR: [&str; 1] = ["kubernetes-secret-yaml-before"];
+    /// The longest way from the begin of a match to the end of its keyword.
+    const LONGEST_LEAD: usize = 400;
+
+    #[test]
+    fn every_match_holds_a_keyword() {
+        let pack = secrets().unwrap();
+        let mut wrong = Vec::new();
+        for def in &pack.body().rules {
+            let matcher = Matcher::new(def).unwrap();
+            match matcher.reach(false) {
+                None => wrong.push(format!("{}: a match need not hold a keyword", def.id)),
+                Some(reach) if reach.rest.is_endless() => {
+                    wrong.push(format!("{}: is endless", def.id))
+                }
+                Some(reach) if reach.lead > LONGEST_LEAD && !FAR.contains(&def.id.as_str()) => {
+                    wrong.push(format!(
+                        "{}: the keyword is {} bytes away",
+                        def.id, reach.lead
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
 }

@@ -50,6 +50,15 @@ impl Wanted {
     }
 }
 
+/// Where a pass stopped in a text that goes on; at the beginning for one that is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stopped {
+    /// Everything before has been looked at.
+    pub(crate) next: usize,
+    /// The last finding ended here; none begins before.
+    pub(crate) floor: usize,
+}
+
 /// One detector over the whole text.
 ///
 /// A set runs each pass once, however many groups want its rules.
@@ -60,10 +69,15 @@ pub(crate) trait Pass: Debug + Send + Sync {
     /// Returns its rules, at most [`MAX_PASS_RULES`], always the same ones in the same order.
     fn rules(&self) -> Vec<PassRule>;
 
-    /// Appends what it finds on `tape` from byte `from` on, in order and in time linear in the length, and returns up
-    /// to which byte that is certain: nothing that more text may bring begins before it.
+    /// Appends what it finds on `tape` from where it stopped, in order and in time linear in the length, and returns
+    /// up to which byte that is certain: nothing that more text may bring begins before it.
     ///
-    /// What stands before `from` counts as surroundings only. Findings of rules that are not `wanted` are dropped by
-    /// the caller.
-    fn scan(&self, tape: &Tape<'_>, from: usize, wanted: Wanted, out: &mut Vec<Found>) -> usize;
+    /// Findings of rules that are not `wanted` are dropped by the caller.
+    fn scan(
+        &self,
+        tape: &Tape<'_>,
+        stopped: &mut Stopped,
+        wanted: Wanted,
+        out: &mut Vec<Found>,
+    ) -> usize;
 }

@@ -33,6 +33,7 @@ mod phone;
 
 use core::ops::Range;
 
+use crate::pass::Stopped;
 use crate::tape::{Tape, is_word};
 use chain::Chain;
 
@@ -145,16 +146,16 @@ impl Entity {
     }
 }
 
-/// Tells `found` every entity that begins at or after `from`, in order and without overlaps, and returns up to
-/// which byte of the text that is certain: the text's length, unless more may come.
+/// Tells `found` every entity that it has not looked at yet, in order and without overlaps, and returns up to which
+/// byte of the text that is certain: the text's length, unless more may come.
 pub(crate) fn scan(
     tape: &Tape<'_>,
-    from: usize,
+    stopped: &mut Stopped,
     mut found: impl FnMut(Entity, Range<usize>),
 ) -> usize {
-    let mut floor = from;
-    let mut at = from;
-    while let Some(place) = next_sign(tape.bytes(), at) {
+    while let Some(place) = next_sign(tape.bytes(), stopped.next) {
+        let floor = stopped.floor;
+        stopped.next = place;
         let sign = tape.at(place);
         let hit = if sign == b'@' {
             email::find(tape, place, floor).map(|range| (Entity::Email, range))
@@ -164,18 +165,19 @@ pub(crate) fn scan(
         if tape.take_unsure() {
             return lead(tape, place, floor);
         }
-        at = match hit {
-            Some((entity, range)) => {
-                floor = range.end;
+        stopped.next = match hit {
+            Some((entity, range)) if range.start >= floor => {
+                stopped.floor = range.end;
                 found(entity, range.clone());
                 range.end.max(place + 1)
             }
-            None if sign == b'@' => place + 1,
-            None => run_end(tape.bytes(), place),
+            _ if sign == b'@' => place + 1,
+            _ => run_end(tape.bytes(), place),
         };
     }
+    stopped.next = tape.len();
     if tape.is_open() {
-        lead(tape, tape.len(), floor)
+        lead(tape, tape.len(), stopped.floor)
     } else {
         tape.len()
     }

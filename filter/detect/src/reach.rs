@@ -130,10 +130,16 @@ impl Reach {
 }
 
 /// Returns strings of which every match contains one, in lower case; none where there are no good ones.
+///
+/// Strings with a bounded distance from the begin of a match go first.
 pub(crate) fn anchors(hir: &Hir) -> Vec<String> {
-    let mut best: Vec<Vec<u8>> = Vec::new();
-    collect_anchors(hir, &mut best);
-    let strings: Option<Vec<String>> = best
+    let near = anchors_of(hir, true);
+    let strings = if near.is_empty() {
+        anchors_of(hir, false)
+    } else {
+        near
+    };
+    let strings: Option<Vec<String>> = strings
         .into_iter()
         .map(|string| {
             String::from_utf8(string)
@@ -147,54 +153,49 @@ pub(crate) fn anchors(hir: &Hir) -> Vec<String> {
     strings
 }
 
-fn collect_anchors(hir: &Hir, best: &mut Vec<Vec<u8>>) {
-    let score = |strings: &[Vec<u8>]| {
-        let shortest = strings.iter().map(Vec::len).min().unwrap_or(0);
-        (shortest.min(8), usize::MAX - strings.len())
-    };
+/// Returns how good a choice of anchors is: long ones, then few ones.
+fn worth(strings: &[Vec<u8>]) -> Option<(usize, usize)> {
+    let shortest = strings.iter().map(Vec::len).min()?;
+    (shortest >= MIN_ANCHOR).then(|| (shortest.min(8), usize::MAX - strings.len()))
+}
+
+fn anchors_of(hir: &Hir, near: bool) -> Vec<Vec<u8>> {
+    let mut best: Vec<Vec<u8>> = Vec::new();
     let mut consider = |strings: Vec<Vec<u8>>| {
-        let shortest = strings.iter().map(Vec::len).min().unwrap_or(0);
-        if shortest >= MIN_ANCHOR && (best.is_empty() || score(&strings) > score(best)) {
-            *best = strings;
+        if worth(&strings) > worth(&best) {
+            best = strings;
         }
     };
-    let pieces = pieces(hir);
     let mut strings: Vec<Vec<u8>> = vec![Vec::new()];
-    for piece in &pieces {
-        let longer = exact(piece).and_then(|next| product(&strings, &next));
-        match longer {
-            Some(longer) => strings = longer,
-            None => {
-                consider(core::mem::replace(&mut strings, vec![Vec::new()]));
-                match piece.kind() {
-                    HirKind::Repetition(repetition) if repetition.min > 0 => {
-                        let mut inner = Vec::new();
-                        collect_anchors(&repetition.sub, &mut inner);
-                        consider(inner);
-                    }
-                    HirKind::Alternation(branches) => {
-                        let mut all = Vec::new();
-                        for branch in branches {
-                            let mut inner = Vec::new();
-                            collect_anchors(branch, &mut inner);
-                            if inner.is_empty() {
-                                all.clear();
-                                break;
-                            }
-                            all.append(&mut inner);
-                        }
-                        consider(all);
-                    }
-                    _ => {
-                        if let Some(own) = exact(piece) {
-                            strings = own;
-                        }
-                    }
+    for piece in pieces(hir) {
+        let own = exact(piece);
+        if let Some(longer) = own.as_ref().and_then(|own| product(&strings, own)) {
+            strings = longer;
+            continue;
+        }
+        consider(core::mem::replace(&mut strings, vec![Vec::new()]));
+        match (own, piece.kind()) {
+            (Some(own), _) => strings = own,
+            (None, HirKind::Repetition(repetition)) if repetition.min > 0 => {
+                consider(anchors_of(&repetition.sub, near));
+            }
+            (None, HirKind::Alternation(branches)) => {
+                let each: Vec<_> = branches
+                    .iter()
+                    .map(|branch| anchors_of(branch, near))
+                    .collect();
+                if each.iter().all(|strings| !strings.is_empty()) {
+                    consider(each.concat());
                 }
             }
+            (None, _) => {}
+        }
+        if near && piece.properties().maximum_len().is_none() {
+            return best;
         }
     }
     consider(strings);
+    best
 }
 
 /// One look at a pattern.

@@ -42,6 +42,10 @@ pub(crate) struct RuleDef {
     /// In lower case; one of them stands somewhere in the text, or the rule is not asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) keywords: Vec<String>,
+    /// Better words to look for where a match need not contain a keyword: every match contains one of these. In lower
+    /// case.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) anchors: Vec<String>,
     /// A path must match it, where there is a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<String>,
@@ -59,6 +63,17 @@ pub(crate) struct RuleDef {
     /// Name of a check in Rust that a match must pass too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) validator: Option<String>,
+}
+
+impl RuleDef {
+    /// Returns the words around which matches are looked for.
+    pub(crate) fn words(&self) -> &[String] {
+        if self.anchors.is_empty() {
+            &self.keywords
+        } else {
+            &self.anchors
+        }
+    }
 }
 
 /// Which part of a match is the secret.

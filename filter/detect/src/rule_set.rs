@@ -26,6 +26,8 @@ pub struct RuleSet {
     pub(crate) passes: Vec<AddedPass>,
     pub(crate) keywords: Keywords,
     pub(crate) guides: Guides,
+    /// Whether encoded parts of texts are looked at.
+    pub(crate) decodes: bool,
 }
 
 /// One rule, for all groups that want it.
@@ -49,6 +51,11 @@ pub(crate) struct Rule {
 impl Rule {
     pub(crate) fn def(&self) -> Option<&RuleDef> {
         self.pack.rules.get(self.place)
+    }
+
+    /// Whether matches are looked for around other words than the keywords.
+    pub(crate) fn has_anchors(&self) -> bool {
+        self.def().is_some_and(|def| !def.anchors.is_empty())
     }
 
     pub(crate) fn matcher(&self) -> Option<&Matcher> {
@@ -80,13 +87,13 @@ impl RuleSet {
         lists: Vec<AllowLists>,
         passes: Vec<AddedPass>,
     ) -> Result<Self, RuleProblem> {
-        let keywords = Keywords::new(
-            rules
-                .iter()
-                .map(|rule| rule.def().map_or(&[][..], |def| &def.keywords)),
-        )?;
+        let keywords = Keywords::new(rules.iter().map(|rule| {
+            rule.def()
+                .map_or([&[][..], &[]], |def| [&def.keywords, &def.anchors])
+        }))?;
         Ok(Self {
             guides: Guides::new(rules.len()),
+            decodes: true,
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             infos,
             rules,

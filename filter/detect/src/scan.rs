@@ -4,15 +4,15 @@ use core::ops::Range;
 
 use crate::finding::{Finding, Groups};
 use crate::judge::{Candidate, LineVerdicts, entropy};
-use crate::keywords::KeywordScratch;
+use crate::keywords::{KeywordScratch, Role};
 use crate::lines::Lines;
 use crate::matcher::{Hit, MatcherCache, Odd};
-use crate::pass::{Found, Wanted};
+use crate::pass::{Found, Stopped, Wanted};
 use crate::rule_set::{Member, Near, Rule, RuleSet};
 use crate::suppress;
 use crate::tape::Tape;
 use crate::text;
-use crate::windows::Windows;
+use crate::windows::{Window, Windows};
 use regex_automata::hybrid;
 
 /// Memory that scans use again: one for each thread, for any number of rule sets, one after the other.
@@ -166,7 +166,33 @@ impl RuleSet {
         sort(out.get_mut(first..).unwrap_or_default());
     }
 
+    /// Scans text as it stands.
+    pub(crate) fn scan_plain(
+        &self,
+        scratch: &mut Scratch,
+        text: &[u8],
+        groups: Groups,
+        out: &mut Vec<Finding>,
+    ) {
+        self.scan_layer_of(scratch, None, text, groups, out);
+    }
+
     fn scan_from(
+        &self,
+        scratch: &mut Scratch,
+        path: Option<&str>,
+        text: &[u8],
+        groups: Groups,
+        out: &mut Vec<Finding>,
+    ) {
+        let first = out.len();
+        self.scan_layer_of(scratch, path, text, groups, out);
+        if self.decodes {
+            self.scan_encoded(scratch, text, groups, out, first);
+        }
+    }
+
+    fn scan_layer_of(
         &self,
         scratch: &mut Scratch,
         path: Option<&str>,
@@ -226,7 +252,8 @@ impl RuleSet {
                 .rules
                 .get(rule)
                 .is_some_and(|rule| listeners(rule, job.groups).next().is_some());
-            if listens {
+            let asked = scratch.windows.get(rule).is_some_and(Windows::is_open);
+            if listens && asked {
                 self.match_rule(scratch, job, rule);
             }
         }
@@ -260,7 +287,7 @@ impl RuleSet {
         } = scratch;
         let folded = text::folded(job.text, self.keywords.wide);
         let is_odd = job.odd;
-        let mut add = |place: usize, keyword: Option<Range<usize>>| {
+        let mut add = |place: usize, role: Role, word: Option<Range<usize>>| {
             if active.get(place) != Some(&true) {
                 return;
             }
@@ -270,30 +297,39 @@ impl RuleSet {
             if windows.touch() {
                 touched.push(place);
             }
-            let Some(matcher) = self.rules.get(place).and_then(Rule::matcher) else {
+            if role == Role::Keyword {
+                windows.open_gate();
+            }
+            let Some(rule) = self.rules.get(place) else {
                 return;
             };
-            match matcher.reach(is_odd).zip(keyword) {
-                Some((reach, keyword)) => {
-                    if is_odd
-                        || windows.is_crowded(keyword.start)
-                        || matcher.may_match(cache, job.text, keyword.start)
+            let Some(matcher) = rule.matcher() else {
+                return;
+            };
+            match matcher.reach(is_odd).zip(word) {
+                Some((reach, word)) => {
+                    let is_around = role == Role::Anchor || !rule.has_anchors();
+                    if is_around
+                        && (is_odd
+                            || windows.is_crowded(word.start)
+                            || matcher.may_match(cache, job.text, word.start))
                     {
-                        windows.add(reach, job.text, keyword);
+                        windows.add(reach, job.text, word);
                     }
                 }
                 None => windows.add_all(job.text),
             }
         };
         for place in &self.keywords.always {
-            add(*place, None);
+            add(*place, Role::Keyword, None);
         }
         match &folded {
-            None => self.keywords.find(keywords, job.text, |rule, begin, end| {
-                add(rule, Some(begin..end));
+            None => self.keywords.find(keywords, job.text, |rule, role, word| {
+                add(rule, role, Some(word));
             }),
-            Some((copy, map)) => self.keywords.find(keywords, copy, |rule, begin, end| {
-                add(rule, Some(map.original(begin)..map.original(end)));
+            Some((copy, map)) => self.keywords.find(keywords, copy, |rule, role, word| {
+                let word = map.original(word.start)..map.original(word.end);
+                add(rule, role, Some(word));
             }),
         }
     }
@@ -336,7 +372,7 @@ impl RuleSet {
         // Where matches need no keyword, a required rule is held against everything, keyword or not.
         let windows = match scratch.windows.get(place) {
             Some(windows) if matcher.reach(false).is_some() => windows.list(),
-            _ => &[0..job.text.len()][..],
+            _ => &[Window::all(job.text)][..],
         };
         let mut check = Check {
             set: self,
@@ -384,9 +420,12 @@ impl RuleSet {
                 continue;
             }
             scratch.found.clear();
-            added
-                .pass
-                .scan(&Tape::whole(job.text), 0, wanted, &mut scratch.found);
+            added.pass.scan(
+                &Tape::whole(job.text),
+                &mut Stopped::default(),
+                wanted,
+                &mut scratch.found,
+            );
             for found in &scratch.found {
                 let members = added.members.get(found.rule);
                 for member in members.into_iter().flatten() {

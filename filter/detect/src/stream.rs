@@ -11,8 +11,9 @@ use inlet::Inlet;
 use watch::{Held, Watch};
 
 use crate::finding::{Finding, Groups, Kind, RuleIndex};
+use crate::keywords::Role;
 use crate::matcher::Odd;
-use crate::pass::{Found, Wanted};
+use crate::pass::{Found, Stopped, Wanted};
 use crate::rule_set::{Rule, RuleSet};
 use crate::scan::{Match, Scratch, listeners};
 use crate::suppress;
@@ -84,8 +85,8 @@ pub struct StreamScan {
     /// Whether the channel has had U+017F or U+212A.
     odd: bool,
     watches: Vec<Watch>,
-    /// For each pass, up to where it is certain.
-    passes: Vec<usize>,
+    /// For each pass, where it stopped in the channel, and up to where it is certain.
+    passes: Vec<(Stopped, usize)>,
     matches: Vec<Certain>,
     found: Vec<Passed>,
     overrun: Vec<RuleIndex>,
@@ -213,7 +214,11 @@ impl StreamScan {
         self.watches.clear();
         self.matches.clear();
         self.found.clear();
-        self.passes = vec![self.told; rules.passes.len()];
+        let stopped = Stopped {
+            next: self.told,
+            floor: self.told,
+        };
+        self.passes = vec![(stopped, self.told); rules.passes.len()];
         self.read = self.told;
         (self.run, self.always_held) = (RUN_BYTES, 0);
         for place in 0..rules.rules.len() {
@@ -260,9 +265,9 @@ impl StreamScan {
         let new = self.text.get(from - self.base..).unwrap_or_default();
         self.odd |= text::is_odd(new);
         let mut hits = Vec::new();
-        let mut each = |rule: usize, begin: usize, end: usize| {
-            if from + end > self.read && scratch.active.get(rule) == Some(&true) {
-                hits.push((rule, from + begin..from + end));
+        let mut each = |rule: usize, role: Role, place: Range<usize>| {
+            if from + place.end > self.read && scratch.active.get(rule) == Some(&true) {
+                hits.push((rule, role, from + place.start..from + place.end));
             }
         };
         match text::folded(new, rules.keywords.wide) {
@@ -270,18 +275,30 @@ impl StreamScan {
             Some((copy, map)) => {
                 rules
                     .keywords
-                    .find(&mut scratch.keywords, &copy, |rule, begin, end| {
-                        each(rule, map.original(begin), map.original(end));
-                    })
+                    .find(&mut scratch.keywords, &copy, |rule, role, place| {
+                        each(
+                            rule,
+                            role,
+                            map.original(place.start)..map.original(place.end),
+                        );
+                    });
             }
         }
         self.read = self.end();
-        for (rule, keyword) in hits {
-            let def = rules.rules.get(rule).and_then(Rule::def);
-            let Some(guide) = def.and_then(|def| rules.guides.of(rule, def)) else {
+        for (rule, role, keyword) in hits {
+            let Some(def) = rules.rules.get(rule).and_then(Rule::def) else {
+                continue;
+            };
+            let Some(guide) = rules.guides.of(rule, def) else {
                 continue;
             };
             let base = self.base;
+            if role == Role::Keyword {
+                self.watch(rule).asked = true;
+                if !def.anchors.is_empty() {
+                    continue;
+                }
+            }
             match guide.lead {
                 Some(lead) => {
                     let first = keyword.end.saturating_sub(lead).max(base);
@@ -363,7 +380,7 @@ impl StreamScan {
             for certain in self.matches.iter_mut().skip(first) {
                 certain.found.line += self.lines;
             }
-            if let Some(waits) = waits.filter(|_| !silent) {
+            if let Some(waits) = waits.filter(|_| !silent && watch.asked) {
                 waiting.push((place, waits));
             }
         }
@@ -375,7 +392,9 @@ impl StreamScan {
     fn run_passes(&mut self, rules: &RuleSet, open: bool) -> usize {
         let mut resolved = self.end();
         let mut out = Vec::new();
-        for (pass, (added, from)) in rules.passes.iter().zip(&mut self.passes).enumerate() {
+        for (pass, (added, (stopped, certain))) in
+            rules.passes.iter().zip(&mut self.passes).enumerate()
+        {
             let wanted = Wanted::of(&added.members, self.groups);
             if wanted.0 == 0 {
                 continue;
@@ -385,10 +404,17 @@ impl StreamScan {
             } else {
                 Tape::whole(&self.text)
             };
-            let start = from.saturating_sub(self.base);
-            let certain = added.pass.scan(&tape, start, wanted, &mut out) + self.base;
-            *from = certain.max(*from);
-            resolved = resolved.min(*from);
+            let mut local = Stopped {
+                next: stopped.next.saturating_sub(self.base),
+                floor: stopped.floor.saturating_sub(self.base),
+            };
+            let place = added.pass.scan(&tape, &mut local, wanted, &mut out) + self.base;
+            *stopped = Stopped {
+                next: local.next + self.base,
+                floor: local.floor + self.base,
+            };
+            *certain = place.max(*certain);
+            resolved = resolved.min(*certain);
             for mut found in out.drain(..) {
                 shift(&mut found.secret, self.base);
                 shift(&mut found.matched, self.base);
@@ -451,8 +477,9 @@ impl StreamScan {
         for watch in &mut self.watches {
             watch.skip_to(from);
         }
-        for pass in &mut self.passes {
-            *pass = (*pass).max(from);
+        for (stopped, _) in &mut self.passes {
+            stopped.next = stopped.next.max(from);
+            stopped.floor = stopped.floor.max(from);
         }
     }
 
@@ -479,8 +506,15 @@ impl StreamScan {
     fn tell(&mut self, rules: &RuleSet, resolved: usize, out: &mut Vec<Finding>) {
         let first = out.len();
         let groups = self.groups;
+        let watches = &self.watches;
+        let is_asked = |rule: usize| {
+            let place = watches.binary_search_by_key(&rule, |watch| watch.rule);
+            place.is_ok_and(|place| watches.get(place).is_some_and(|watch| watch.asked))
+        };
         let is_due = |certain: &Certain| {
-            !certain.told && (certain.found.secret.start < resolved || !certain.holds)
+            is_asked(certain.found.rule)
+                && !certain.told
+                && (certain.found.secret.start < resolved || !certain.holds)
         };
         if self.matches.iter().any(is_due) {
             let due: Vec<bool> = self.matches.iter().map(is_due).collect();

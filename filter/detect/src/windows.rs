@@ -4,14 +4,24 @@ use core::ops::Range;
 
 use crate::reach::{Reach, Rest};
 
+/// A part of a text in which matches must lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub(crate) range: Range<usize>,
+    /// Where the last word in it begins; every match begins there or before.
+    pub(crate) last: usize,
+}
+
 /// Windows of one rule in one text; they do not overlap and their order is that of the text.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
-    list: Vec<Range<usize>>,
+    list: Vec<Window>,
     /// For each unbounded part, the last delimiter and from where it was looked for: a long run of bytes with many
     /// keywords is read once.
     delimiters: Vec<(usize, usize)>,
     touched: bool,
+    /// Whether a keyword stands in the text.
+    open: bool,
     /// Where the last keyword began, and how many have stood close to the one before them.
     last: usize,
     crowd: u8,
@@ -23,11 +33,22 @@ const CLOSE: usize = 24;
 /// So many keywords of a crowd are looked at one by one.
 const CROWD: u8 = 4;
 
+impl Window {
+    /// The whole text.
+    pub(crate) fn all(text: &[u8]) -> Self {
+        Self {
+            range: 0..text.len(),
+            last: text.len(),
+        }
+    }
+}
+
 impl Windows {
     pub(crate) fn clear(&mut self) {
         self.list.clear();
         self.delimiters.clear();
         self.touched = false;
+        self.open = false;
         self.last = 0;
         self.crowd = 0;
     }
@@ -35,6 +56,16 @@ impl Windows {
     /// Whether this is the first that is heard of the rule in the text.
     pub(crate) fn touch(&mut self) -> bool {
         !core::mem::replace(&mut self.touched, true)
+    }
+
+    /// Notes that a keyword stands in the text.
+    pub(crate) fn open_gate(&mut self) {
+        self.open = true;
+    }
+
+    /// Whether a keyword stands in the text.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
     }
 
     /// Whether keywords stand so close together that a look at each would cost more than to search where they all
@@ -49,14 +80,14 @@ impl Windows {
         self.crowd > CROWD
     }
 
-    pub(crate) fn list(&self) -> &[Range<usize>] {
+    pub(crate) fn list(&self) -> &[Window] {
         &self.list
     }
 
     /// Makes the whole text one window.
     pub(crate) fn add_all(&mut self, text: &[u8]) {
         self.list.clear();
-        self.list.push(0..text.len());
+        self.list.push(Window::all(text));
     }
 
     /// Adds the window around a keyword; keywords come in the order of their ends.
@@ -64,8 +95,14 @@ impl Windows {
         let start = keyword.end.saturating_sub(reach.lead);
         let end = self.end(&reach.rest, text, keyword.start);
         match self.list.last_mut() {
-            Some(last) if start <= last.end => last.end = last.end.max(end),
-            _ => self.list.push(start..end),
+            Some(window) if start <= window.range.end => {
+                window.range.end = window.range.end.max(end);
+                window.last = window.last.max(keyword.start);
+            }
+            _ => self.list.push(Window {
+                range: start..end,
+                last: keyword.start,
+            }),
         }
     }
 

@@ -16,6 +16,7 @@
 
 use core::ops::Range;
 
+use crate::pass::Stopped;
 use crate::tape::Tape;
 
 /// Words of one list at most.
@@ -184,21 +185,21 @@ impl WordMatcher {
         &self.bytes
     }
 
-    /// Tells `found` the words in the text from `from` on, leftmost and longest first, and returns up to which byte
-    /// that is certain.
+    /// Tells `found` the words in the text where it has not looked yet, leftmost and longest first, and returns up to
+    /// which byte that is certain.
     pub(crate) fn scan(
         &self,
         tape: &Tape<'_>,
-        from: usize,
+        stopped: &mut Stopped,
         mut found: impl FnMut(Range<usize>),
     ) -> usize {
-        let mut at = from;
         let mut sign = Vec::with_capacity(64);
-        if starts_inside_sign(tape, at) {
-            at = sign_end(tape, at);
+        if starts_inside_sign(tape, stopped.next) {
+            stopped.next = sign_end(tape, stopped.next);
         }
-        while at < tape.len() {
-            let start = skip_space(tape, at);
+        while stopped.next < tape.len() {
+            let start = skip_space(tape, stopped.next);
+            stopped.next = start;
             if start >= tape.len() {
                 break;
             }
@@ -208,10 +209,10 @@ impl WordMatcher {
             if tape.take_unsure() {
                 return start;
             }
-            at = end;
+            stopped.next = end;
             if let Some(stop) = matched {
                 found(start..stop);
-                at = stop;
+                stopped.next = stop;
             }
         }
         tape.take_unsure();

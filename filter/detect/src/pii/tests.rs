@@ -4,9 +4,13 @@ use super::*;
 
 fn found(text: &str) -> Vec<(Entity, &str)> {
     let mut found = Vec::new();
-    scan(&Tape::whole(text.as_bytes()), 0, |entity, range| {
-        found.push((entity, text.get(range).unwrap_or("?")));
-    });
+    scan(
+        &Tape::whole(text.as_bytes()),
+        &mut Stopped::default(),
+        |entity, range| {
+            found.push((entity, text.get(range).unwrap_or("?")));
+        },
+    );
     found
 }
 
@@ -195,18 +199,20 @@ proptest! {
     ) {
         let text = pieces.join(" ").into_bytes();
         let mut whole = Vec::new();
-        scan(&Tape::whole(&text), 0, |entity, range| whole.push((entity, range)));
+        scan(&Tape::whole(&text), &mut Stopped::default(), |entity, range| whole.push((entity, range)));
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
         ends.sort_unstable();
         let mut told = Vec::new();
-        let mut from = 0;
+        let mut stopped = Stopped::default();
+        let mut before = 0;
         for end in ends {
-            let resolved = scan(&Tape::open(&text[..end]), from, |entity, range| told.push((entity, range)));
+            let resolved = scan(&Tape::open(&text[..end]), &mut stopped, |entity, range| told.push((entity, range)));
             prop_assert!(resolved <= end);
             prop_assert!(told.iter().all(|(_, range): &(Entity, Range<usize>)| range.end <= resolved));
-            from = from.max(resolved);
+            prop_assert!(told.iter().all(|(_, range)| range.start >= before || range.end <= before));
+            before = resolved;
         }
-        scan(&Tape::whole(&text), from, |entity, range| told.push((entity, range)));
+        scan(&Tape::whole(&text), &mut stopped, |entity, range| told.push((entity, range)));
         prop_assert_eq!(told, whole);
     }
 }

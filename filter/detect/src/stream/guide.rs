@@ -82,8 +82,8 @@ impl Guide {
         } else {
             without_preamble(whole)
         };
-        let lead = Reach::of(&core, &def.keywords, true).map(|reach| reach.lead);
-        let before = Before::of(&core, &def.keywords);
+        let lead = Reach::of(&core, def.words(), true).map(|reach| reach.lead);
+        let before = Before::of(&core, def.words());
         let holds_secret = is_whole || before.captures;
         let lead_held = lead.filter(|_| holds_secret).unwrap_or(0);
         Some(Self {

@@ -58,6 +58,7 @@ fn build() -> RuleSet {
     builder
         .words(4, "names", WordMatcher::from_bytes(list).unwrap())
         .unwrap();
+    builder.plain_only();
     builder.build().unwrap()
 }
 

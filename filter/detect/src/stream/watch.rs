@@ -33,6 +33,8 @@ impl Held<'_> {
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     pub(super) rule: usize,
+    /// Whether a keyword has been seen, without which the rule finds nothing; it may stand far from a match.
+    pub(super) asked: bool,
     /// Places that are still to be decided; in order, apart from each other.
     spans: VecDeque<Range<usize>>,
     /// No match begins before: the last one ended here.
@@ -47,6 +49,7 @@ impl Watch {
     pub(super) fn new(rule: usize) -> Self {
         Self {
             rule,
+            asked: false,
             spans: VecDeque::new(),
             cursor: 0,
             everywhere: false,
@@ -73,6 +76,7 @@ impl Watch {
 
     /// Makes every place from `from` on one where a match may begin.
     pub(super) fn watch_everywhere(&mut self, from: usize) {
+        self.asked = true;
         if !self.everywhere {
             self.everywhere = true;
             self.spans.clear();

@@ -9,9 +9,11 @@ fn matcher(words: &[&str]) -> WordMatcher {
 #[track_caller]
 fn check(words: &[&str], text: &str, want: &[&str]) {
     let mut found = Vec::new();
-    matcher(words).scan(&Tape::whole(text.as_bytes()), 0, |range| {
-        found.push(&text[range])
-    });
+    matcher(words).scan(
+        &Tape::whole(text.as_bytes()),
+        &mut Stopped::default(),
+        |range| found.push(&text[range]),
+    );
     assert_eq!(found, want, "{text}");
 }
 
@@ -72,7 +74,11 @@ fn spoilt_bytes_are_refused_or_harmless() {
         let mut spoilt = bytes.clone();
         spoilt[at] ^= 0xFF;
         if let Ok(matcher) = WordMatcher::from_bytes(spoilt) {
-            matcher.scan(&Tape::whole(b"alpha beta gamma delta"), 0, |_| {});
+            matcher.scan(
+                &Tape::whole(b"alpha beta gamma delta"),
+                &mut Stopped::default(),
+                |_| {},
+            );
         }
     }
 }
@@ -88,7 +94,11 @@ fn a_hundred_thousand_words_fit() {
     for number in [0, 1, 54_321, MAX_WORDS - 1] {
         let text = format!("see {} here", words[number]);
         let mut found = 0;
-        matcher.scan(&Tape::whole(text.as_bytes()), 0, |_| found += 1);
+        matcher.scan(
+            &Tape::whole(text.as_bytes()),
+            &mut Stopped::default(),
+            |_| found += 1,
+        );
         assert_eq!(found, 1, "{text}");
     }
 }
@@ -100,7 +110,7 @@ proptest! {
         let matcher = WordMatcher::from_bytes(bytes).unwrap();
         let text = format!("? {} ?", pick.get(&words).to_uppercase());
         let mut found = Vec::new();
-        matcher.scan(&Tape::whole(text.as_bytes()), 0, |range| found.push(range));
+        matcher.scan(&Tape::whole(text.as_bytes()), &mut Stopped::default(), |range| found.push(range));
         prop_assert!(!found.is_empty());
     }
 

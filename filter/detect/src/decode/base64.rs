@@ -1,0 +1,155 @@
+//! Base64, with either alphabet, padded or not.
+
+use super::{Decoded, Form, Part, afford};
+
+/// Shorter runs are words and names.
+const MIN_RUN: usize = 28;
+
+/// Characters that are decoded to see whether they mean text.
+const TRIAL: usize = 24;
+
+/// Characters of a run that are decoded and judged at once.
+const BLOCK: usize = 4 * 1024;
+
+/// Hands the texts that stand in base64 in `text` to `each`.
+pub(super) fn each(text: &[u8], budget: &mut usize, each: &mut dyn FnMut(&Decoded, &mut usize)) {
+    let mut from = 0;
+    while let Some((start, end)) = next_run(text, from) {
+        from = end;
+        let Some(offset) = (0..4).find(|offset| is_text_at(text, start + offset, end)) else {
+            continue;
+        };
+        let mut at = start + offset;
+        while at < end {
+            let stop = block_end(text, at, end);
+            let decoded = decode(text, at, stop);
+            if !decoded.bytes.is_empty() {
+                if !afford(budget, decoded.bytes.len()) {
+                    return;
+                }
+                each(&decoded, budget);
+            }
+            at = stop;
+        }
+    }
+}
+
+/// Returns the next run of base64 characters that is long enough.
+fn next_run(text: &[u8], from: usize) -> Option<(usize, usize)> {
+    let is_sign = |at: usize| text.get(at).is_some_and(|byte| value(*byte).is_some());
+    let mut probe = from + MIN_RUN - 1;
+    let mut floor = from;
+    // A run that is long enough stands on one of these places.
+    while probe < text.len() {
+        if !is_sign(probe) {
+            floor = probe + 1;
+            probe += MIN_RUN;
+            continue;
+        }
+        let mut start = probe;
+        while start > floor && is_sign(start - 1) {
+            start -= 1;
+        }
+        if start + MIN_RUN > probe + 1 {
+            // What is missing must follow; the first byte that does not ends the run.
+            let missing = (probe + 1..start + MIN_RUN).find(|at| !is_sign(*at));
+            if let Some(gap) = missing {
+                floor = gap + 1;
+                probe = gap + MIN_RUN;
+                continue;
+            }
+        }
+        let mut end = start + MIN_RUN;
+        while is_sign(end) {
+            end += 1;
+        }
+        return Some((start, end));
+    }
+    None
+}
+
+const fn value(byte: u8) -> Option<u8> {
+    match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}
+
+/// Whether what begins at `at` decodes to text, as far as a look at its first characters tells.
+fn is_text_at(text: &[u8], at: usize, end: usize) -> bool {
+    let stop = (at + TRIAL).min(end);
+    stop >= at + TRIAL.min(16) && is_text(&bytes(text, at, stop))
+}
+
+/// Whether bytes are readable: nearly all of them printable ASCII, or letters of UTF-8.
+fn is_text(bytes: &[u8]) -> bool {
+    let odd = bytes
+        .iter()
+        .filter(|byte| !matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t'))
+        .count();
+    odd * 8 <= bytes.len()
+        || (odd * 2 <= bytes.len() * 2
+            && core::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(char::is_control)))
+}
+
+/// End of the block that begins at `at`: whole quads, and the next block begins so early that nothing is cut.
+fn block_end(text: &[u8], at: usize, end: usize) -> usize {
+    let stop = at.saturating_add(16 * BLOCK).min(end);
+    // Where the text turns into something else, the block ends.
+    let mut here = at;
+    while here + BLOCK < stop {
+        let next = here + BLOCK;
+        if !is_text_at(text, next, end) {
+            return next;
+        }
+        here = next;
+    }
+    stop
+}
+
+fn bytes(text: &[u8], at: usize, end: usize) -> Vec<u8> {
+    let signs = text.get(at..end).unwrap_or_default();
+    let mut out = Vec::with_capacity(signs.len() / 4 * 3 + 2);
+    for quad in signs.chunks(4) {
+        let mut word = 0u32;
+        for place in 0..4 {
+            let six = quad.get(place).and_then(|byte| value(*byte)).unwrap_or(0);
+            word = word << 6 | u32::from(six);
+        }
+        let [_, one, two, three] = word.to_be_bytes();
+        match quad.len() {
+            4 => out.extend_from_slice(&[one, two, three]),
+            3 => out.extend_from_slice(&[one, two]),
+            2 => out.push(one),
+            _ => {}
+        }
+    }
+    out
+}
+
+fn decode(text: &[u8], at: usize, end: usize) -> Decoded {
+    let bytes = bytes(text, at, end);
+    if !is_text(&bytes) {
+        return Decoded::default();
+    }
+    // Padding belongs to the encoded value.
+    let padding = text
+        .get(end..)
+        .unwrap_or_default()
+        .iter()
+        .take(2)
+        .take_while(|byte| **byte == b'=')
+        .count();
+    Decoded {
+        bytes,
+        parts: vec![Part {
+            at: 0,
+            from: at,
+            form: Form::Quads { end: end + padding },
+        }],
+    }
+}
