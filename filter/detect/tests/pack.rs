@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use detect::{Groups, RuleSet, RuleSetBuilder, Scratch};
+use detect::{Groups, RulePack, RuleSet, RuleSetBuilder, Scratch};
 use serde_json::Value;
 use toml::Table;
 
@@ -22,16 +22,19 @@ static OWN_RULES: LazyLock<RuleSet> = LazyLock::new(|| {
     builder.build().unwrap()
 });
 
+/// Returns the pack's files in order.
+fn files() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("packs/secrets");
+    let listed = fs::read_dir(folder).unwrap();
+    let mut files: Vec<PathBuf> = listed.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
 /// Returns the rules of the pack's files, each as it is written.
 fn written_rules() -> Vec<Table> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("packs/secrets");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
     let mut rules = Vec::new();
-    for file in files {
+    for file in files() {
         let table: Table = fs::read_to_string(&file).unwrap().parse().unwrap();
         let listed = table["rules"].as_array().unwrap();
         rules.extend(listed.iter().map(|rule| rule.as_table().unwrap().clone()));
@@ -92,14 +95,36 @@ fn every_rule_says_what_it_is() {
     }
 }
 
-#[test]
-fn the_folder_holds_what_the_pack_embeds() {
-    let written: BTreeSet<String> = written_rules()
+/// Returns the files of the pack as one.
+fn written_text() -> String {
+    files()
         .iter()
-        .map(|rule| rule["id"].as_str().unwrap().to_owned())
-        .collect();
-    let embedded = OWN_RULES.rules().map(|(_, rule)| rule.id.clone()).collect();
-    assert_eq!(written, embedded);
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect()
+}
+
+/// Returns the form that is embedded: one rule a line.
+fn baked(pack: &RulePack) -> String {
+    let body: Value = serde_json::from_slice(&pack.encode().unwrap()).unwrap();
+    let rules = body["rules"].as_array().unwrap();
+    assert_eq!(body.as_object().unwrap().len(), 1, "more than rules");
+    let lines: Vec<String> = rules.iter().map(Value::to_string).collect();
+    format!("{{\"rules\":[\n{}\n]}}\n", lines.join(",\n"))
+}
+
+#[test]
+fn the_embedded_pack_is_what_its_files_say() {
+    let pack = RulePack::from_gitleaks_toml(&written_text(), &|_| None).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packs/secrets.json");
+    let want = baked(&pack);
+    if std::env::var_os("WEIR_BAKE").is_some() {
+        fs::write(&path, &want).unwrap();
+    }
+    let is_current = fs::read_to_string(&path).is_ok_and(|kept| kept == want);
+    assert!(
+        is_current,
+        "packs/secrets.json is out of date: run `WEIR_BAKE=1 cargo test -p weir-detect --test pack embedded`"
+    );
 }
 
 /// One kind of credential in the reference strings.
