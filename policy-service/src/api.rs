@@ -16,7 +16,6 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::operations::evaluation;
 use crate::readiness::Readiness;
 use crate::store::Store;
 
@@ -46,8 +45,6 @@ struct Shared {
     store: Store,
     /// Absent where the API runs without a mesh.
     readiness: Option<Readiness>,
-    /// Rules that dry runs tried before.
-    tried: evaluation::Kept,
     /// The API's description, as JSON.
     description: Arc<str>,
 }
@@ -97,7 +94,6 @@ fn assembled(store: Store, readiness: Option<Readiness>) -> Router {
         .with_state(Shared {
             store: store.clone(),
             readiness,
-            tried: evaluation::Kept::default(),
             description,
         });
     let open = outer::layered(Router::new().route("/healthz", get(healthz)));

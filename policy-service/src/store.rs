@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use policy::documents::Documents;
+use policy::guardrail::Prepared;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -134,6 +135,8 @@ pub struct Store {
     master_key: MasterKey,
     changes: Arc<watch::Sender<u64>>,
     pricing: Arc<Mutex<Option<Arc<prices::Pricing>>>>,
+    /// What rules of guardrails came to when they were last tried.
+    tried: Arc<Mutex<Prepared>>,
 }
 
 impl Store {
@@ -179,6 +182,7 @@ impl Store {
             master_key: master_key.clone(),
             changes: Arc::new(watch::Sender::new(version)),
             pricing: Arc::default(),
+            tried: Arc::default(),
         })
     }
 
@@ -282,6 +286,12 @@ impl Store {
     pub(crate) fn master_key(&self) -> &MasterKey {
         &self.master_key
     }
+
+    /// Returns what is kept of rules that were tried, so that none is tried twice. Trying them takes long: only
+    /// threads that may block take the lock.
+    pub(crate) fn tried(&self) -> Arc<Mutex<Prepared>> {
+        Arc::clone(&self.tried)
+    }
 }
 
 /// Whether a change is one of policy, so that filters must hear of it.
@@ -305,6 +315,10 @@ impl Change {
 
     pub(crate) fn master_key(&self) -> &MasterKey {
         &self.store.master_key
+    }
+
+    pub(crate) fn tried(&self) -> Arc<Mutex<Prepared>> {
+        self.store.tried()
     }
 
     /// Appends the audit events of the change and commits both, or neither.

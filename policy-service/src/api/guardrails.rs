@@ -132,7 +132,6 @@ async fn evaluate(
     Extension(caller): Extension<Caller>,
     Fields(fields): Fields<EvaluationFields, LARGE_BODY_BYTES>,
 ) -> Result<Json<EvaluationView>, ApiError> {
-    let kept = shared.tried.clone();
-    let evaluated = evaluation::evaluate(&shared.store, &caller, fields, kept).await?;
+    let evaluated = evaluation::evaluate(&shared.store, &caller, fields).await?;
     Ok(Json(evaluated))
 }

@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn the_policy_in_the_guide_to_guardrails_has_no_problem() {
+        let guide = include_str!("../../../docs/guardrails.md");
+        let file = guide
+            .split("```json\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        check(file.unwrap(), &["p.json: no problem"]);
+    }
+
+    #[test]
     fn the_exit_code_tells_good_from_bad() {
         let folder = tempfile::tempdir().unwrap();
         for (text, want) in [

@@ -159,8 +159,6 @@ struct Shared {
     canary_secret: Secret,
     /// Hosts of the mesh beside those of the settings.
     extra_hosts: Arc<[String]>,
-    /// Rules that were tried for the last version are not tried again for the next.
-    prepared: Arc<Mutex<Prepared>>,
     /// Newest last.
     kept: Mutex<VecDeque<Arc<Snapshot>>>,
     published: watch::Sender<Published>,
@@ -180,7 +178,6 @@ impl Publisher {
             generation,
             canary_secret,
             extra_hosts,
-            prepared: Arc::default(),
             kept: Mutex::new(VecDeque::new()),
             published: watch::Sender::new(Published::default()),
         };
@@ -258,7 +255,7 @@ impl Publisher {
             token_key: self.shared.store.master_key().token_key(),
         };
         let extra_hosts = self.shared.extra_hosts.clone();
-        let prepared = Arc::clone(&self.shared.prepared);
+        let prepared = self.shared.store.tried();
         let compiling = tokio::task::spawn_blocking(move || {
             let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
             Compiled::new(&documents, secrets, &extra_hosts, &mut prepared)

@@ -1,6 +1,7 @@
 //! Keeps the documents as a whole meaningful: a change after which they would not compile is not made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use policy::check::{self, Node, Problem};
 use policy::documents::{Documents, Scope};
@@ -113,6 +114,7 @@ impl Surroundings {
 pub(super) struct Contents {
     before: Documents,
     pub(super) after: Documents,
+    tried: Arc<Mutex<Prepared>>,
 }
 
 impl Contents {
@@ -120,7 +122,11 @@ impl Contents {
         let master_key = change.master_key().clone();
         let before = store::all_documents(change.connection(), &master_key).await?;
         let after = before.clone();
-        Ok(Self { before, after })
+        Ok(Self {
+            before,
+            after,
+            tried: change.tried(),
+        })
     }
 
     /// Checks that the documents mean something with `node` added or changed, or taken away where there is none.
@@ -132,8 +138,12 @@ impl Contents {
     ) -> Result<(), OperationError> {
         // Building the expressions of a rule file takes too long for a thread that serves others.
         let trying = tokio::task::spawn_blocking(move || {
-            let Self { before, after } = self;
-            let mut prepared = Prepared::default();
+            let Self {
+                before,
+                after,
+                tried,
+            } = self;
+            let mut prepared = tried.lock().unwrap_or_else(PoisonError::into_inner);
             let known = check::check_with(&before, &|_| None, &mut prepared);
             let place = |of: Node| (Some(of) == node).then(|| HERE.to_owned());
             let problems = check::check_with(&after, &place, &mut prepared);

@@ -1,7 +1,7 @@
 //! Dry runs: what the guardrails would make of a body, with the code that the filter enforces them with.
 
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use engine::guard::{Direction, Evaluated, Evaluation, Guard, evaluate as try_out};
 use policy::check::Problem;
@@ -18,9 +18,6 @@ use super::authority::{Caller, Resource, Right};
 use super::fields::{BodyDirection, EvaluationFields, Problems};
 use super::views::EvaluationView;
 use crate::store::{Store, StoreError};
-
-/// What is kept from one dry run to the next, so that rules are not tried again.
-pub type Kept = Arc<Mutex<Prepared>>;
 
 /// What is to be tried, read from the fields.
 #[derive(Debug)]
@@ -42,7 +39,6 @@ pub async fn evaluate(
     store: &Store,
     caller: &Caller,
     fields: EvaluationFields,
-    kept: Kept,
 ) -> Result<EvaluationView, OperationError> {
     caller.permit(Resource::Guardrails, Right::View)?;
     let documents = store.documents().await?;
@@ -51,6 +47,7 @@ pub async fn evaluate(
         canary: Secret::new(String::new()),
         token_key: store.master_key().token_key(),
     };
+    let kept = store.tried();
     let trying = tokio::task::spawn_blocking(move || {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         tried(&documents, secrets, &mut kept, &ask)
