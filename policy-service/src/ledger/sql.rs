@@ -182,7 +182,11 @@ macro_rules! sql_shelf {
                 self.connection.as_mut().ok_or_else(lost)
             }
 
-            async fn run(&mut self, doing: &'static str, sql: &'static str) -> Shelved<()> {
+            pub(super) async fn run(
+                &mut self,
+                doing: &'static str,
+                sql: &'static str,
+            ) -> Shelved<()> {
                 let connection = self.connected().await?;
                 let ran = sqlx::raw_sql(sql).execute(connection).await;
                 ran.map(|_| ()).map_err(failed(doing))
