@@ -15,6 +15,9 @@ use wire::mesh::{Blob, FollowAnswer, KeyShard};
 /// A page is at most this long, unless the mesh or a shard alone is longer.
 const PAGE_BYTES: usize = 256 * 1024;
 
+/// Every piece of a blob but the last is this long, so that a filter can put each in a place of its own.
+const PIECE_BYTES: usize = 256 * 1024;
+
 /// One start of the service; versions of different generations cannot be compared.
 pub type Generation = [u8; 16];
 
@@ -109,9 +112,9 @@ impl Snapshot {
             let room = PAGE_BYTES.saturating_sub(length);
             let next = match content.what {
                 What::Blob(id) => {
-                    let (piece, next) = piece(id, &content.bytes, byte, room);
-                    length += piece.as_ref().map_or(0, |piece| piece.data.len());
-                    answer.blobs.extend(piece);
+                    let (pieces, next) = pieces(id, &content.bytes, byte, room);
+                    length += pieces.iter().map(|piece| piece.data.len()).sum::<usize>();
+                    answer.blobs.extend(pieces);
                     next
                 }
                 What::Mesh | What::Shard(_) if length > 0 && content.bytes.len() > room => Some(0),
@@ -143,22 +146,30 @@ impl Snapshot {
     }
 }
 
-/// Returns the piece of a blob from `byte` on for which there is room, and where the next one begins, if any.
-fn piece(id: BlobHash, bytes: &[u8], byte: u32, room: usize) -> (Option<Blob>, Option<u32>) {
-    if room == 0 {
-        return (None, Some(byte));
+/// Returns the pieces of a blob from `byte` on for which there is room, and where the next one begins, if any. A
+/// blob without bytes has one piece.
+fn pieces(id: BlobHash, bytes: &[u8], byte: u32, room: usize) -> (Vec<Blob>, Option<u32>) {
+    let mut pieces = Vec::new();
+    let mut left = room;
+    let mut start = usize::try_from(byte).unwrap_or(usize::MAX).min(bytes.len());
+    loop {
+        let end = start.saturating_add(PIECE_BYTES).min(bytes.len());
+        let data = bytes.get(start..end).unwrap_or_default();
+        if data.len() > left {
+            return (pieces, u32::try_from(start).ok());
+        }
+        left = left.saturating_sub(data.len());
+        pieces.push(Blob {
+            id: id.to_vec(),
+            offset: wide(start),
+            total: wide(bytes.len()),
+            data: data.to_vec(),
+        });
+        start = end;
+        if end >= bytes.len() {
+            return (pieces, None);
+        }
     }
-    let start = usize::try_from(byte).unwrap_or(usize::MAX).min(bytes.len());
-    let end = start.saturating_add(room).min(bytes.len());
-    let data = bytes.get(start..end).unwrap_or_default();
-    let blob = Blob {
-        id: id.to_vec(),
-        offset: wide(start),
-        total: wide(bytes.len()),
-        data: data.to_vec(),
-    };
-    let next = u32::try_from(end).ok().filter(|_| end < bytes.len());
-    (Some(blob), next)
 }
 
 fn wide(length: usize) -> u64 {
@@ -276,6 +287,7 @@ mod tests {
             for piece in &page.blobs {
                 let blob = blobs.entry(piece.id[0]).or_default();
                 assert_eq!(piece.offset, wide(blob.len()));
+                assert_eq!(piece.offset % wide(PIECE_BYTES), 0);
                 blob.extend(&piece.data);
                 totals.insert(piece.id[0], piece.total);
             }

@@ -62,17 +62,17 @@ impl Proof {
 impl Seen {
     /// What the VM lacks to have proven `guardrail` under `wanted`.
     fn lack(&self, wanted: Version, guardrail: GuardrailId) -> Option<Lack> {
-        let proof = self.proof.as_ref().filter(|proof| {
-            self.generation == wanted.generation
-                && self.version >= wanted.version
-                && proof.version >= wanted.version
-        });
-        match proof.and_then(|proof| proof.guardrails.get(&guardrail)) {
-            None => Some(Lack::NotTried),
-            Some(None) => None,
+        let proof = self.proof.as_ref();
+        let told = proof
+            .filter(|proof| proof.version >= wanted.version)
+            .and_then(|proof| proof.guardrails.get(&guardrail));
+        match told {
+            // A VM that cannot enforce the guardrails of a version goes on applying the one before.
             Some(Some(problem)) => Some(Lack::NotFound {
                 problem: problem.clone(),
             }),
+            Some(None) if self.applies(wanted) => None,
+            Some(None) | None => Some(Lack::NotTried),
         }
     }
 }
@@ -193,6 +193,18 @@ mod tests {
                 (2, "pii", Lack::NotFound { problem }),
                 (1, "pii", Lack::NotTried),
             ],
+        );
+    }
+
+    #[test]
+    fn a_vm_that_cannot_apply_a_version_says_why() {
+        let mut refusing = report(1, 4, &[(1, false), (2, false)]);
+        refusing.version = 3;
+        let problem = String::from("the word list is missing");
+        let not_found = Lack::NotFound { problem };
+        check(
+            &[refusing],
+            &[(1, "secrets", not_found.clone()), (1, "pii", not_found)],
         );
     }
 
