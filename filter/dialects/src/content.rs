@@ -36,6 +36,8 @@ pub(crate) mod area;
 mod block;
 mod chat;
 pub(crate) mod collector;
+#[cfg(test)]
+mod docs;
 mod gemini;
 mod responses;
 pub(crate) mod scope;
@@ -336,13 +338,11 @@ fn answer_area(surface: Surface) -> &'static Area {
 
 /// Returns what collects the texts of one event of a stream.
 pub(crate) fn event_collector(surface: Surface) -> Collector {
-    let area = match surface {
-        Surface::OpenaiResponses => &responses::EVENT,
-        _ => match surface.dialect() {
-            Dialect::Anthropic => &anthropic::EVENT,
-            Dialect::Openai => &chat::EVENT,
-            Dialect::Gemini => &gemini::EVENT,
-        },
+    let area = match surface.dialect() {
+        Dialect::Anthropic => &anthropic::EVENT,
+        Dialect::Openai if surface == Surface::OpenaiResponses => &responses::EVENT,
+        Dialect::Openai => &chat::EVENT,
+        Dialect::Gemini => &gemini::EVENT,
     };
     collector(surface, area, TextRole::Assistant, JsonTexts::Told)
 }

@@ -122,6 +122,22 @@ pub(crate) enum Delta {
     ByType,
 }
 
+impl Delta {
+    /// Returns the name used in paths.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Text | Self::ByType => "text",
+            Self::Refusal => "refusal",
+            Self::Thinking => "thinking",
+            Self::Summary => "summary",
+            Self::Details => "reasoning_details",
+            Self::Arguments => "arguments",
+            Self::Input => "input",
+            Self::Transcript => "transcript",
+        }
+    }
+}
+
 impl Area {
     pub(crate) const fn new(
         says: Says,

@@ -202,7 +202,7 @@ static STREAMED_DETAIL: Area = Area::new(
         ("signature", Rule::Fact(Fact::Signature)),
         ("data", Rule::Media(Media::Encrypted)),
     ],
-    Rule::In(&UNKNOWN),
+    Rule::In(&THINKING),
 )
 .part();
 static STREAMED_AUDIO: Area = Area::new(

@@ -160,7 +160,8 @@ impl Collector {
             && (self.scopes.media(told.scope).is_some() || self.scopes.is_encoded_text(told.scope));
         // What a tool was passed and what it gave back is not what a signature beside it is about.
         let may_freeze = !matches!(role, TextRole::ToolArguments | TextRole::ToolResult);
-        !is_media && !(may_freeze && self.scopes.is_frozen(told.scope))
+        let is_frozen = may_freeze && self.scopes.is_frozen(told.scope);
+        !is_media && !is_frozen
     }
 
     /// Whether the string that comes next has to be at hand when it has ended.
@@ -172,7 +173,16 @@ impl Collector {
             Rule::Media(_) | Rule::Vector | Rule::Echo => false,
             Rule::Source => self.scopes.media(self.scope).is_none(),
             Rule::Data => !self.scopes.is_redacted(self.scope),
-            _ => true,
+            Rule::In(_)
+            | Rule::Known
+            | Rule::Fact(_)
+            | Rule::JsonText
+            | Rule::Locator(_)
+            | Rule::Reference(_)
+            | Rule::Tokens
+            | Rule::Shadow
+            | Rule::Delta(_)
+            | Rule::Restated(_) => true,
         }
     }
 
@@ -475,7 +485,8 @@ impl Collector {
                 sink,
             };
             // It was walked before, so it cannot fail.
-            let _ = walker.push(&decoded, &mut nested).is_ok();
+            let walked = walker.push(&decoded, &mut nested);
+            debug_assert_eq!(walked, Ok(()));
             // The string that holds it is counted by its own token.
             self.trail.uncount();
             self.next = Rule::JsonText;

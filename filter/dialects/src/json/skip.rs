@@ -18,27 +18,10 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         while let Some(&byte) = chunk.get(i) {
             let length = match (self.state, byte) {
                 (State::Key | State::KeyOrEnd | State::Value | State::ItemOrEnd, b'"') => {
-                    let content = chunk.get(i + 1..).unwrap_or_default();
-                    let length = scan::skip_length(content);
-                    if content.get(length) != Some(&b'"') {
+                    let Some(length) = self.skip_text(chunk, i, visitor) else {
                         return i;
-                    }
-                    let is_key = matches!(self.state, State::Key | State::KeyOrEnd);
-                    self.state = if is_key {
-                        State::Colon
-                    } else {
-                        State::CommaOrEnd
                     };
-                    if V::TOKENS {
-                        let raw = content.get(..length).unwrap_or_default();
-                        let token = if is_key {
-                            Token::Key(raw)
-                        } else {
-                            Token::Text(raw)
-                        };
-                        visitor.token(token, self.span_at(i + 1, length));
-                    }
-                    length + 2
+                    length
                 }
                 (State::Colon, b':') => {
                     self.state = State::Value;
@@ -53,11 +36,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                     1
                 }
                 (State::Value | State::ItemOrEnd, b'{' | b'[') if self.depth < MAX_DEPTH => {
-                    let container = if byte == b'{' {
-                        Container::Object
-                    } else {
-                        Container::Array
-                    };
+                    let container = container_of(byte);
                     self.state = self.enter(container);
                     if V::TOKENS {
                         visitor.token(Token::Open(container), self.byte_span(i));
@@ -68,12 +47,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                     if (byte == b'}') == self.in_object && self.depth > floor + 1 =>
                 {
                     if V::TOKENS {
-                        let container = if byte == b'}' {
-                            Container::Object
-                        } else {
-                            Container::Array
-                        };
-                        visitor.token(Token::Close(container), self.byte_span(i));
+                        visitor.token(Token::Close(container_of(byte)), self.byte_span(i));
                     }
                     self.leave();
                     self.state = State::CommaOrEnd;
@@ -115,6 +89,45 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             i += length;
         }
         i
+    }
+
+    /// Passes over the key or string at `chunk[i]` and returns its length; `None` if it is not whole and sound.
+    fn skip_text<V: Visitor<Tag = T>>(
+        &mut self,
+        chunk: &[u8],
+        i: usize,
+        visitor: &mut V,
+    ) -> Option<usize> {
+        let content = chunk.get(i + 1..).unwrap_or_default();
+        let length = scan::skip_length(content);
+        if content.get(length) != Some(&b'"') {
+            return None;
+        }
+        let is_key = matches!(self.state, State::Key | State::KeyOrEnd);
+        self.state = if is_key {
+            State::Colon
+        } else {
+            State::CommaOrEnd
+        };
+        if V::TOKENS {
+            let raw = content.get(..length).unwrap_or_default();
+            let token = if is_key {
+                Token::Key(raw)
+            } else {
+                Token::Text(raw)
+            };
+            visitor.token(token, self.span_at(i + 1, length));
+        }
+        Some(length + 2)
+    }
+}
+
+/// Returns what a bracket opens or closes.
+const fn container_of(bracket: u8) -> Container {
+    if matches!(bracket, b'{' | b'}') {
+        Container::Object
+    } else {
+        Container::Array
     }
 }
 

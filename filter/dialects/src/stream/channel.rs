@@ -39,16 +39,7 @@ pub struct Channel {
 impl Channel {
     /// Returns where the text belongs, for records: `$[2].text`, the number that of block, choice or item.
     pub fn path(&self) -> String {
-        let name = match self.key.delta {
-            Delta::Text | Delta::ByType => "text",
-            Delta::Refusal => "refusal",
-            Delta::Thinking => "thinking",
-            Delta::Summary => "summary",
-            Delta::Details => "reasoning_details",
-            Delta::Arguments => "arguments",
-            Delta::Input => "input",
-            Delta::Transcript => "transcript",
-        };
+        let name = self.key.delta.name();
         format!("$[{}].{name}", self.key.index)
     }
 }

@@ -247,15 +247,14 @@ impl EventReader {
             one: None,
         };
         let index = self.index(FIRST, |scope| scope.index);
-        match self.kind() {
-            EventKind::BlockStop | EventKind::ItemDone => ends.indexes.push(index),
-            _ if self.surface == Surface::OpenaiResponses
-                && self.collector.event_type.ends_with(b".done") =>
-            {
-                let part = self.index(FIRST, |scope| scope.part_index);
-                ends.one = Some((index, part, delta_of(&self.collector.event_type)));
-            }
-            _ => {}
+        let kind = self.kind();
+        if matches!(kind, EventKind::BlockStop | EventKind::ItemDone) {
+            ends.indexes.push(index);
+        } else if self.surface == Surface::OpenaiResponses
+            && self.collector.event_type.ends_with(b".done")
+        {
+            let part = self.index(FIRST, |scope| scope.part_index);
+            ends.one = Some((index, part, delta_of(&self.collector.event_type)));
         }
         ends
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Event, GAP, data};
+use super::{Event, EventKind, GAP, data};
 use crate::response::Framing;
 
 #[derive(Debug)]
@@ -11,8 +11,8 @@ pub(super) struct Gemini {
     has_started: bool,
     has_finished: bool,
     is_closed: bool,
-    /// What every chunk says of the answer, as last said.
-    head: Map<String, Value>,
+    /// The chunk that was sent last: what it says of the answer is said again.
+    last: Vec<u8>,
 }
 
 /// Members that are repeated in the last chunk.
@@ -25,26 +25,35 @@ impl Gemini {
             has_started: false,
             has_finished: false,
             is_closed: false,
-            head: Map::new(),
+            last: Vec::new(),
         }
     }
 
     pub(super) fn sent(&mut self, event: &Event, frame: &[u8]) {
-        let chunk = if self.is_array {
-            let start = frame.iter().position(|byte| *byte == b'{');
-            let item = start.and_then(|start| frame.get(start..));
-            self.is_closed |= item.is_none() && frame.contains(&b']');
-            serde_json::from_slice(item.unwrap_or_default()).unwrap_or_default()
-        } else {
-            data(frame)
-        };
-        let Value::Object(mut chunk) = chunk else {
+        if event.kind == EventKind::Comment {
+            self.is_closed |= self.is_array && frame.contains(&b']');
             return;
-        };
+        }
         self.has_started = true;
         self.has_finished |= event.finishes;
+        self.last.clear();
+        self.last.extend_from_slice(frame);
+    }
+
+    /// Returns what the last chunk said of the answer.
+    fn head(&self) -> Map<String, Value> {
+        let chunk = if self.is_array {
+            let start = self.last.iter().position(|byte| *byte == b'{');
+            let item = start.and_then(|start| self.last.get(start..));
+            serde_json::from_slice(item.unwrap_or_default()).unwrap_or_default()
+        } else {
+            data(&self.last)
+        };
+        let Value::Object(mut chunk) = chunk else {
+            return Map::new();
+        };
         let head = HEAD.iter().filter_map(|name| chunk.remove_entry(*name));
-        self.head.extend(head);
+        head.collect()
     }
 
     pub(super) fn end(&mut self, notice: Option<&str>, out: &mut Vec<u8>) {
@@ -61,7 +70,7 @@ impl Gemini {
     fn write(&mut self, notice: Option<&str>, out: &mut Vec<u8>) {
         let gap = if self.has_started { GAP } else { "" };
         let text = notice.map(|notice| format!("{gap}{notice}"));
-        let mut chunk = self.head.clone();
+        let mut chunk = self.head();
         let candidate = json!({
             "content": { "parts": [{ "text": text.unwrap_or_default() }], "role": "model" },
             "finishReason": "STOP",

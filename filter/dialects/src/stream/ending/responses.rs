@@ -4,9 +4,26 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Event, EventKind, GAP, data, named_event};
+use super::{Event, EventKind, GAP, data, data_of, named_event};
+use crate::json::{Scalar, Shape, Span, Visitor, Walker, Want, key};
 
-/// Text of an answer that is remembered, since its last events repeat it; beyond it they repeat less.
+static DELTA_EVENT: Shape<()> = Shape::object((), &[key("delta", &DELTA)]);
+static DELTA: Shape<()> = Shape::scalar((), Want::Pieces);
+
+/// Adds the text of a delta to what was shown.
+struct Shown<'a>(&'a mut String);
+
+impl Visitor for Shown<'_> {
+    type Tag = ();
+
+    fn scalar(&mut self, (): (), _: Scalar<'_>, _: Span) {}
+
+    fn piece(&mut self, (): (), piece: &[u8]) {
+        self.0.push_str(&String::from_utf8_lossy(piece));
+    }
+}
+
+/// Events of an answer that are remembered, since its last events repeat them; beyond it they repeat less.
 const REMEMBERED_BYTES: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, Default)]
@@ -83,7 +100,7 @@ impl Responses {
                     ..OpenPart::default()
                 });
             }
-            EventKind::TextDelta => self.text_shown(index, &member("delta")),
+            EventKind::TextDelta => self.text_shown(index, frame),
             EventKind::TextDone => {
                 if let Some(part) = self.part(index) {
                     part.has_text_ended = true;
@@ -121,14 +138,17 @@ impl Responses {
         self.open.get_mut(&index)?.part.as_mut()
     }
 
-    fn text_shown(&mut self, index: u32, delta: &Value) {
-        let delta = delta.as_str().unwrap_or_default();
-        self.remembered = self.remembered.saturating_add(delta.len());
-        if self.remembered <= REMEMBERED_BYTES
-            && let Some(part) = self.part(index)
-        {
-            part.text.push_str(delta);
-        }
+    fn text_shown(&mut self, index: u32, frame: &[u8]) {
+        let is_short = self.remembered <= REMEMBERED_BYTES;
+        let Some(part) = self.part(index).filter(|_| is_short) else {
+            return;
+        };
+        let before = part.text.len();
+        // The frame was read before as what it is.
+        let read = Walker::new(&DELTA_EVENT).push(&data_of(frame), &mut Shown(&mut part.text));
+        debug_assert_eq!(read, Ok(()));
+        let bytes = part.text.len().saturating_sub(before);
+        self.remembered = self.remembered.saturating_add(bytes);
     }
 
     pub(super) fn end(&mut self, notice: Option<&str>, out: &mut Vec<u8>) {

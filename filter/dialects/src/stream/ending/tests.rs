@@ -85,66 +85,50 @@ fn a_stream_may_end_after_any_event() {
     }
 }
 
+fn kind(event: &Value) -> &str {
+    event["type"].as_str().unwrap_or_default()
+}
+
 /// What clients rely on beyond the terminal event.
 fn check_order(surface: Surface, events: &[Value], context: &str) {
-    let kind = |event: &Value| event["type"].as_str().unwrap_or_default().to_owned();
-    match surface {
-        Surface::AnthropicMessages => {
-            let mut open = None;
-            let mut next = 0;
-            for event in events {
-                match kind(event).as_str() {
-                    "content_block_start" => {
-                        assert_eq!(
-                            (open, &event["index"]),
-                            (None, &Value::from(next)),
-                            "{context}"
-                        );
-                        open = Some(next);
-                        next += 1;
-                    }
-                    "content_block_delta" => {
-                        assert_eq!(
-                            open.map(Value::from).as_ref(),
-                            Some(&event["index"]),
-                            "{context}"
-                        );
-                    }
-                    "content_block_stop" => open = None,
-                    "message_delta" => assert_eq!(open, None, "{context}"),
-                    _ => {}
-                }
-            }
-            assert_eq!(kind(events.last().unwrap()), "message_stop");
-        }
-        Surface::OpenaiResponses => {
-            let numbers: Vec<u64> = events
-                .iter()
-                .map(|event| event["sequence_number"].as_u64().unwrap())
-                .collect();
-            assert!(
-                numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]),
-                "{context}"
-            );
-            let done: Vec<&Value> = events
-                .iter()
-                .filter(|event| kind(event) == "response.output_item.done")
-                .map(|event| &event["item"])
-                .collect();
-            let last = &events.last().unwrap()["response"];
-            assert_eq!(last["status"], "completed", "{context}");
-            assert_eq!(
-                last["output"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .collect::<Vec<_>>(),
-                done,
-                "{context}"
-            );
-        }
-        _ => {}
+    if surface == Surface::AnthropicMessages {
+        check_blocks(events, context);
+    } else if surface == Surface::OpenaiResponses {
+        check_items(events, context);
     }
+}
+
+fn check_blocks(events: &[Value], context: &str) {
+    let (mut open, mut next) = (None, 0);
+    for event in events {
+        match kind(event) {
+            "content_block_start" => {
+                assert_eq!((open, &event["index"]), (None, &next.into()), "{context}");
+                open = Some(next);
+                next += 1;
+            }
+            "content_block_delta" => {
+                assert_eq!(event["index"], open.expect("an open block"), "{context}");
+            }
+            "content_block_stop" => open = None,
+            "message_delta" => assert_eq!(open, None, "{context}"),
+            _ => {}
+        }
+    }
+    assert_eq!(events.last().map(kind), Some("message_stop"), "{context}");
+}
+
+fn check_items(events: &[Value], context: &str) {
+    for (number, event) in events.iter().enumerate() {
+        assert_eq!(event["sequence_number"], number, "{context}");
+    }
+    let done = events
+        .iter()
+        .filter(|event| kind(event) == "response.output_item.done");
+    let done: Vec<Value> = done.map(|event| event["item"].clone()).collect();
+    let last = &events.last().expect("an event")["response"];
+    assert_eq!(last["status"], "completed", "{context}");
+    assert_eq!(last["output"], Value::from(done), "{context}");
 }
 
 #[test]
