@@ -38,7 +38,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (_, first) = timed(|| rules.scan(&mut scratch, &text, Groups::ALL, &mut found));
         let mut times = Vec::new();
         let (start, worked) = (Instant::now(), processor_time());
-        while start.elapsed() < AT_LEAST || times.len() < AT_LEAST_TIMES {
+        let exactly: Option<usize> = std::env::var("TIMES").ok().and_then(|n| n.parse().ok());
+        let more = |done: usize| match exactly {
+            Some(times) => done < times,
+            None => start.elapsed() < AT_LEAST || done < AT_LEAST_TIMES,
+        };
+        while more(times.len()) {
             let mut again = Vec::new();
             let (_, time) = timed(|| rules.scan(&mut scratch, &text, Groups::ALL, &mut again));
             if again != found {

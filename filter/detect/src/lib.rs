@@ -40,6 +40,7 @@ mod pass;
 mod pattern;
 pub mod pii;
 mod plain;
+mod preamble;
 mod problem;
 mod randomness;
 mod reach;

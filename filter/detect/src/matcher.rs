@@ -12,6 +12,7 @@ use regex_syntax::hir::Hir;
 
 use crate::limits;
 use crate::plain::plain;
+use crate::preamble::Preamble;
 use crate::reach::Reach;
 use crate::rule_pack::{Part, RuleDef};
 use crate::validate::Validator;
@@ -20,11 +21,15 @@ use crate::windows::Window;
 /// What is known about a rule's pattern, and the pattern once it is needed.
 #[derive(Debug)]
 pub(crate) struct Matcher {
-    /// The pattern for ordinary text, and for text with U+017F or U+212A.
+    /// The pattern for ordinary text without its preamble, and the whole for text with U+017F or U+212A.
     regex: [OnceLock<Option<Regex>>; 2],
-    /// How far matches reach from a keyword, in ordinary text and in text with U+017F or U+212A.
-    reach: [Option<Reach>; 2],
+    preamble: Option<Preamble>,
+    /// How far such matches reach from a keyword.
+    reach: Option<Reach>,
+    odd_reach: OnceLock<Option<Reach>>,
+    words: Vec<String>,
     hir: Hir,
+    core: Hir,
     /// What must match around a keyword of ordinary text.
     sequel: OnceLock<Option<DFA>>,
     part: Part,
@@ -73,11 +78,20 @@ impl Matcher {
             Part::First | Part::Group(_) if groups == 0 => Part::Whole,
             part => part,
         };
+        let core = plain(&hir);
+        let (preamble, core) = match Preamble::cut(&core) {
+            Some((preamble, core)) => (Some(preamble), core),
+            None => (None, core),
+        };
         Ok(Self {
-            reach: [false, true].map(|odd| Reach::of(&hir, def.words(), odd)),
+            reach: Reach::of(&core, def.words(), false),
+            odd_reach: OnceLock::new(),
+            words: def.words().to_vec(),
             regex: [OnceLock::new(), OnceLock::new()],
+            preamble,
             sequel: OnceLock::new(),
             hir,
+            core,
             part,
             validator: def.validator.as_deref().and_then(Validator::named),
         })
@@ -85,29 +99,23 @@ impl Matcher {
 
     /// Returns how far matches reach from a keyword; `None` where a match need not contain one.
     pub(crate) fn reach(&self, odd: bool) -> Option<&Reach> {
-        let [plain, with_odd] = &self.reach;
         if odd {
-            with_odd.as_ref()
+            self.odd_reach
+                .get_or_init(|| Reach::of(&self.hir, &self.words, true))
+                .as_ref()
         } else {
-            plain.as_ref()
+            self.reach.as_ref()
         }
     }
 
     /// Whether there can be a match around a keyword that begins at `keyword`, as far as a short look tells.
     pub(crate) fn may_match(&self, cache: &mut MatcherCache, text: &[u8], keyword: usize) -> bool {
-        let [
-            Some(Reach {
-                sequel: Some(sequel),
-                ..
-            }),
-            _,
-        ] = &self.reach
-        else {
+        let Some(sequel) = self.reach.as_ref().and_then(|reach| reach.sequel.as_ref()) else {
             return true;
         };
         let dfa = self
             .sequel
-            .get_or_init(|| limits::build_sequel(&plain(&sequel.hir)).ok());
+            .get_or_init(|| limits::build_sequel(&sequel.hir).ok());
         let Some((dfa, start)) = dfa.as_ref().zip(keyword.checked_sub(sequel.before)) else {
             return dfa.is_none();
         };
@@ -131,7 +139,7 @@ impl Matcher {
         let regex = if odd {
             with_odd.get_or_init(|| limits::build_parsed(&self.hir, captures).ok())
         } else {
-            regex.get_or_init(|| limits::build_parsed(&plain(&self.hir), captures).ok())
+            regex.get_or_init(|| limits::build_parsed(&self.core, captures).ok())
         };
         regex.as_ref()
     }
@@ -151,19 +159,20 @@ impl Matcher {
             return;
         };
         let (cache, captures) = cache.of(regex, text.odd);
-        let text = text.bytes;
+        let mut floor = 0;
         for Window {
             range: window,
             last,
         } in windows
         {
-            let mut from = window.start;
+            let mut from = window.start.max(floor);
             while from <= *last {
-                let next = self.next(regex, cache, captures, text, from..window.end);
+                let next = self.next(regex, (cache, captures), text, from..window.end, floor);
                 let Some((range, hit)) = next else {
                     break;
                 };
                 from = range.end;
+                floor = range.end;
                 if let Some(hit) = hit {
                     each(hit);
                 }
@@ -179,31 +188,36 @@ impl Matcher {
         window: Range<usize>,
     ) -> Option<(Range<usize>, Option<Hit>)> {
         let regex = self.regex(text.odd)?;
-        let (cache, captures) = cache.of(regex, text.odd);
-        self.next(regex, cache, captures, text.bytes, window)
+        let memory = cache.of(regex, text.odd);
+        let floor = window.start;
+        self.next(regex, memory, text, window, floor)
     }
 
-    /// Returns the first match inside `window` that is not empty.
+    /// Returns the first match inside `window` that is not empty; a preamble may begin before it, but not before
+    /// `floor`.
     fn next(
         &self,
         regex: &Regex,
-        cache: &mut Cache,
-        captures: &mut Captures,
-        text: &[u8],
+        (cache, captures): (&mut Cache, &mut Captures),
+        text: Odd<'_>,
         window: Range<usize>,
+        floor: usize,
     ) -> Option<(Range<usize>, Option<Hit>)> {
         let mut from = window.start;
         while from <= window.end {
-            let input = Input::new(text).span(from..window.end);
-            let range = regex.search_with(cache, &input)?.range();
+            let input = Input::new(text.bytes).span(from..window.end);
+            let mut range = regex.search_with(cache, &input)?.range();
             if range.is_empty() {
                 from = range.end + 1;
                 continue;
             }
+            if let Some(preamble) = self.preamble.as_ref().filter(|_| !text.odd) {
+                range.start = preamble.begin(text.bytes, range.start, floor);
+            }
             let search = |input: &Input<'_>, captures: &mut Captures| {
                 regex.search_captures_with(cache, input, captures);
             };
-            let hit = self.hit(search, captures, text, range.clone());
+            let hit = self.hit(search, captures, text.bytes, range.clone());
             return Some((range, hit));
         }
         None
@@ -221,7 +235,7 @@ impl Matcher {
         let secret = match self.part {
             Part::Whole => matched.clone(),
             Part::InPlace(group) => {
-                let input = Input::new(text).span(range).anchored(Anchored::Yes);
+                let input = Input::new(text).span(range);
                 search(&input, captures);
                 let group = captures.get_group(group)?;
                 group.start..group.end

@@ -371,7 +371,7 @@ impl RuleSet {
         };
         // Where matches need no keyword, a required rule is held against everything, keyword or not.
         let windows = match scratch.windows.get(place) {
-            Some(windows) if matcher.reach(false).is_some() => windows.list(),
+            Some(windows) if matcher.reach(job.odd).is_some() => windows.list(),
             _ => &[Window::all(job.text)][..],
         };
         let mut check = Check {
