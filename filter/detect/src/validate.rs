@@ -326,3 +326,95 @@ fn crc32(bytes: &[u8]) -> u32 {
     }
     !crc
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, matched: &str, secret: &str, want: bool) {
+        let validator = Validator::named(name).unwrap();
+        let is = validator.accepts(matched.as_bytes(), secret.as_bytes());
+        assert_eq!(is, want, "{name}: {matched}");
+    }
+
+    #[test]
+    fn stand_ins_are_no_secrets() {
+        check("format", "", "ghp_your-token-here", false);
+        check("format", "", "ghp_xxxxxxxxxxxxxxxxxxxxxxxx", false);
+        check("format", "", "ghp_q7Rz81mKpW0xVtY5c0hdK3sN", true);
+    }
+
+    #[test]
+    fn names_that_are_no_secrets_spare_their_values() {
+        let value = "q7Rz81mKpW0xVtY5c0hdK3sN";
+        let under = |name: &str| format!("{name} = \"{value}\"");
+        check("random", &under("secret_key"), value, true);
+        check("random", &under("key_sha256"), value, false);
+        check("random", &under("token_url"), value, false);
+    }
+
+    #[test]
+    fn a_uuid_is_a_key_but_no_client_secret() {
+        let value = "3f2b8c1d-9a4e-4b7f-a6d5-0c1e2f3a4b5c";
+        let under = |name: &str| format!("{name}={value}");
+        check("random", &under("api_key"), value, true);
+        check("random", &under("credential_client"), value, false);
+    }
+
+    #[test]
+    fn basic_credentials_decode_to_user_and_password() {
+        check("basic", "", "d2VpcjpnYXRlLTdIb3VzZQ==", true);
+        check("basic", "", "authentication", false);
+    }
+
+    #[test]
+    fn tokens_of_jwt_begin_with_a_json_object() {
+        check(
+            "jwt",
+            "",
+            "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.c2lnbmF0dXJl",
+            true,
+        );
+        check("jwt", "", "eyesight.eyelid.eyebrow", false);
+    }
+
+    #[test]
+    fn everyday_words_are_no_passwords() {
+        for word in [
+            "password",
+            "changeit",
+            "config.password",
+            "WIN32_ERROR",
+            "correct%20horse",
+        ] {
+            check("password", &format!("password = {word}"), word, false);
+        }
+        for password in ["t4ll-Gates9", "Row2Harbour#", "9xKq!2mZpL"] {
+            check(
+                "password",
+                &format!("password = {password}"),
+                password,
+                true,
+            );
+        }
+    }
+
+    #[test]
+    fn user_and_password_alike_are_samples() {
+        check("url-password", "://weir:weir@db", "weir", false);
+        check(
+            "url-password",
+            "://weir:t4ll-Gates9@db",
+            "t4ll-Gates9",
+            true,
+        );
+        check("userinfo", "", "ops:ops", false);
+        check("userinfo", "", "ops:'t4ll-Gates9'", true);
+    }
+
+    #[test]
+    fn published_samples_are_no_secrets() {
+        check("format", "", "sk_test_4eC39HqLyjWDarjtT1zdp7dc", false);
+    }
+}

@@ -263,6 +263,7 @@ pub(super) fn is_weak_password(value: &[u8]) -> bool {
     let has_letters = sorts.upper + sorts.lower > 0;
     let is_strong = sorts.kinds() >= 3 && sorts.digits > 0
         || sorts.digits > 0 && has_letters && score < 20 && value.len() >= 8
+        || sorts.digits > 0 && has_letters && score < 90 && value.len() >= 14
         || sorts.upper > 0 && sorts.lower > 0 && score < -50 && value.len() >= 12;
     !is_strong
 }
