@@ -11,6 +11,7 @@ use crate::pass::{MAX_PASS_RULES, Pass};
 use crate::problem::RuleProblem;
 use crate::rule_pack::{PackBody, Part, RuleDef, RulePack};
 use crate::rule_set::{Member, Near, Rule, RuleSet};
+use crate::stream::Waits;
 
 /// Groups of one set at most.
 pub const MAX_GROUPS: u8 = 64;
@@ -122,6 +123,7 @@ impl RuleSetBuilder {
             entropy: 0.0,
             keywords: limits::anchors(pattern),
             anchors: Vec::new(),
+            waits: Waits::default(),
             path: None,
             allowlists: Vec::new(),
             required: Vec::new(),
@@ -130,6 +132,7 @@ impl RuleSetBuilder {
             kind: Kind::Custom,
             validator: None,
         };
+        let rule = rule.with_waits();
         let pack = RulePack::new(PackBody {
             rules: vec![rule],
             ..PackBody::default()

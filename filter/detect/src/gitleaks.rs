@@ -13,6 +13,7 @@ use crate::go_regex;
 use crate::limits;
 use crate::problem::RuleProblem;
 use crate::rule_pack::{Allowlist, Condition, PackBody, Part, Required, RuleDef, RulePack, Target};
+use crate::stream::Waits;
 use crate::validate::Validator;
 
 /// The name that `[extend] useDefault = true` asks for.
@@ -391,7 +392,7 @@ impl Draft {
         }
         keywords.sort();
         keywords.dedup();
-        body.rules.push(RuleDef {
+        let rule = RuleDef {
             id: self.id,
             description: self.description,
             regex,
@@ -402,6 +403,7 @@ impl Draft {
             entropy: self.entropy,
             keywords,
             anchors,
+            waits: Waits::default(),
             path: self.path,
             allowlists: self.allowlists,
             required: self.required,
@@ -409,7 +411,8 @@ impl Draft {
             severity: self.severity.unwrap_or_default(),
             kind: crate::finding::Kind::Secret,
             validator: self.validator,
-        });
+        };
+        body.rules.push(rule.with_waits());
     }
 }
 

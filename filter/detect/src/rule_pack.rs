@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::{Kind, Severity};
 use crate::problem::RuleProblem;
+use crate::stream::Waits;
 
 /// A rule file after it was read and checked.
 ///
@@ -46,6 +47,9 @@ pub(crate) struct RuleDef {
     /// case.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) anchors: Vec<String>,
+    /// What a stream holds back for the rule before any of its words has shown up.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) waits: Waits,
     /// A path must match it, where there is a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<String>,
@@ -66,6 +70,13 @@ pub(crate) struct RuleDef {
 }
 
 impl RuleDef {
+    /// Finds out what streams must hold back for the rule.
+    #[must_use]
+    pub(crate) fn with_waits(mut self) -> Self {
+        self.waits = Waits::of(&self);
+        self
+    }
+
     /// Returns the words around which matches are looked for.
     pub(crate) fn words(&self) -> &[String] {
         if self.anchors.is_empty() {

@@ -6,7 +6,7 @@ mod watch;
 
 use core::ops::Range;
 
-pub(crate) use guide::Guides;
+pub(crate) use guide::{Guides, Waits};
 use inlet::Inlet;
 use watch::{Held, Watch};
 
@@ -221,14 +221,13 @@ impl StreamScan {
         self.passes = vec![(stopped, self.told); rules.passes.len()];
         self.read = self.told;
         (self.run, self.always_held) = (RUN_BYTES, 0);
-        for place in 0..rules.rules.len() {
-            if !scratch.is_active(place) || is_silent(rules, place) {
-                continue;
-            }
-            let def = rules.rules.get(place).and_then(Rule::def);
-            if let Some(guide) = def.and_then(|def| rules.guides.of(place, def)) {
-                self.always_held = self.always_held.max(guide.always_held);
-                self.run = self.run.max(guide.run);
+        for (place, rule) in rules.rules.iter().enumerate() {
+            if let Some(def) = rule.def()
+                && scratch.is_active(place)
+                && !is_silent(rules, place)
+            {
+                self.always_held = self.always_held.max(def.waits.always);
+                self.run = self.run.max(def.waits.run);
             }
         }
         for rule in &rules.keywords.always {

@@ -24,6 +24,9 @@ const WORDS: &[&str] = &[
     "ccn",
 ];
 
+/// White space between the numbers of a list, at most.
+const MAX_GAP: usize = 40;
+
 /// Returns whether digits without separators are a card number.
 ///
 /// Lengths that cards rarely have (13, 14, 17 to 19) need a word nearby: timestamps and limits of integers are as long.
@@ -34,7 +37,26 @@ pub(super) fn is_bare(tape: &Tape<'_>, range: &Range<usize>) -> bool {
         Issue::Common => true,
         Issue::Rare => false,
     };
-    luhn(digits) && (common || context::near(tape, range, WORDS))
+    luhn(digits) && ((common && !is_listed(tape, range)) || context::near(tape, range, WORDS))
+}
+
+/// Whether a number stands in a list of numbers, as constants in source code do: after another number, or at the
+/// beginning of a list or of arguments and before another number.
+fn is_listed(tape: &Tape<'_>, range: &Range<usize>) -> bool {
+    let before = tape.slice(range.start.saturating_sub(MAX_GAP)..range.start);
+    let mut before = before
+        .iter()
+        .rev()
+        .skip_while(|byte| byte.is_ascii_whitespace());
+    let spaced = tape.before(range.start).is_ascii_whitespace();
+    match before.next() {
+        Some(b',') if spaced => before.next().is_some_and(u8::is_ascii_digit),
+        Some(b'(' | b'[' | b'{') => {
+            let after = tape.slice(range.end..range.end + 3);
+            matches!(after, [b',', b' ' | b'\n', b'0'..=b'9'])
+        }
+        _ => false,
+    }
 }
 
 /// Returns the card number that a chain begins with, in the groups that cards are printed in.

@@ -198,7 +198,13 @@ pub(super) fn opens(tape: &Tape<'_>, start: usize, spaced: bool) -> bool {
     match one {
         b'-' | b'/' => !two.is_ascii_alphanumeric(),
         b'.' => !two.is_ascii_digit(),
-        b' ' => !(spaced && two.is_ascii_digit()),
+        b' ' => {
+            // Next to a number, or to `1a` of a hex dump, it is a part of a row.
+            let three = tape.before(start.saturating_sub(2));
+            let is_row =
+                two.is_ascii_digit() || (two.is_ascii_hexdigit() && three.is_ascii_digit());
+            !(spaced && is_row)
+        }
         _ => true,
     }
 }

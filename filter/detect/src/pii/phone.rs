@@ -163,7 +163,13 @@ pub(super) fn grouped(tape: &Tape<'_>, chain: &Chain) -> Option<Range<usize>> {
             Some(Separator::Hyphen | Separator::Dot) => true,
             Some(Separator::Space) => false,
             Some(Separator::Slash) => return None,
-            None => true,
+            // `415 555-2671`; the clauses of a law are numbered `252.227-7015`.
+            None => {
+                chain
+                    .separators()
+                    .eq([Separator::Space, Separator::Hyphen].iter().copied())
+                    || area == 1
+            }
         };
         let known = all.as_ref().is_some_and(|all| is_north_american(all));
         return (known && (plain || is_said(tape, &range))).then_some(range);
@@ -191,6 +197,7 @@ fn is_trunk(tape: &Tape<'_>, chain: &Chain) -> bool {
         .sum();
     let first = chain.group(tape, 0);
     (9..=13).contains(&total)
+        && first.len() >= 2
         && first.first() == Some(&b'0')
         && chain.shape().iter().skip(1).all(|length| *length >= 2)
         && is_said(tape, &chain.range())

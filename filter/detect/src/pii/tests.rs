@@ -66,6 +66,18 @@ fn other_long_numbers_are_no_cards() {
     nothing("18446744073709551615 9223372036854775807 4611686018427387904");
     nothing("1111 4111 1111 1111 1111 1111");
     nothing("4000000000000000");
+    nothing("f(5503284107318959, 446)");
+    nothing("435, 5503284107318959, 446");
+    check(
+        "Jane Roe, 4111111111111111, 123",
+        Entity::Card,
+        "4111111111111111",
+    );
+    check(
+        "[\"4111111111111111\", 1]",
+        Entity::Card,
+        "4111111111111111",
+    );
     nothing("550e8400-e29b-41d4-a716-446655440000");
 }
 
@@ -97,6 +109,10 @@ fn other_numbers_are_no_phones() {
     nothing("f(415) 555");
     nothing("01 02 03 04 05");
     nothing("+999 123456789");
+    nothing("DFAR 252.227-7015");
+    nothing("call 1a 04 31 32 33 34 ff");
+    nothing("text 0.123456789");
+    check("415 555-2671", Entity::Phone, "415 555-2671");
 }
 
 #[test]

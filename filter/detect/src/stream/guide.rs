@@ -6,6 +6,7 @@ use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
 use regex_automata::{Anchored, Input, MatchKind};
 use regex_syntax::hir::{Capture, Hir, HirKind, Look, Repetition};
+use serde::{Deserialize, Serialize};
 
 use crate::limits;
 use crate::reach::{ByteSet, Reach, bytes_of, pieces};
@@ -51,13 +52,56 @@ pub(super) struct Guide {
     pub(super) lead: Option<usize>,
     /// How far before its core a match may begin.
     pub(super) preamble: usize,
-    /// Bytes that must be held back at any time, because the secret may begin so far before the keyword with white
-    /// space between.
-    pub(super) always_held: usize,
-    /// Bytes without white space that the secret may have before the keyword.
-    pub(super) run: usize,
     automaton: OnceLock<Option<DFA>>,
     longest: usize,
+}
+
+/// What a stream must hold back for a rule before any of its words has shown up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waits {
+    /// Bytes that must be held back at any time, because the secret may begin so far before the word with white
+    /// space between.
+    #[serde(default)]
+    pub(super) always: usize,
+    /// Bytes without white space that the secret may have before the word.
+    #[serde(default)]
+    pub(super) run: usize,
+}
+
+impl Waits {
+    /// Finds out what must be held back for a rule whose pattern and words are known.
+    pub(crate) fn of(def: &RuleDef) -> Self {
+        let Some((core, _, is_whole)) = core_of(def) else {
+            return Self::default();
+        };
+        let Some(reach) = Reach::of(&core, def.words(), true) else {
+            return Self::default();
+        };
+        let before = Before::of(&core, def.words());
+        let held = if is_whole || before.captures {
+            reach.lead
+        } else {
+            0
+        };
+        Self {
+            always: if before.spaced { held } else { 0 },
+            run: held,
+        }
+    }
+}
+
+/// Returns the pattern of a rule without its preamble, how long that may be, and whether all of a match is secret.
+fn core_of(def: &RuleDef) -> Option<(Hir, usize, bool)> {
+    let whole = limits::parse(&def.regex).ok()?;
+    let groups = whole.properties().explicit_captures_len();
+    let is_whole =
+        def.part == Part::Whole || (groups == 0 && !matches!(def.part, Part::InPlace(_)));
+    let (core, preamble) = if is_whole {
+        (whole, 0)
+    } else {
+        without_preamble(whole)
+    };
+    Some((core, preamble, is_whole))
 }
 
 /// What has become of a match that may begin at some place.
@@ -73,24 +117,11 @@ pub(super) enum Fate {
 
 impl Guide {
     fn new(def: &RuleDef) -> Option<Self> {
-        let whole = limits::parse(&def.regex).ok()?;
-        let groups = whole.properties().explicit_captures_len();
-        let is_whole =
-            def.part == Part::Whole || (groups == 0 && !matches!(def.part, Part::InPlace(_)));
-        let (core, preamble) = if is_whole {
-            (whole, 0)
-        } else {
-            without_preamble(whole)
-        };
+        let (core, preamble, _) = core_of(def)?;
         let lead = Reach::of(&core, def.words(), true).map(|reach| reach.lead);
-        let before = Before::of(&core, def.words());
-        let holds_secret = is_whole || before.captures;
-        let lead_held = lead.filter(|_| holds_secret).unwrap_or(0);
         Some(Self {
             lead,
             preamble,
-            always_held: if before.spaced { lead_held } else { 0 },
-            run: lead_held,
             longest: core
                 .properties()
                 .maximum_len()
