@@ -13,6 +13,8 @@ pub(crate) mod batch;
 pub mod books;
 pub(crate) mod codec;
 pub mod entries;
+pub mod ledgers;
+pub mod notices;
 pub(crate) mod redis;
 pub mod shelf;
 pub(crate) mod sql;
@@ -100,6 +102,8 @@ pub struct LedgerOptions {
     pub quotas: watch::Receiver<Arc<Quotas>>,
     pub times: LeaseTimes,
     pub clock: Clock,
+    /// Where thresholds are told; ledgers that are used as one share it.
+    pub alerts: broadcast::Sender<Alert>,
 }
 
 impl fmt::Debug for LedgerOptions {
@@ -117,6 +121,7 @@ impl LedgerOptions {
             quotas,
             times: LeaseTimes::default(),
             clock: Arc::new(crate::clock::now),
+            alerts: broadcast::channel(ALERTS).0,
         }
     }
 }
@@ -161,12 +166,11 @@ impl Ledger {
 
     pub(crate) fn start<S: Shelf>(shelf: S, options: LedgerOptions) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let (alerts, _) = broadcast::channel(ALERTS);
+        let alerts = options.alerts.clone();
         let keeper = Keeper {
             shelf,
             options,
             owners: Owners::default(),
-            alerts: alerts.clone(),
         };
         tokio::spawn(keeper.keep(queue));
         Self { jobs, alerts }
@@ -315,7 +319,6 @@ struct Keeper<S> {
     shelf: S,
     options: LedgerOptions,
     owners: Owners,
-    alerts: broadcast::Sender<Alert>,
 }
 
 impl<S: Shelf> Keeper<S> {
@@ -376,7 +379,7 @@ impl<S: Shelf> Keeper<S> {
         let outcome = batch::run(&mut self.shelf, &batch, &mut self.owners, entries).await?;
         for alert in outcome.alerts {
             // Nobody may be listening.
-            self.alerts.send(alert).ok();
+            self.options.alerts.send(alert).ok();
         }
         let answers = outcome.answers.into_iter().map(|answer| {
             answer.map_err(|source| LedgerError::Window {

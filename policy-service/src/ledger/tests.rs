@@ -2,6 +2,7 @@
 
 mod cases;
 mod fixture;
+mod ledgers;
 mod model;
 mod replicas;
 
@@ -11,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use weir_databases::{Server, ServerFailure};
 
 use self::fixture::Bench;
+use super::notices::Notices;
 
 /// A folder that every user may enter, as PostgreSQL's has to be.
 fn folder() -> tempfile::TempDir {
@@ -45,6 +47,8 @@ async fn postgres_keeps_the_books() {
     let bench = Bench::postgres(postgres.url());
     cases::all(&bench).await;
     replicas::all(&bench).await;
+    let url = postgres.url();
+    replicas::notices_arrive(Notices::postgres(url).await, Notices::postgres(url).await).await;
 }
 
 #[tokio::test]
@@ -56,4 +60,7 @@ async fn redis_keeps_the_books() {
     let bench = Bench::redis(redis.url());
     cases::all(&bench).await;
     replicas::all(&bench).await;
+    ledgers::all(&Bench::sqlite(folder.path()), &bench).await;
+    let url = redis.url();
+    replicas::notices_arrive(Notices::redis(url).await, Notices::redis(url).await).await;
 }

@@ -124,7 +124,7 @@ fn zone(name: &str) -> Result<TimeZone, WindowError> {
 }
 
 /// Money is always durable, and so is what counts for long.
-fn keeping(rules: &QuotaRules) -> Keeping {
+pub(crate) fn keeping(rules: &QuotaRules) -> Keeping {
     let is_short = match &rules.window {
         None => true,
         Some(QuotaWindow::Rolling { duration_ms }) => *duration_ms <= HOT_MAX_MS,

@@ -123,6 +123,10 @@ impl Desk {
         self.ledger = Some(ledger);
     }
 
+    pub(super) fn quotas(&self) -> watch::Receiver<Arc<Quotas>> {
+        self.seen.clone()
+    }
+
     pub(super) fn set(&self, quotas: impl IntoIterator<Item = Quota>) {
         self.quotas.send_replace(Arc::new(Quotas::new(quotas)));
     }

@@ -1,8 +1,34 @@
 //! What stores do that several replicas of the service share.
 
+use std::time::Duration;
+
+use policy::ids::KeyId;
 use policy::quota::lease::GrantAnswer;
+use uuid::Uuid;
 
 use super::fixture::*;
+use crate::ledger::notices::{Notice, Notices};
+use crate::ledger::shelf::ShelfError;
+
+/// What one replica tells the other hears within a second.
+pub(super) async fn notices_arrive(
+    one: Result<Notices, ShelfError>,
+    other: Result<Notices, ShelfError>,
+) {
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let mut heard = [one.hear(), other.hear()];
+    let notices = [
+        Notice::Quota(quota_id(7)),
+        Notice::KeyRevoked(KeyId::new(Uuid::from_u128(3))),
+    ];
+    for notice in notices {
+        one.tell(notice).await.unwrap();
+        for heard in &mut heard {
+            let in_time = tokio::time::timeout(Duration::from_secs(1), heard.recv()).await;
+            assert_eq!(in_time.unwrap().unwrap(), notice);
+        }
+    }
+}
 
 /// Runs every case.
 pub(super) async fn all(bench: &Bench) {
