@@ -12,6 +12,8 @@ use crate::guardrail::{
 const MAX_DETECTORS: usize = 16;
 /// Different detectors of all guardrails together: what one set of rules can tell apart.
 const MAX_DIFFERENT_DETECTORS: usize = 64;
+/// What rule files and word lists may come to together: every worker of an Envoy holds them.
+const MAX_PARTS_BYTES: usize = 32 << 20;
 /// Entries of one allow list.
 const MAX_ALLOWED: usize = 1_000;
 const MAX_ALLOWED_BYTES: usize = 4 * 1024;
@@ -81,9 +83,51 @@ impl Checker<'_> {
             let problems = prepared.list_problems(list);
             self.add_below(Node::WordList(*id), problems);
         }
+        self.size_of_parts(prepared);
         for (id, guardrail) in &documents.guardrails {
             let problems = prepared.canary(guardrail, documents).err();
             self.add_below(Node::Guardrail(*id), problems.unwrap_or_default());
+        }
+    }
+
+    /// Checks that a worker can hold the rule files and word lists that guardrails name.
+    fn size_of_parts(&mut self, prepared: &mut Prepared) {
+        let documents = self.documents;
+        let (mut files, mut lists) = (BTreeSet::new(), BTreeSet::new());
+        let guardrails = documents.guardrails.values();
+        let stages = guardrails.flat_map(|guardrail| &guardrail.rules.stages);
+        for detector in stages.flat_map(|stage| &stage.detectors) {
+            if let Detector::RuleFile { name, .. } = detector {
+                files.insert(name);
+            } else if let Detector::Words { list } = detector {
+                lists.insert(list);
+            }
+        }
+        let mut bytes = 0_usize;
+        for file in documents
+            .rule_files
+            .values()
+            .filter(|it| files.contains(&it.name))
+        {
+            bytes = bytes.saturating_add(
+                prepared
+                    .file_bytes(file, documents)
+                    .map_or(0, |it| it.len()),
+            );
+        }
+        for list in documents
+            .word_lists
+            .values()
+            .filter(|it| lists.contains(&it.name))
+        {
+            bytes = bytes.saturating_add(prepared.list_bytes(list).map_or(0, |it| it.len()));
+        }
+        if bytes > MAX_PARTS_BYTES {
+            let message = format!(
+                "rule files and word lists of all guardrails come to {bytes} bytes, and a worker holds at most \
+                 {MAX_PARTS_BYTES}"
+            );
+            self.add("guardrails", message);
         }
     }
 

@@ -167,8 +167,10 @@ fn problems_have_the_places_of_the_file() {
 #[test]
 fn wrong_fields_are_told_before_anything_is_made_of_them() {
     finds(
-        r#"{"provders": [], "keys": [{"name": "k", "owner": {"usr": "ann"}}], "settings": {"hosts": "x"}}"#,
+        r#"{"guardrails": [{"preset": "pii", "scope": {"teems": []}, "actoin": "block"}], "provders": [], "keys": [{"name": "k", "owner": {"usr": "ann"}}], "settings": {"hosts": "x"}}"#,
         &[
+            "`guardrails[0].actoin`: unknown field `actoin`, expected one of `preset`",
+            "`guardrails[0].scope.teems`: unknown field `teems`, expected one of `customers`",
             "`keys[0].owner`: unknown variant `usr`",
             "`provders`: unknown field `provders`",
             "`settings.hosts`: invalid type: string \"x\", expected a list",

@@ -23,6 +23,9 @@ const HIDDEN: [&str; 3] = [
     "fi\u{200b}\u{200c}\u{200b}\u{2060}\u{200c}\u{200b}\u{200c}\u{200b}ne",
 ];
 
+/// What one rule file may come to in a form that filters take; as much as a word list.
+const MAX_PART_BYTES: usize = 12 << 20;
+
 type Key = [u8; 32];
 
 /// What contents come to, kept so that an unchanged one is not read and tried again.
@@ -217,6 +220,13 @@ impl Prepared {
             let bytes = pack
                 .encode()
                 .map_err(|problem| vec![Problem::new("source", problem.to_string())])?;
+            if bytes.len() > MAX_PART_BYTES {
+                let message = format!(
+                    "comes to {} bytes for the filters, of {MAX_PART_BYTES} that one file may have; split it",
+                    bytes.len()
+                );
+                return Err(vec![Problem::new("source", message)]);
+            }
             let positives = positives(&file.source);
             Ok(PreparedFile {
                 pack,

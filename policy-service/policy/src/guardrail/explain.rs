@@ -134,13 +134,6 @@ pub fn warnings(documents: &Documents) -> Vec<Problem> {
                     message,
                 ));
             }
-            if stage.action == Action::Tokenise && rules.direction.covers_responses() {
-                let message = "values that a model makes up are not tokenised: in answers this stage only records";
-                warnings.push(Problem::new(
-                    format!("{at}.stages[{number}].action"),
-                    message,
-                ));
-            }
         }
     }
     warnings
@@ -268,7 +261,6 @@ mod tests {
             paths.collect::<Vec<_>>(),
             [
                 "guardrails[phrases].stages[0].detectors",
-                "guardrails[secrets].stages[0].action",
                 "guardrails[thinking].scope.roles",
             ]
         );
