@@ -48,7 +48,7 @@ use policy::surface::{Dialect, Surface};
 
 use self::area::Area;
 pub use self::block::{Block, Edit, apply_edits};
-use self::collector::{ANY, Collector, JsonTexts, Part};
+use self::collector::{ANY, Collector, JsonTexts, MAX_TEXTS, Part};
 use crate::json::{JsonError, Scalar, Span, Token, Visitor, Walker};
 use crate::splice::Splice;
 
@@ -62,6 +62,20 @@ impl<F: FnMut(Block<'_>)> BlockSink for F {
     fn block(&mut self, block: Block<'_>) {
         self(block);
     }
+}
+
+/// Why the texts of a body cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ContentError {
+    /// The body is not JSON that may pass.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The body holds more texts, or more objects, than are kept.
+    #[error("the JSON text holds more than {MAX_TEXTS} texts or objects at byte {at}")]
+    TooMany {
+        /// Offset of the first that is one too many.
+        at: u64,
+    },
 }
 
 /// What a text is in JSON.
@@ -265,19 +279,24 @@ impl ContentReader {
     /// Reads a chunk and tells the texts that end in it.
     ///
     /// # Errors
-    /// The first [`JsonError`] of the body. What was told before stands.
-    pub fn push<S: BlockSink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), JsonError> {
+    /// The first [`ContentError`] of the body. What was told before stands.
+    pub fn push<S: BlockSink>(&mut self, chunk: &[u8], sink: &mut S) -> Result<(), ContentError> {
         let collector = &mut self.collector;
-        self.walker.push(chunk, &mut Telling { collector, sink })
+        let walked = self.walker.push(chunk, &mut Telling { collector, sink });
+        // The collector stops before what the walker stopped at.
+        self.collector.check()?;
+        Ok(walked?)
     }
 
     /// Says that no more bytes come.
     ///
     /// # Errors
     /// [`JsonError::Truncated`] if the body is not one whole value, or the error met before.
-    pub fn finish<S: BlockSink>(mut self, sink: &mut S) -> Result<Content, JsonError> {
+    pub fn finish<S: BlockSink>(mut self, sink: &mut S) -> Result<Content, ContentError> {
         let collector = &mut self.collector;
-        self.walker.finish(&mut Telling { collector, sink })?;
+        let walked = self.walker.finish(&mut Telling { collector, sink });
+        self.collector.check()?;
+        walked?;
         Ok(Content::new(self.collector, self.is_answer))
     }
 }

@@ -305,6 +305,10 @@ impl StreamEditor {
         }
         let bytes = mem::take(&mut self.frame);
         let event = self.reader.read(&bytes, &self.framer);
+        if event.is_overfull {
+            self.frame = bytes;
+            return self.overflow(judge, out);
+        }
         if event.may_overtake {
             out.extend_from_slice(&bytes);
             self.last_left = true;
@@ -501,7 +505,8 @@ impl StreamEditor {
             !state.is_open && state.channel.role == item.role && state.was(&item.text)
         });
         if let Some(state) = streamed {
-            return (state.edits.clone(), false);
+            let edits = state.edits.iter().filter(|_| state.channel.may_change);
+            return (edits.cloned().collect(), false);
         }
         if item.kind == ItemKind::JsonText {
             return event::judge_json_text(&item.text, &item.label, item.may_change, judge);

@@ -10,8 +10,8 @@ use super::area::{
 use super::block::{Block, Literal, Outer};
 use super::scope::{Mime, ROOT, Scopes};
 use super::trail::{Frame, Trail};
-use super::{BlockKind, BlockSink, Media, Unscanned};
-use crate::escape::unescape_into;
+use super::{BlockKind, BlockSink, ContentError, Media, Unscanned};
+use crate::escape::{unescape, unescape_into};
 use crate::json::{Container, Scalar, Shape, Span, Token, Visitor, Walker, Want};
 
 /// A structural scalar that is longer is no such thing and is told as text.
@@ -32,6 +32,9 @@ const CLIENT_CALLS: &[&[u8]] = &[
     b"custom_tool_call",
     b"mcp_call",
 ];
+
+/// Texts of one document, and scopes of it, that are kept; real ones have some thousands.
+pub(crate) const MAX_TEXTS: usize = 1 << 18;
 
 /// What has to be remembered of a text until everything about it was said.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +94,8 @@ pub(crate) struct Collector {
     pub(crate) starts_call: bool,
     /// Number of the event in its stream.
     pub(crate) sequence: Option<u64>,
+    /// Where the document had more texts or scopes than are kept.
+    pub(crate) full_at: Option<u64>,
     /// The container being passed over because it repeats something: how deep it stands, and where it begins if it
     /// repeats the answer's own text.
     repeats: Option<(usize, Option<u64>)>,
@@ -120,6 +125,7 @@ impl Collector {
             finished: Vec::new(),
             starts_call: false,
             sequence: None,
+            full_at: None,
             repeats: None,
             decoded: Vec::new(),
         }
@@ -140,7 +146,14 @@ impl Collector {
         self.finished.clear();
         self.starts_call = false;
         self.sequence = None;
+        self.full_at = None;
         self.repeats = None;
+    }
+
+    /// Says whether the document had too many texts.
+    pub(crate) fn check(&self) -> Result<(), ContentError> {
+        self.full_at
+            .map_or(Ok(()), |at| Err(ContentError::TooMany { at }))
     }
 
     /// Returns whose words a text is, as far as is known.
@@ -170,7 +183,9 @@ impl Collector {
             return false;
         }
         match self.next {
-            Rule::Media(_) | Rule::Vector | Rule::Echo => false,
+            // A file may be a data URL of text.
+            Rule::Media(media) => media == Media::File,
+            Rule::Vector | Rule::Echo => false,
             Rule::Source => self.scopes.media(self.scope).is_none(),
             Rule::Data => !self.scopes.is_redacted(self.scope),
             Rule::In(_)
@@ -193,6 +208,9 @@ impl Collector {
         outer: Option<&Outer<'_>>,
         sink: &mut S,
     ) {
+        if self.full_at.is_some() {
+            return;
+        }
         match token {
             Token::Open(container) => self.open(container, span),
             Token::Close(_) => self.close(span),
@@ -232,6 +250,10 @@ impl Collector {
         if container == Container::Object {
             let begins = rule.area().begins;
             if begins != Begins::Nothing {
+                if self.scopes.count() >= MAX_TEXTS {
+                    self.full_at = Some(span.start);
+                    return;
+                }
                 scope = self.scopes.begin(self.scope, begins);
             }
         }
@@ -296,7 +318,8 @@ impl Collector {
                 Part::Says(area.says)
             }
             Rule::Fact(fact) => {
-                self.fact(fact, raw);
+                // What is written with escapes means the same to the provider.
+                self.fact(fact, &unescape(raw));
                 if fact == Fact::Signature || raw.len() <= KNOWN_BYTES {
                     return;
                 }
@@ -314,6 +337,9 @@ impl Collector {
                     return;
                 }
                 Part::JsonText
+            }
+            Rule::Media(Media::File) if is_text_url(raw) => {
+                Part::Says(Says::Role(TextRole::Attachment))
             }
             Rule::Media(media) => return self.media(media, bytes),
             Rule::Data if self.scopes.is_redacted(self.scope) => {
@@ -454,6 +480,10 @@ impl Collector {
             return;
         }
         let index = self.told.len();
+        if index >= MAX_TEXTS {
+            self.full_at = Some(literal.span.start);
+            return;
+        }
         self.told.push(Told {
             span: outer.map_or(literal.span, |outer| outer.span),
             label: self.label,
@@ -542,6 +572,12 @@ fn data_url_media(raw: &[u8], otherwise: Media) -> Option<Media> {
         Mime::Media(Media::File) => Some(otherwise),
         Mime::Media(media) => Some(media),
     }
+}
+
+/// Whether a string is a data URL of text.
+fn is_text_url(raw: &[u8]) -> bool {
+    raw.strip_prefix(b"data:")
+        .is_some_and(|data| Mime::named(data) == Mime::Text)
 }
 
 fn small_number(raw: &[u8]) -> Option<u32> {

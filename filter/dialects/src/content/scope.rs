@@ -52,12 +52,14 @@ pub(crate) enum Mime {
 
 impl Mime {
     pub(crate) fn named(name: &[u8]) -> Self {
-        let major = name
-            .split(|byte| matches!(byte, b'/' | b'\\'))
-            .next()
-            .unwrap_or_default();
-        match major {
+        let end = name.iter().position(|byte| matches!(byte, b';' | b','));
+        let name = name.get(..end.unwrap_or(name.len())).unwrap_or_default();
+        let mut parts = name.splitn(2, |byte| *byte == b'/');
+        let major = parts.next().unwrap_or_default();
+        // The slash may be written as an escape.
+        match major.strip_suffix(b"\\").unwrap_or(major) {
             b"text" => Self::Text,
+            b"application" if TEXTS.contains(&parts.next().unwrap_or_default()) => Self::Text,
             b"image" => Self::Media(Media::Image),
             b"audio" => Self::Media(Media::Audio),
             b"video" => Self::Media(Media::Video),
@@ -65,6 +67,19 @@ impl Mime {
         }
     }
 }
+
+/// What is text although its type says `application`.
+const TEXTS: &[&[u8]] = &[
+    b"json",
+    b"xml",
+    b"yaml",
+    b"x-yaml",
+    b"toml",
+    b"javascript",
+    b"sql",
+    b"csv",
+    b"x-sh",
+];
 
 impl Kind {
     fn named(name: &[u8]) -> Self {
@@ -138,6 +153,11 @@ impl Scopes {
             part_index: None,
         });
         u32::try_from(self.all.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Returns how many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all.len()
     }
 
     pub(crate) fn get(&self, scope: u32) -> Option<&Scope> {

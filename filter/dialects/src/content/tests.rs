@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cut;
-use crate::request::{RequestReader, RequestTextReader};
+use crate::request::{BodyError, RequestReader, RequestTextReader};
 use crate::splice::apply;
 
 /// What was told of a text.
@@ -17,7 +17,7 @@ struct Text {
 /// The texts, what was not scanned, and the shadows.
 type Told = (Vec<Text>, Vec<Unscanned>, usize);
 
-fn read(mut reader: ContentReader, chunks: &[&[u8]]) -> Result<Told, JsonError> {
+fn read(mut reader: ContentReader, chunks: &[&[u8]]) -> Result<Told, ContentError> {
     let mut blocks: Vec<(String, String, String)> = Vec::new();
     let mut sink = |block: Block<'_>| {
         assert_eq!(block.index(), blocks.len());
@@ -353,6 +353,54 @@ fn a_structural_member_that_is_no_scalar_is_told() {
             "attachment $.messages[0].content[0].id.c d",
         ],
     );
+}
+
+#[test]
+fn a_disguise_by_escapes_changes_nothing() {
+    check(
+        request,
+        Surface::AnthropicMessages,
+        r#"{"messages":[{"role":"\u0075ser","content":[{"type":"thin\u006bing","thinking":"hm"},{"type":"text","text":"a"}]}]}"#,
+        &[
+            "thinking! $.messages[0].content[0].thinking hm",
+            "user $.messages[0].content[1].text a",
+        ],
+    );
+}
+
+#[test]
+fn files_that_are_text_are_told() {
+    check(
+        request,
+        Surface::OpenaiResponses,
+        r#"{"input":[{"role":"user","content":[{"type":"input_file","file_data":"data:text\/plain;base64,QQ=="},{"type":"input_file","file_data":"data:application/json;base64,QQ=="},{"type":"input_file","file_data":"data:application/pdf;base64,QQ=="}]}]}"#,
+        &[
+            "attachment $.input[0].content[0].file_data data:text/plain;base64,QQ==",
+            "attachment $.input[0].content[1].file_data data:application/json;base64,QQ==",
+            "- file $.input[0].content[2].file_data 32",
+        ],
+    );
+}
+
+#[test]
+fn more_texts_than_are_kept_are_an_error() {
+    let many = |item: &str| {
+        format!(
+            "{{\"messages\":[{}{item}]}}",
+            format!("{item},").repeat(1 << 18)
+        )
+    };
+    for body in [many("\"a\""), many("{}")] {
+        let errors = [1000, usize::MAX].map(|size| {
+            let chunks: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
+            read(request(Surface::AnthropicMessages), &chunks).unwrap_err()
+        });
+        assert_eq!(errors[0], errors[1]);
+        assert!(matches!(errors[0], ContentError::TooMany { .. }));
+        let mut reader = RequestTextReader::new(Surface::AnthropicMessages).unwrap();
+        let refused = reader.push(body.as_bytes(), &mut |_: Block<'_>| {});
+        assert!(matches!(refused, Err(BodyError::TooManyTexts { .. })));
+    }
 }
 
 /// Replaces every text by itself between brackets.

@@ -79,6 +79,12 @@ pub enum BodyError {
         /// Offset of the value that is one too many.
         at: u64,
     },
+    /// The body holds more texts, or more objects, than can be judged.
+    #[error("the body holds more texts or objects than can be judged, at byte {at}; send fewer")]
+    TooManyTexts {
+        /// Offset of the first that is one too many.
+        at: u64,
+    },
     /// A field without which the request cannot be judged is absent.
     #[error("field `{field}` is missing")]
     Missing {
@@ -101,7 +107,8 @@ impl BodyError {
             | Self::TooDeep { .. }
             | Self::WrongType { .. }
             | Self::TooLong { .. }
-            | Self::TooMany { .. } => RefusalCode::BadJson,
+            | Self::TooMany { .. }
+            | Self::TooManyTexts { .. } => RefusalCode::BadJson,
         }
     }
 
@@ -118,7 +125,8 @@ impl BodyError {
             | Self::Truncated { .. }
             | Self::Bom
             | Self::NotUtf8 { .. }
-            | Self::TooDeep { .. } => None,
+            | Self::TooDeep { .. }
+            | Self::TooManyTexts { .. } => None,
         }
     }
 }

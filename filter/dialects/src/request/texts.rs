@@ -53,6 +53,9 @@ impl RequestTextReader {
                 sink,
             },
         );
+        if let Some(at) = self.collector.full_at {
+            return Err(BodyError::TooManyTexts { at });
+        }
         self.reader.facts.check()?;
         Ok(walked?)
     }
@@ -84,7 +87,10 @@ impl<S: BlockSink> Visitor for Both<'_, S> {
     const TOKENS: bool = true;
 
     fn token(&mut self, token: Token<'_>, span: Span) {
-        self.collector.token(token, span, None, self.sink);
+        // The first objection counts, wherever a chunk ends.
+        if self.facts.failed.is_none() {
+            self.collector.token(token, span, None, self.sink);
+        }
     }
 
     fn wants_raw(&self) -> bool {

@@ -26,6 +26,8 @@ pub(super) struct Event {
     pub(super) has_choice: bool,
     /// Whether that ends with it.
     pub(super) finishes: bool,
+    /// Whether it holds more texts than can be judged.
+    pub(super) is_overfull: bool,
     /// Whether it holds nothing that waits for a decision and need not keep its place: it keeps clients waiting.
     pub(super) may_overtake: bool,
 }
@@ -161,7 +163,9 @@ impl EventReader {
         let mut reading = Reading { collector };
         self.is_json = self.walker.push(&self.data, &mut reading).is_ok()
             && self.walker.finish(&mut reading).is_ok();
-        if self.is_json {
+        if self.collector.full_at.is_some() {
+            self.collector.told.clear();
+        } else if self.is_json {
             self.collect();
         } else {
             self.collector.reset(TextRole::Assistant);
@@ -178,6 +182,7 @@ impl EventReader {
             sequence: self.collector.sequence,
             has_choice,
             finishes: !self.collector.finished.is_empty(),
+            is_overfull: self.collector.full_at.is_some(),
             may_overtake: kind == EventKind::Ping && self.items.is_empty(),
         }
     }
