@@ -35,6 +35,8 @@ mod limits;
 mod lines;
 mod matcher;
 mod merge;
+#[cfg(test)]
+mod oracle;
 mod pack;
 mod pass;
 mod pattern;

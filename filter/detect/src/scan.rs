@@ -259,6 +259,35 @@ impl RuleSet {
         }
     }
 
+    /// Tells every hit of every rule's pattern, before anything is checked.
+    #[cfg(test)]
+    pub(crate) fn each_hit(
+        &self,
+        scratch: &mut Scratch,
+        text: &[u8],
+        groups: Groups,
+        each: &mut dyn FnMut(usize, Hit),
+    ) {
+        scratch.prepare(self, groups);
+        let odd = text::is_odd(text);
+        let job = Job {
+            text,
+            odd,
+            path: None,
+            groups,
+        };
+        self.find_windows(scratch, job);
+        let text = Odd { bytes: text, odd };
+        for place in scratch.touched.clone() {
+            let windows = &scratch.windows[place];
+            if windows.is_open() {
+                let matcher = self.rules[place].matcher().unwrap();
+                let cache = &mut scratch.caches[place];
+                matcher.find_all(cache, text, windows.list(), |hit| each(place, hit));
+            }
+        }
+    }
+
     /// Marks the rules that `groups` listen to, and those that they require.
     fn mark_active(&self, groups: Groups, active: &mut Vec<bool>) {
         active.clear();
