@@ -137,7 +137,7 @@ fn is_published(secret: &[u8]) -> bool {
 }
 
 /// Parts of a name that say that the value is no secret although the name sounds like one.
-const HARMLESS_NAMES: [&str; 38] = [
+const HARMLESS_NAMES: [&str; 49] = [
     "public",
     "pubkey",
     "pub_key",
@@ -176,6 +176,17 @@ const HARMLESS_NAMES: [&str; 38] = [
     "format",
     "author",
     "length",
+    "page",
+    "continu",
+    "sync",
+    "delta",
+    "resume",
+    "skip",
+    "cancel",
+    "design",
+    "idempot",
+    "nexttoken",
+    "next_token",
 ];
 
 /// Returns whether a value that looks random stands under a name for secrets.
@@ -257,7 +268,7 @@ fn is_userinfo(secret: &[u8]) -> bool {
 
 /// Returns whether the secret is base64 in whole groups of four.
 fn is_padded_base64(secret: &[u8]) -> bool {
-    secret.len() % 4 == 0 && !base64::decode(secret, 32).is_empty()
+    secret.len().is_multiple_of(4) && !base64::decode(secret, 32).is_empty()
 }
 
 /// Returns whether the first part of the secret is the base64 of a JSON object.
