@@ -19,7 +19,7 @@ use crate::ids::{CustomerId, KeyId, QuotaId, TeamId, UserId};
 use crate::pattern::ModelPattern;
 use crate::units::Timestamp;
 
-pub use self::covering::{AccountId, Member, Payer};
+pub use self::covering::{AccountId, Member, Payer, QuotaIndex};
 
 /// Quotas of one mesh at most.
 pub const MAX_QUOTAS: usize = 200_000;

@@ -1,6 +1,7 @@
 //! Which accounts an exchange is charged to.
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -151,6 +152,55 @@ pub fn covering<'q>(
     }
     found.sort_by_key(|charged| (charged.level, charged.quota.id, charged.account));
     found
+}
+
+/// Quotas by what they stand at, so that an exchange looks at its own few of a hundred thousand.
+#[derive(Clone, Debug, Default)]
+pub struct QuotaIndex {
+    by_scope: BTreeMap<Scope, Vec<Quota>>,
+}
+
+impl QuotaIndex {
+    /// Puts quotas in order; those that are switched off are left out.
+    pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Self {
+        let mut by_scope: BTreeMap<Scope, Vec<Quota>> = BTreeMap::new();
+        for quota in quotas.into_iter().filter(|quota| quota.rules.enabled) {
+            by_scope
+                .entry(scope(quota.rules.node))
+                .or_default()
+                .push(quota);
+        }
+        Self { by_scope }
+    }
+
+    /// Returns what [`covering`] returns for all quotas.
+    pub fn covering(&self, payer: &Payer<'_>, targets: &[Target<'_>]) -> Vec<Charged<'_>> {
+        let principal = payer.principal;
+        let scopes = [
+            Some(Scope::Global),
+            principal.customer.map(Scope::Customer),
+            principal.team.map(Scope::Team),
+            principal.user.map(Scope::User),
+            principal.key.map(Scope::Key),
+        ];
+        let found = scopes
+            .iter()
+            .flatten()
+            .filter_map(|scope| self.by_scope.get(scope));
+        covering(found.flatten(), payer, targets)
+    }
+}
+
+/// Returns who is covered by a quota at `node`, whoever its members are.
+const fn scope(node: QuotaNode) -> Scope {
+    match node {
+        QuotaNode::Organisation => Scope::Global,
+        QuotaNode::Customer(id) => Scope::Customer(id),
+        QuotaNode::Team(id) | QuotaNode::EachMember(id) => Scope::Team(id),
+        QuotaNode::User(id) => Scope::User(id),
+        QuotaNode::Key(id) => Scope::Key(id),
+        QuotaNode::EachSession(scope) | QuotaNode::EachAgent(scope) => scope,
+    }
 }
 
 impl Quota {

@@ -346,7 +346,42 @@ fn unknown_fields_are_refused() {
     assert!(error.contains("unknown field `budget`"), "{error}");
 }
 
+fn node() -> impl Strategy<Value = QuotaNode> {
+    let scope = |number| {
+        prop_oneof![
+            Just(Scope::Global),
+            Just(Scope::Customer(id(CustomerId::new, number))),
+            Just(Scope::Team(id(TeamId::new, number))),
+            Just(Scope::User(id(UserId::new, number))),
+            Just(Scope::Key(id(KeyId::new, number))),
+        ]
+    };
+    (1..6_u128).prop_flat_map(move |number| {
+        prop_oneof![
+            Just(QuotaNode::Organisation),
+            Just(QuotaNode::Customer(id(CustomerId::new, number))),
+            Just(QuotaNode::Team(id(TeamId::new, number))),
+            Just(QuotaNode::User(id(UserId::new, number))),
+            Just(QuotaNode::Key(id(KeyId::new, number))),
+            Just(QuotaNode::EachMember(id(TeamId::new, number))),
+            scope(number).prop_map(QuotaNode::EachSession),
+            scope(number).prop_map(QuotaNode::EachAgent),
+        ]
+    })
+}
+
 proptest! {
+    #[test]
+    fn the_index_finds_all_that_cover(nodes in prop::collection::vec(node(), 0..20), session in "s?", is_switched_on: bool) {
+        let rules = |node| QuotaRules { enabled: is_switched_on, member_cap: Some(1), ..dollars(node, 5) };
+        let quotas: Vec<_> = nodes.into_iter().zip(1..).map(|(node, number)| quota(number, rules(node))).collect();
+        let principal = principal();
+        let payer = Payer { principal: &principal, session: &session, agent: "" };
+        let targets = [Target { provider: "p", model: "m" }];
+        let index = QuotaIndex::new(quotas.clone());
+        prop_assert_eq!(index.covering(&payer, &targets), covering(&quotas, &payer, &targets));
+    }
+
     #[test]
     fn amounts_are_written_exactly(micros: u64) {
         let text = Amount { unit: Unit::MicroUsd, amount: micros }.to_string();
