@@ -213,6 +213,36 @@ mod tests {
     }
 
     #[test]
+    fn the_secrets_pack_knows_virtual_keys_by_their_checksum() {
+        let mut builder = detect::RuleSetBuilder::default();
+        builder.secrets(0, &[]).unwrap();
+        let rules = builder.build().unwrap();
+        let finds = |text: &str| {
+            let mut found = Vec::new();
+            let mut scratch = detect::Scratch::new();
+            rules.scan(
+                &mut scratch,
+                text.as_bytes(),
+                detect::Groups::ALL,
+                &mut found,
+            );
+            found
+                .iter()
+                .any(|finding| rules.rule(finding.rule).unwrap().id == "weir-virtual-key")
+        };
+        let key = VirtualKeySecret::from_bytes([83; 32]);
+        let mut mistyped = key.expose().to_owned();
+        let typo = if mistyped.get(20..21) == Some("a") {
+            "b"
+        } else {
+            "a"
+        };
+        mistyped.replace_range(20..21, typo);
+        assert!(finds(&format!("ANTHROPIC_API_KEY={}", key.expose())));
+        assert!(!finds(&format!("ANTHROPIC_API_KEY={mistyped}")));
+    }
+
+    #[test]
     fn other_credentials_are_no_virtual_keys() {
         for text in ["", "sk-", "sk-ant-api03-abc", "sk-wei", "Bearer sk-weir-"] {
             assert_eq!(
