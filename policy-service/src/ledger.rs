@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::ids::HolderId;
+use policy::quota::AccountId;
 use policy::quota::check::MAX_LIMIT;
 use policy::quota::lease::{Ask, GrantAnswer, GrantRequest, Progress, Return, Settlement};
 use policy::units::Timestamp;
@@ -39,7 +40,7 @@ use self::shelf::{Shelf, ShelfError};
 use self::window::WindowError;
 
 pub use self::batch::{Alert, Figures};
-pub use self::books::Used;
+pub use self::books::{Bucket, Used};
 pub use self::codec::Unreadable;
 pub use self::entries::Kept;
 pub use self::terms::Quotas;
@@ -185,9 +186,11 @@ impl Ledger {
         check_asks(&request.asks)?;
         match self.ask(Entry::Grant(request)).await? {
             Answer::Grant(answer) => Ok(answer),
-            Answer::Progress(_) | Answer::Figures(_) | Answer::Ended(_) | Answer::Done => {
-                Err(LedgerError::Closed)
-            }
+            Answer::Progress(_)
+            | Answer::Figures(_)
+            | Answer::History(_)
+            | Answer::Ended(_)
+            | Answer::Done => Err(LedgerError::Closed),
         }
     }
 
@@ -212,9 +215,11 @@ impl Ledger {
     pub async fn progress(&self, progress: Progress) -> Result<Kept, LedgerError> {
         match self.ask(Entry::Progress(progress)).await? {
             Answer::Progress(kept) => Ok(kept),
-            Answer::Grant(_) | Answer::Figures(_) | Answer::Ended(_) | Answer::Done => {
-                Err(LedgerError::Closed)
-            }
+            Answer::Grant(_)
+            | Answer::Figures(_)
+            | Answer::History(_)
+            | Answer::Ended(_)
+            | Answer::Done => Err(LedgerError::Closed),
         }
     }
 
@@ -260,6 +265,26 @@ impl Ledger {
         self.figures(Entry::Look(asks)).await
     }
 
+    /// Returns what an account used in each of its windows that began since a moment, as far as they are kept: two
+    /// years of calendar windows, the present parts of rolling ones.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn history(
+        &self,
+        account: AccountId,
+        since: Timestamp,
+    ) -> Result<Vec<(Timestamp, Bucket)>, LedgerError> {
+        match self.ask(Entry::History(account, since)).await? {
+            Answer::History(buckets) => Ok(buckets),
+            Answer::Grant(_)
+            | Answer::Progress(_)
+            | Answer::Figures(_)
+            | Answer::Ended(_)
+            | Answer::Done => Err(LedgerError::Closed),
+        }
+    }
+
     /// Tells thresholds that are passed from now on.
     pub fn alerts(&self) -> broadcast::Receiver<Alert> {
         self.alerts.subscribe()
@@ -268,18 +293,22 @@ impl Ledger {
     async fn figures(&self, entry: Entry) -> Result<Vec<Figures>, LedgerError> {
         match self.ask(entry).await? {
             Answer::Figures(figures) => Ok(figures),
-            Answer::Grant(_) | Answer::Progress(_) | Answer::Ended(_) | Answer::Done => {
-                Err(LedgerError::Closed)
-            }
+            Answer::Grant(_)
+            | Answer::Progress(_)
+            | Answer::History(_)
+            | Answer::Ended(_)
+            | Answer::Done => Err(LedgerError::Closed),
         }
     }
 
     async fn ended(&self, entry: Entry) -> Result<u64, LedgerError> {
         match self.ask(entry).await? {
             Answer::Ended(count) => Ok(count),
-            Answer::Grant(_) | Answer::Progress(_) | Answer::Figures(_) | Answer::Done => {
-                Err(LedgerError::Closed)
-            }
+            Answer::Grant(_)
+            | Answer::Progress(_)
+            | Answer::Figures(_)
+            | Answer::History(_)
+            | Answer::Done => Err(LedgerError::Closed),
         }
     }
 

@@ -11,7 +11,7 @@ use policy::quota::lease::{
 };
 use policy::units::Timestamp;
 
-use super::books::{Account, Books, Used};
+use super::books::{Account, Books, Bucket, Used};
 use super::entries::{self, Kept, LeaseTimes};
 use super::shelf::{Committed, Shelf, ShelfError, Shelved};
 use super::terms::{Quotas, Terms, TermsAt};
@@ -35,6 +35,8 @@ pub(crate) enum Entry {
     Lost(HolderId),
     Reset(Vec<Ask>),
     Look(Vec<Ask>),
+    /// What an account used, by window, since a moment.
+    History(AccountId, Timestamp),
     /// Ends what expired.
     Sweep,
 }
@@ -45,6 +47,7 @@ pub(crate) enum Answer {
     Grant(GrantAnswer),
     Progress(Kept),
     Figures(Vec<Figures>),
+    History(Vec<(Timestamp, Bucket)>),
     /// How many leases ended.
     Ended(u64),
     Done,
@@ -201,6 +204,16 @@ fn decide(
             });
             Answer::Figures(figures.collect())
         }
+        Entry::History(account, since) => {
+            let buckets = books.accounts.get(account).map(|account| {
+                let since = since.as_millis().max(1);
+                let buckets = account.buckets.range(since..);
+                buckets
+                    .map(|(start, bucket)| (Timestamp::from_millis(*start), *bucket))
+                    .collect()
+            });
+            Answer::History(buckets.unwrap_or_default())
+        }
         Entry::Look(asks) => {
             let terms = terms(asks)?;
             Answer::Figures(terms.iter().map(|terms| figures(books, terms)).collect())
@@ -285,6 +298,7 @@ struct Reading<'e> {
     lost: BTreeSet<HolderId>,
     sweeps: bool,
     asks: Vec<&'e Ask>,
+    histories: Vec<(AccountId, Timestamp)>,
     settlements: Vec<&'e Settlement>,
 }
 
@@ -319,6 +333,7 @@ impl<'e> Reading<'e> {
                     reading.lost.insert(*holder);
                 }
                 Entry::Reset(asks) | Entry::Look(asks) => reading.asks.extend(asks),
+                Entry::History(account, since) => reading.histories.push((*account, *since)),
                 Entry::Sweep => reading.sweeps = true,
             }
         }
@@ -375,6 +390,9 @@ impl<'e> Reading<'e> {
             if let Ok(terms) = terms_at.of(ask) {
                 from.need(ask.account, terms.window.since_ms);
             }
+        }
+        for (account, since) in &self.histories {
+            from.need(*account, since.as_millis().max(1));
         }
         for settlement in &self.settlements {
             for charge in &settlement.charges {

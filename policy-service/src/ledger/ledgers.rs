@@ -58,7 +58,7 @@ impl Ledgers {
             hot.grant(part(hot_asks.clone())),
         )
         .await;
-        let answer = match answers {
+        match answers {
             (Ok(GrantAnswer::Granted(durable)), Ok(GrantAnswer::Granted(hot))) => {
                 return Ok(GrantAnswer::Granted(joined(&request.asks, durable, hot)));
             }
@@ -77,8 +77,7 @@ impl Ledgers {
                 other
             }
             (one, other) => one.and(other),
-        };
-        answer
+        }
     }
 
     /// As [`Ledger::settle`].

@@ -35,6 +35,8 @@ pub(super) async fn all(bench: &Bench) {
     concurrency_is_a_lease(bench).await;
     debts_are_charged_without_a_slice(bench).await;
     thresholds_are_told_once(bench).await;
+    history_is_kept_by_window(bench).await;
+    five_levels_and_a_pool_with_caps(bench).await;
     books_survive_a_restart(bench).await;
 }
 
@@ -543,4 +545,95 @@ async fn books_survive_a_restart(bench: &Bench) {
     assert_eq!(desk.used(ask(1, 0)).await, used(30, 20));
     desk.settle(settlement(2, desk.now(), &granted, 15)).await;
     assert_eq!(desk.used(ask(1, 0)).await, used(45, 0));
+}
+
+async fn history_is_kept_by_window(bench: &Bench) {
+    let desk = bench.fresh([quota(1, daily(100))]).await;
+    for day in 0..3 {
+        desk.spend(u128::from(day) + 1, ask(1, 10 + day)).await;
+        desk.pass(DAY);
+    }
+    let since = Timestamp::from_millis(NOON + DAY / 2);
+    let history = desk.ledger().history(account(1), since).await.unwrap();
+    let spent: Vec<_> = history
+        .iter()
+        .map(|(at, it)| (at.as_millis(), it.spent))
+        .collect();
+    assert_eq!(spent, [(NOON + DAY / 2, 11), (NOON + DAY * 3 / 2, 12)]);
+}
+
+/// One team as a pool of 100 with 30 for a member, under levels that are wide enough but for the key of the last.
+async fn five_levels_and_a_pool_with_caps(bench: &Bench) {
+    use policy::compiled::Principal;
+    use policy::ids::{CustomerId, KeyId, TeamId, UserId};
+    use policy::quota::covering::{Payer, Target, covering};
+    let id = uuid::Uuid::from_u128;
+    let at = |node, limit| QuotaRules {
+        node,
+        ..daily(limit)
+    };
+    let quotas = [
+        quota(1, at(QuotaNode::Organisation, 1_000)),
+        quota(2, at(QuotaNode::Customer(CustomerId::new(id(1))), 500)),
+        quota(
+            3,
+            QuotaRules {
+                member_cap: Some(30),
+                ..at(QuotaNode::Team(TeamId::new(id(1))), 100)
+            },
+        ),
+        quota(4, at(QuotaNode::EachMember(TeamId::new(id(1))), 50)),
+        quota(5, at(QuotaNode::Key(KeyId::new(id(5))), 5)),
+    ];
+    let desk = bench.fresh(quotas.clone()).await;
+    let asks = |member: u128, need| -> Vec<Ask> {
+        let principal = Principal {
+            key: Some(KeyId::new(id(member))),
+            user: Some(UserId::new(id(member))),
+            team: Some(TeamId::new(id(1))),
+            customer: Some(CustomerId::new(id(1))),
+            environment: String::new(),
+        };
+        let payer = Payer {
+            principal: &principal,
+            session: "",
+            agent: "",
+        };
+        let targets = [Target {
+            provider: "p",
+            model: "m",
+        }];
+        let charged = covering(&quotas, &payer, &targets);
+        let ask = charged.iter().map(|it| Ask {
+            quota: it.quota.id,
+            part: it.part,
+            account: it.account,
+            need,
+            want: need,
+        });
+        ask.collect()
+    };
+    desk.granted(1, asks(1, 30)).await;
+    let refusal = desk.refused(2, asks(1, 1)).await;
+    assert_eq!(
+        (refusal.quota, refusal.level),
+        (quota_id(3), Level::User),
+        "the cap stops one member"
+    );
+    desk.granted(3, asks(2, 30)).await;
+    desk.granted(4, asks(3, 30)).await;
+    let refusal = desk.refused(5, asks(4, 11)).await;
+    assert_eq!(
+        (refusal.quota, refusal.level),
+        (quota_id(3), Level::Team),
+        "the pool is shared"
+    );
+    let refusal = desk.refused(6, asks(5, 6)).await;
+    assert_eq!((refusal.quota, refusal.retry_after_ms), (quota_id(5), None));
+    desk.granted(7, asks(5, 5)).await;
+    assert_eq!(
+        desk.used(ask(1, 0)).await,
+        used(0, 95),
+        "all levels count the same"
+    );
 }

@@ -322,7 +322,7 @@ impl Model {
             Entry::Return(back) => self.take(&back.taken),
             Entry::Lost(holder) => self.end(now, |lease| lease.holder == *holder),
             Entry::Sweep => self.end(now, |lease| lease.expires <= now),
-            Entry::Reset(_) | Entry::Look(_) => {}
+            Entry::Reset(_) | Entry::Look(_) | Entry::History(..) => {}
         }
         None
     }
@@ -652,7 +652,13 @@ impl Comparison {
                 };
                 assert_eq!(refusal.kind, kind, "{request:?}");
             }
-            other => panic!("{request:?} was answered {other:?}"),
+            Answer::Progress(_)
+            | Answer::Figures(_)
+            | Answer::History(_)
+            | Answer::Ended(_)
+            | Answer::Done => {
+                panic!("{request:?} was answered {answer:?}")
+            }
         }
     }
 
