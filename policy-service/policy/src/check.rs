@@ -7,6 +7,7 @@ mod access;
 mod guardrails;
 mod owners;
 mod providers;
+mod quotas;
 mod routes;
 
 use core::fmt;
@@ -18,7 +19,8 @@ use crate::documents::base_url::is_host;
 use crate::documents::{Documents, Settings};
 use crate::guardrail::Prepared;
 use crate::ids::{
-    CustomerId, GuardrailId, KeyId, ProviderId, RouteId, RuleFileId, TeamId, UserId, WordListId,
+    CustomerId, GuardrailId, KeyId, ProviderId, QuotaId, RouteId, RuleFileId, TeamId, UserId,
+    WordListId,
 };
 use crate::price::PriceBook;
 
@@ -73,6 +75,7 @@ pub enum Node {
     Guardrail(GuardrailId),
     RuleFile(RuleFileId),
     WordList(WordListId),
+    Quota(QuotaId),
 }
 
 /// Returns everything that is wrong with `documents`, sorted by place.
@@ -129,6 +132,7 @@ fn check_documents(
     checker.routes();
     checker.prices();
     checker.guardrails();
+    checker.quotas();
     if let Some(prepared) = prepared {
         checker.contents(prepared);
     }
@@ -196,6 +200,10 @@ impl Checker<'_> {
             Node::WordList(id) => {
                 let found = documents.word_lists.get(&id);
                 of("word_lists", found.map(|it| it.name.as_str()))
+            }
+            Node::Quota(id) => {
+                let found = documents.quotas.get(&id);
+                of("quotas", found.map(|it| it.name.as_str()))
             }
         }
     }

@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::guardrail::{Guardrail, RuleFile, WordList};
 use crate::ids::{
-    CustomerId, GuardrailId, KeyId, ProviderId, ProviderKeyId, RouteId, RuleFileId, TeamId, UserId,
-    WordListId,
+    CustomerId, GuardrailId, KeyId, ProviderId, ProviderKeyId, QuotaId, RouteId, RuleFileId,
+    TeamId, UserId, WordListId,
 };
 use crate::key::KeyHash;
 use crate::pattern::{ModelPattern, PathPattern};
 use crate::price::PriceOverride;
+use crate::quota::Quota;
 use crate::secret::Secret;
 use crate::surface::Dialect;
 use crate::units::Timestamp;
@@ -38,6 +39,7 @@ pub struct Documents {
     pub guardrails: BTreeMap<GuardrailId, Guardrail>,
     pub rule_files: BTreeMap<RuleFileId, RuleFile>,
     pub word_lists: BTreeMap<WordListId, WordList>,
+    pub quotas: BTreeMap<QuotaId, Quota>,
 }
 
 /// Whether a request without a virtual key is refused.

@@ -148,7 +148,11 @@ impl Checker<'_> {
     }
 
     /// Checks names that stand in records and paths.
-    fn labels<'n>(&mut self, what: &str, named: impl Iterator<Item = (Node, &'n str)> + Clone) {
+    pub(super) fn labels<'n>(
+        &mut self,
+        what: &str,
+        named: impl Iterator<Item = (Node, &'n str)> + Clone,
+    ) {
         for (node, name) in named.clone() {
             if !is_label(name) {
                 let path = format!("{}.name", self.at(node));

@@ -335,6 +335,28 @@ fn windows_fit_their_unit() {
 }
 
 #[test]
+fn quotas_stand_at_what_is_there() {
+    use crate::documents::Documents;
+    let mut documents = Documents::default();
+    let mut missing = quota(1, dollars(QuotaNode::EachMember(id(TeamId::new, 3)), 1));
+    missing.rules.providers = vec!["nowhere".to_owned()];
+    missing.name = "Per Head".to_owned();
+    documents.quotas.insert(missing.id, missing);
+    let found: Vec<_> = crate::check::check(&documents)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "`quotas[Per Head].name`: the name of a quota is made of lower-case letters, digits and inner `-`, at most 40",
+            "`quotas[Per Head].node`: there is no such team",
+            "`quotas[Per Head].providers[0]`: there is no provider `nowhere`",
+        ]
+    );
+}
+
+#[test]
 fn unknown_fields_are_refused() {
     let good = serde_json::to_value(dollars(QuotaNode::Organisation, 1)).unwrap();
     assert!(serde_json::from_value::<QuotaRules>(good.clone()).is_ok());
