@@ -592,4 +592,6 @@ fn leave(mut held: Held, ending: &mut Ending, out: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
+mod splits;
+#[cfg(test)]
 mod tests;

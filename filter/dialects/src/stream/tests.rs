@@ -115,6 +115,19 @@ const GEMINI: &str = concat!(
     "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"Write\",\"args\":{\"a\":\"key lastword\",\"key\":1}}}],\"role\":\"model\"},\"finishReason\":\"STOP\",\"index\":0}],\"usageMetadata\":{\"promptTokenCount\":1,\"candidatesTokenCount\":7},\"modelVersion\":\"m\"}\n\n",
 );
 
+/// Returns the data of each event.
+pub(super) fn events(stream: &str) -> Vec<serde_json::Value> {
+    if stream.starts_with('[') {
+        return serde_json::from_str(stream).unwrap();
+    }
+    stream
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter(|data| *data != "[DONE]")
+        .map(|data| serde_json::from_str(data).unwrap())
+        .collect()
+}
+
 /// One stream for each dialect and framing. Each holds `key`, cut and whole, and calls a tool.
 pub(super) fn samples() -> Vec<(Surface, Framing, String)> {
     let array = GEMINI

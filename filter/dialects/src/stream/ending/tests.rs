@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use crate::response::{Framing, UsageReader};
-use crate::stream::tests::samples;
+use crate::stream::tests::{events, samples};
 use crate::stream::{Channel, Judge, Ruling, StreamEditor, WholeRuling};
 use policy::guardrail::TextRole;
 use policy::surface::Surface;
@@ -44,19 +44,6 @@ fn ended(surface: Surface, framing: Framing, events: &[&str], notice: Option<&st
     editor.end(notice, &mut client);
     assert_eq!(client.len(), length, "something came after the end");
     String::from_utf8(client).unwrap()
-}
-
-/// Returns the data of each event.
-fn events(stream: &str) -> Vec<Value> {
-    if stream.starts_with('[') {
-        return serde_json::from_str(stream).unwrap();
-    }
-    stream
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "))
-        .filter(|data| *data != "[DONE]")
-        .map(|data| serde_json::from_str(data).unwrap())
-        .collect()
 }
 
 #[test]
