@@ -1,5 +1,7 @@
 //! Rules and texts that are wrong, hostile or huge.
 
+#![cfg(test)]
+
 use std::time::{Duration, Instant};
 
 use detect::{

@@ -1,5 +1,7 @@
 //! The same findings as the Gitleaks binary on mixed text, where that is installed (`WEIR_TEST_GITLEAKS`).
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;

@@ -1,5 +1,7 @@
 //! The secrets pack against its own examples and against the reference strings.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;

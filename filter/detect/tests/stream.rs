@@ -1,6 +1,8 @@
 //! Streams against whole texts, with real rule files: whatever the cuts, the same findings, and no byte of a secret
 //! leaves before it is told.
 
+#![cfg(test)]
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
@@ -114,14 +116,14 @@ fn secrets_of_every_kind_are_found_at_any_cut() {
     for (place, sample) in samples().iter().enumerate() {
         let text = format!("Here it is, as you asked:\n{sample}\nand nothing else.");
         let want = whole(&rules, &mut scratch, text.as_bytes());
-        if place % 2 == 0 {
+        if place % 10 == 0 {
             let every: Vec<usize> = (0..text.len()).collect();
             check(&rules, &mut scratch, &text, &every, &want);
         }
-        let step = if place % 61 == 0 && text.len() < 1_000 {
+        let step = if place % 401 == 0 && text.len() < 400 {
             1
         } else {
-            text.len() / 4 + 1
+            text.len() / 2 + 1
         };
         for cut in (place % step..text.len()).step_by(step) {
             check(&rules, &mut scratch, &text, &[cut], &want);
@@ -137,7 +139,7 @@ fn secrets_beside_each_other_are_found_at_any_cut() {
     for (place, group) in samples.chunks(12).enumerate() {
         let text = group.join(if place % 2 == 0 { "\n" } else { " " });
         let want = whole(&rules, &mut scratch, text.as_bytes());
-        for size in [7, 20] {
+        for size in [11] {
             let ends: Vec<usize> = (0..text.len()).step_by(size).collect();
             check(&rules, &mut scratch, &text, &ends, &want);
         }

@@ -1,5 +1,7 @@
 //! Gitleaks' own test strings, held against its own rule file. Both stand beside the project, not in it.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;

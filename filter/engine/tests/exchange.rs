@@ -1,6 +1,7 @@
 //! Whole exchanges, driven the way an adapter drives them.
 
 #[cfg(test)]
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
 use dialects::refusal::Reply;
