@@ -184,7 +184,7 @@ fn is_closed_isolate(tape: &Tape<'_>, run: &Run) -> bool {
             let window = window.get(line..).unwrap_or_default();
             let opened = window
                 .windows(3)
-                .rposition(|three| is_bidi(three))
+                .rposition(is_bidi)
                 .and_then(|at| window.get(at + 2));
             matches!(opened, Some(0xA6..=0xA8))
         }
@@ -226,15 +226,17 @@ fn sign_at(tape: &Tape<'_>, at: usize) -> Option<(Hidden, char, usize)> {
     };
     // The second byte rules nearly everything out, so that open texts need not wait for the rest.
     let second = tape.at(at + 1);
-    let known = match (tape.at(at), second) {
-        (0xC2, 0xAD) | (0xCD, 0x8F) | (0xD8, 0x9C) => true,
-        (0xE1, 0x85 | 0xA0)
-        | (0xE2, 0x80 | 0x81)
-        | (0xE3, 0x85)
-        | (0xEF, 0xB8 | 0xBB | 0xBE | 0xBF) => true,
-        (0xF3, 0xA0) => true,
-        _ => false,
-    };
+    let known = matches!(
+        (tape.at(at), second),
+        (0xC2, 0xAD)
+            | (0xCD, 0x8F)
+            | (0xD8, 0x9C)
+            | (0xE1, 0x85 | 0xA0)
+            | (0xE2, 0x80 | 0x81)
+            | (0xE3, 0x85)
+            | (0xEF, 0xB8 | 0xBB | 0xBE | 0xBF)
+            | (0xF3, 0xA0)
+    );
     if !known {
         return None;
     }
@@ -310,7 +312,7 @@ fn selector_byte(sign: char) -> Option<u8> {
 fn bits(signs: &[char]) -> Option<String> {
     let zero = *signs.first()?;
     let one = *signs.iter().find(|sign| **sign != zero)?;
-    if signs.len() % 8 != 0 || signs.iter().any(|sign| *sign != zero && *sign != one) {
+    if !signs.len().is_multiple_of(8) || signs.iter().any(|sign| *sign != zero && *sign != one) {
         return None;
     }
     let read = |one: char| {

@@ -36,7 +36,7 @@ pub(super) fn each(text: &[u8], budget: &mut usize, each: &mut dyn FnMut(&Decode
 
 /// Returns the next run of base64 characters that is long enough.
 fn next_run(text: &[u8], from: usize) -> Option<(usize, usize)> {
-    let is_sign = |at: usize| text.get(at).is_some_and(|byte| value(*byte).is_some());
+    let is_sign = |at: usize| text.get(at).is_some_and(|byte| value(*byte) != NONE);
     let mut probe = from + MIN_RUN - 1;
     let mut floor = from;
     // A run that is long enough stands on one of these places.
@@ -68,15 +68,37 @@ fn next_run(text: &[u8], from: usize) -> Option<(usize, usize)> {
     None
 }
 
-const fn value(byte: u8) -> Option<u8> {
-    match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' | b'-' => Some(62),
-        b'/' | b'_' => Some(63),
-        _ => None,
+/// Six bits for each character, and [`NONE`] for bytes that are none.
+const VALUES: [u8; 256] = values();
+
+const NONE: u8 = 0xFF;
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a byte is always below 256, and this runs when it is compiled"
+)]
+const fn values() -> [u8; 256] {
+    let mut values = [NONE; 256];
+    let mut byte = 0_u8;
+    loop {
+        values[byte as usize] = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            _ => NONE,
+        };
+        if byte == u8::MAX {
+            return values;
+        }
+        byte += 1;
     }
+}
+
+#[inline]
+fn value(byte: u8) -> u8 {
+    VALUES.get(usize::from(byte)).copied().unwrap_or(NONE)
 }
 
 /// Whether what begins at `at` decodes to text, as far as a look at its first characters tells.
@@ -92,8 +114,7 @@ fn is_text(bytes: &[u8]) -> bool {
         .filter(|byte| !matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t'))
         .count();
     odd * 8 <= bytes.len()
-        || (odd * 2 <= bytes.len() * 2
-            && core::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(char::is_control)))
+        || core::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(char::is_control))
 }
 
 /// End of the block that begins at `at`: whole quads, and the next block begins so early that nothing is cut.
@@ -117,7 +138,7 @@ fn bytes(text: &[u8], at: usize, end: usize) -> Vec<u8> {
     for quad in signs.chunks(4) {
         let mut word = 0u32;
         for place in 0..4 {
-            let six = quad.get(place).and_then(|byte| value(*byte)).unwrap_or(0);
+            let six = quad.get(place).map_or(0, |byte| value(*byte) & 0x3F);
             word = word << 6 | u32::from(six);
         }
         let [_, one, two, three] = word.to_be_bytes();

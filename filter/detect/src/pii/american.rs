@@ -56,9 +56,10 @@ pub(super) fn bare(tape: &Tape<'_>, range: &Range<usize>) -> Option<Entity> {
 }
 
 const fn words(entity: Entity) -> &'static [&'static str] {
-    match entity {
-        Entity::UsIndividualTaxpayer => ITIN_WORDS,
-        _ => SSN_WORDS,
+    if matches!(entity, Entity::UsIndividualTaxpayer) {
+        ITIN_WORDS
+    } else {
+        SSN_WORDS
     }
 }
 

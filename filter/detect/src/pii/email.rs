@@ -156,7 +156,7 @@ mod tests {
     fn check(text: &str, want: Option<&str>) {
         let tape = Tape::whole(text.as_bytes());
         let at = text.find('@').unwrap();
-        let found = find(&tape, at, 0).map(|range| &text[range]);
+        let found = find(&tape, at, 0).map(|range| text.get(range).unwrap());
         assert_eq!(found, want, "{text}");
     }
 

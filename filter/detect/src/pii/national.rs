@@ -285,7 +285,8 @@ fn is_aadhaar(text: &[u8]) -> bool {
 /// Whether each group can be a year, as in the head of a table.
 fn are_years(tape: &Tape<'_>, chain: &Chain) -> bool {
     (0..3).all(|place| {
-        (1900..2100).contains(&chain.value(tape, place)) || chain.value(tape, place) % 100 == 0
+        (1900..2100).contains(&chain.value(tape, place))
+            || chain.value(tape, place).is_multiple_of(100)
     })
 }
 

@@ -74,18 +74,24 @@ impl Waits {
         let Some((core, _, is_whole)) = core_of(def) else {
             return Self::default();
         };
-        let Some(reach) = Reach::of(&core, def.words(), true) else {
+        let first = if is_whole {
+            0
+        } else {
+            secret_part(&core, &mut 0).unwrap_or(0)
+        };
+        let parts: Vec<&Hir> = pieces(&core).into_iter().skip(first).collect();
+        let words = def.words();
+        // Where the secret begins behind the word, the word is seen first.
+        let Some(reach) = Reach::of(&joined(&parts), words, true) else {
             return Self::default();
         };
-        let before = Before::of(&core, def.words());
-        let held = if is_whole || before.captures {
-            reach.lead
-        } else {
-            0
-        };
         Self {
-            always: if before.spaced { held } else { 0 },
-            run: held,
+            always: if is_spaced(&parts, words) {
+                reach.lead
+            } else {
+                0
+            },
+            run: reach.lead,
         }
     }
 }
@@ -264,63 +270,56 @@ fn without_word_bounds(hir: &Hir) -> Hir {
     }
 }
 
-/// What may stand in a match before its keyword.
-struct Before {
-    spaced: bool,
-    captures: bool,
-}
-
-impl Before {
-    fn of(core: &Hir, keywords: &[String]) -> Self {
-        let parts = pieces(core);
-        let longest = keywords.iter().map(String::len).max().unwrap_or(0);
-        // The last part from which on a keyword is certain holds it, or begins it.
-        let holder = (0..parts.len()).rev().find_map(|first| {
-            let rest = Hir::concat(
-                parts
-                    .iter()
-                    .skip(first)
-                    .map(|part| (*part).clone())
-                    .collect(),
-            );
-            Reach::of(&rest, keywords, false).map(|reach| (first, reach.lead))
-        });
-        let Some((holder, lead)) = holder else {
-            return Self {
-                spaced: true,
-                captures: true,
-            };
-        };
-        let inside = usize::from(lead > longest);
-        let mut bytes = ByteSet::NONE;
-        for part in parts.iter().take(holder + inside) {
-            bytes_of(part, &mut bytes);
-        }
-        Self {
-            spaced: [b' ', b'\t', b'\n', b'\r']
-                .iter()
-                .any(|byte| bytes.has(*byte)),
-            // Groups were opened into their parts, so where they begin is not known exactly.
-            captures: captures_before(core, holder),
-        }
+/// Whether white space may stand in a match before its word.
+fn is_spaced(parts: &[&Hir], words: &[String]) -> bool {
+    let longest = words.iter().map(String::len).max().unwrap_or(0);
+    // The last part from which on a word is certain holds it, or begins it.
+    let holder = (0..parts.len()).rev().find_map(|first| {
+        let rest = joined(parts.get(first..).unwrap_or_default());
+        Reach::of(&rest, words, false).map(|reach| (first, reach.lead))
+    });
+    let Some((holder, lead)) = holder else {
+        return true;
+    };
+    let mut bytes = ByteSet::NONE;
+    for part in parts.iter().take(holder + usize::from(lead > longest)) {
+        bytes_of(part, &mut bytes);
     }
+    [b' ', b'\t', b'\n', b'\r']
+        .iter()
+        .any(|byte| bytes.has(*byte))
 }
 
-/// Whether a group begins in the first `holder` parts of a pattern, or in the part after them.
-fn captures_before(core: &Hir, holder: usize) -> bool {
-    let mut parts = 0;
-    first_capture(core, &mut parts).is_some_and(|first| first <= holder)
+fn joined(parts: &[&Hir]) -> Hir {
+    Hir::concat(parts.iter().map(|part| (*part).clone()).collect())
 }
 
-/// Returns the place of the part in which the first group begins.
-fn first_capture(hir: &Hir, parts: &mut usize) -> Option<usize> {
+/// Returns the place of the part with which the secret begins, where that is certain: a group that takes part in
+/// every match and is never empty.
+fn secret_part(hir: &Hir, parts: &mut usize) -> Option<usize> {
     match hir.kind() {
-        HirKind::Capture(_) => Some(*parts),
-        HirKind::Concat(all) => all.iter().find_map(|part| first_capture(part, parts)),
-        _ => {
-            let here = *parts;
-            *parts += 1;
-            (hir.properties().explicit_captures_len() > 0).then_some(here)
+        HirKind::Capture(capture) => {
+            let is_certain = capture
+                .sub
+                .properties()
+                .minimum_len()
+                .is_some_and(|length| length > 0);
+            is_certain.then_some(*parts)
         }
+        HirKind::Concat(all) => {
+            for part in all {
+                if part.properties().explicit_captures_len() > 0 {
+                    return secret_part(part, parts);
+                }
+                *parts += pieces(part).len();
+            }
+            None
+        }
+        HirKind::Empty
+        | HirKind::Literal(_)
+        | HirKind::Class(_)
+        | HirKind::Look(_)
+        | HirKind::Repetition(_)
+        | HirKind::Alternation(_) => None,
     }
 }

@@ -250,6 +250,11 @@ proptest! {
         let text = pieces.concat().into_bytes();
         let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
         ends.sort_unstable();
-        prop_assert_eq!(streamed(rules, &text, &ends), whole(rules, &text));
+        let want = whole(rules, &text);
+        let mut told = streamed(rules, &text, &ends);
+        // What the line holds later cannot make a generic finding give way that is told already.
+        let is_generic = |finding: &Finding| rules.rule(finding.rule).unwrap().id.starts_with("generic");
+        told.retain(|finding| !is_generic(finding) || want.contains(finding));
+        prop_assert_eq!(told, want);
     }
 }

@@ -12,7 +12,7 @@ fn check(words: &[&str], text: &str, want: &[&str]) {
     matcher(words).scan(
         &Tape::whole(text.as_bytes()),
         &mut Stopped::default(),
-        |range| found.push(&text[range]),
+        |range| found.push(text.get(range).unwrap()),
     );
     assert_eq!(found, want, "{text}");
 }
