@@ -22,6 +22,9 @@ The tables of this page are written by the tests of the `weir-dialects` crate fr
 - What nobody can read here is counted by kind, `image`, `audio`, `video`, `file`, `encrypted` or `tokens`, and passes or is refused as the guardrail's `on_unscanned` says. References to stored files and to URLs count, too; the URL itself is scanned.
 - A change replaces exactly the bytes of the text. Everything else of the body stays as it came.
 
+- Credentials that a request gives to the provider on purpose, such as `mcp_servers[].authorization_token` or `tools[].authorization`, are texts like others. A guardrail that changes them takes them away from the provider: allow them by `allow`, or restrict the guardrail's roles.
+- A body with more than 262,144 texts or objects is refused: it could not be kept in mind while it is judged.
+
 ## Roles
 
 | role | texts |
@@ -63,11 +66,11 @@ Arguments of a signed Gemini call may be changed because the signature stands fo
 | everything else in an event | whole |
 | texts that Responses repeats (`*.done`, `response.completed`) | they get the changes that their pieces got |
 | `logprobs` | replaced by `null` in an event whose text is changed |
-| what Responses repeats of the request (`instructions`, `tools`, `tool_choice`, `text`) | passed over: it was judged on its way in |
+| what Responses repeats of the request (`instructions`, `tools`, `metadata`, `user` …) | passed over: it was judged on its way in |
 | data that is no JSON | whole, as text |
 | pings and comments | pass at once, also before events that wait |
 
-At most 8 MiB of events wait. A stream that is ended early ends with the ordinary last events of its dialect; a tool call that was not complete is never shown.
+At most 8 MiB of events wait; beyond that the guardrail's `on_error` decides. A stream that is ended early ends with the ordinary last events of its dialect; a tool call that was not complete is never shown.
 
 "#;
 
