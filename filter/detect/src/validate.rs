@@ -8,8 +8,8 @@ mod base64;
 mod value;
 
 use crate::validate::value::{
-    is_hash_shaped, is_mixed, is_path_like, is_stand_in, is_uuid_shaped, is_weak_password,
-    looks_random,
+    is_everyday_word, is_hash_shaped, is_mixed, is_path_like, is_stand_in, is_uuid_shaped,
+    is_weak_password, looks_random,
 };
 
 /// A named check of a rule's matches.
@@ -41,7 +41,7 @@ pub(crate) enum Validator {
     Header,
     /// The secret is `user:password` in plain.
     Userinfo,
-    /// The secret is base64 of something that is no stand-in.
+    /// The secret is base64 in whole groups.
     Kubernetes,
     /// The secret looks random beyond doubt: its name says little.
     EnvKey,
@@ -98,7 +98,7 @@ impl Validator {
             Self::Pem => has_base64_line(matched),
             Self::Header => is_header_credential(secret),
             Self::Userinfo => is_userinfo(secret),
-            Self::Kubernetes => !is_stand_in(secret) && is_padded_base64(secret),
+            Self::Kubernetes => is_padded_base64(secret),
             Self::EnvKey => {
                 is_secret_under_name(matched, secret)
                     && !is_hash_shaped(secret)
@@ -239,7 +239,12 @@ fn is_basic(secret: &[u8]) -> bool {
         return false;
     };
     let is_text = |part: &[u8]| part.iter().all(|byte| (0x20..0x7f).contains(byte));
-    is_text(user) && is_text(password) && !password.is_empty() && !is_stand_in(password)
+    is_text(user)
+        && is_text(password)
+        && !password.is_empty()
+        && user != password
+        && !is_everyday_word(password)
+        && !is_stand_in(password)
 }
 
 /// Returns whether the value of an HTTP header looks like a credential.

@@ -48,6 +48,7 @@ pub(super) fn is_stand_in(secret: &[u8]) -> bool {
         .iter()
         .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
         || is_monotonous(&lower)
+        || has_run(secret)
         || has_sequence(&lower)
 }
 
@@ -70,6 +71,14 @@ fn distinct_bytes(value: &[u8]) -> u32 {
         }
     }
     seen.iter().map(|word| word.count_ones()).sum()
+}
+
+/// Returns whether a value repeats one letter seven times in a row, as zeros in base64 do.
+fn has_run(value: &[u8]) -> bool {
+    value.windows(7).any(|run| match run {
+        [first, rest @ ..] => first.is_ascii_alphabetic() && rest.iter().all(|byte| byte == first),
+        [] => false,
+    })
 }
 
 /// Returns whether a third of a value or more is made of runs of ten signs or more that count upwards.
@@ -150,10 +159,12 @@ pub(super) fn looks_random(value: &[u8]) -> bool {
     score <= limit
 }
 
-/// Returns whether a value holds letters and digits and reads as no name.
+/// Returns whether a value holds letters and digits, or letters of both cases, and reads as no name.
 pub(super) fn is_mixed(value: &[u8]) -> bool {
     let sorts = Sorts::of(value);
-    sorts.digits > 0 && sorts.upper + sorts.lower > 0 && pair_score(value) < 60
+    let score = pair_score(value);
+    let has_digits = sorts.digits > 0 && sorts.upper + sorts.lower > 0;
+    has_digits && score < 60 || sorts.upper > 0 && sorts.lower > 0 && score < -40
 }
 
 /// Returns whether a value has the shape of a hash: hexadecimal of one case with letters and digits.
@@ -184,6 +195,7 @@ pub(super) fn is_path_like(value: &[u8]) -> bool {
         .any(|name| value.starts_with(name));
     names_a_hash
         || value.starts_with(b"/")
+        || value.starts_with(b":")
         || value.starts_with(b"./")
         || value.starts_with(b"$")
         || value.starts_with(b"--")
@@ -195,7 +207,7 @@ pub(super) fn is_path_like(value: &[u8]) -> bool {
 }
 
 /// Passwords that everybody tries first, and words that stand where a password would.
-const WEAK: [&str; 46] = [
+const WEAK: [&str; 56] = [
     "password",
     "passwd",
     "pass",
@@ -242,17 +254,30 @@ const WEAK: [&str; 46] = [
     "input",
     "empty",
     "credentials",
+    "p4ssw0rd",
+    "passw0rd",
+    "p@ssw0rd",
+    "p4ssword",
+    "password1",
+    "password12",
+    "password123",
+    "password1234",
+    "passwort",
+    "hunter12",
 ];
+
+/// Returns whether a value is one of the words that stand where a password would.
+pub(super) fn is_everyday_word(value: &[u8]) -> bool {
+    WEAK.iter()
+        .any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
+}
 
 /// Returns whether a value is a word of everyday use and no password worth hiding.
 pub(super) fn is_weak_password(value: &[u8]) -> bool {
     let value = &*without_escapes(value);
     let sorts = Sorts::of(value);
     let lower = value.to_ascii_lowercase();
-    if value.len() < 6
-        || distinct_bytes(&lower) < 5
-        || WEAK.iter().any(|word| lower == word.as_bytes())
-    {
+    if value.len() < 6 || distinct_bytes(&lower) < 5 || is_everyday_word(&lower) {
         return true;
     }
     if is_identifier(value, &sorts) {
