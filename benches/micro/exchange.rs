@@ -96,6 +96,7 @@ impl Prepared {
             id: ExchangeId::new(Uuid::from_u128(1)),
             mesh: Some(Rc::clone(&self.world.mesh)),
             mesh_is_stale: false,
+            guard: None,
             records_are_full: false,
             now: NOW,
         });
@@ -176,13 +177,19 @@ impl Prepared {
                 }
                 Command::Forward { .. } => *forwarded = true,
                 Command::Record(found) => *record = Some(*found),
-                other @ (Command::Consult { .. }
+                other @ (Command::FindMarks(_)
+                | Command::KeepMarks(_)
+                | Command::KeepTokens(_)
+                | Command::Consult { .. }
                 | Command::Reply(_)
                 | Command::AnswerCanary { .. }
                 | Command::EditAttempt { .. }
                 | Command::SplicePrefix(_)
                 | Command::RefuseAttempt(_)
                 | Command::ReplaceChunk(_)
+                | Command::SpliceAnswer(_)
+                | Command::RewriteAnswer(_)
+                | Command::ResetStream
                 | Command::RewriteResponse(_)
                 | Command::EditResponse { .. }) => drop(divan::black_box(other)),
             }

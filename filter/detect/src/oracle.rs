@@ -80,7 +80,7 @@ fn plainly(text: &[u8]) -> BTreeSet<Place> {
                     regex.captures(&text[matched.clone()], &mut captures);
                     let group = match def.part {
                         Part::Group(group) => captures.get_group(group),
-                        _ => (1..captures.group_len())
+                        Part::First | Part::Whole | Part::InPlace(_) => (1..captures.group_len())
                             .filter_map(|group| captures.get_group(group))
                             .find(|span| !span.is_empty()),
                     };

@@ -158,7 +158,7 @@ fn ours(rules: &RuleSet, file: &str, text: &str, told: &mut Vec<Told>) {
     );
     for finding in found {
         let id = rules.rule(finding.rule).unwrap().id.clone();
-        let part = |range: core::ops::Range<usize>| text[range].to_owned();
+        let part = |range: core::ops::Range<usize>| text.get(range).unwrap().to_owned();
         told.push((
             file.to_owned(),
             id,

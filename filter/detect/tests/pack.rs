@@ -155,7 +155,11 @@ fn read_vector(line: &str) -> Vector {
     let vector: Value = serde_json::from_str(line).unwrap();
     let strings = |key: &str| match &vector[key] {
         Value::Object(by_path) => by_path.values().map(owned).collect(),
-        listed => listed.as_array().unwrap().iter().map(owned).collect(),
+        listed @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)) => listed.as_array().unwrap().iter().map(owned).collect(),
     };
     Vector {
         rule: vector["rule"].as_str().unwrap().to_owned(),

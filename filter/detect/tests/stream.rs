@@ -56,7 +56,7 @@ fn samples() -> Vec<String> {
             Value::Object(files) => {
                 samples.extend(files.values().filter_map(Value::as_str).map(str::to_owned))
             }
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     samples
@@ -139,9 +139,7 @@ fn secrets_beside_each_other_are_found_at_any_cut() {
     for (place, group) in samples.chunks(12).enumerate() {
         let text = group.join(if place % 2 == 0 { "\n" } else { " " });
         let want = whole(&rules, &mut scratch, text.as_bytes());
-        for size in [11] {
-            let ends: Vec<usize> = (0..text.len()).step_by(size).collect();
-            check(&rules, &mut scratch, &text, &ends, &want);
-        }
+        let ends: Vec<usize> = (0..text.len()).step_by(11).collect();
+        check(&rules, &mut scratch, &text, &ends, &want);
     }
 }

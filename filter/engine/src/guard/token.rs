@@ -239,7 +239,7 @@ mod tests {
         let two = key().token(&scope("one"), "jwt", b"2");
         let text = format!("weirtok {one}{two} weirtokweirtok{one}");
         let found: Vec<_> = find_tokens(&key(), text.as_bytes())
-            .map(|range| &text[range])
+            .map(|range| text.get(range).unwrap())
             .collect();
         assert_eq!(found, [one.as_str(), two.as_str(), one.as_str()]);
     }
@@ -248,7 +248,7 @@ mod tests {
     fn the_beginning_of_a_token_is_seen_at_every_cut() {
         let token = key().token(&scope("one"), "jwt", b"1");
         for cut in 1..TOKEN_BYTES {
-            let text = format!("a word {}", &token[..cut]);
+            let text = format!("a word {}", token.get(..cut).unwrap());
             assert_eq!(token_tail(text.as_bytes()), cut);
         }
         assert_eq!(token_tail(b"a w"), 1, "`w` may begin one");
