@@ -140,3 +140,56 @@ fn the_probe_says_little_and_canaries_leave_no_record() {
     );
     assert_eq!(all.len(), 1, "canaries were recorded: {all:#?}");
 }
+
+/// Each worker looks for every guardrail's canary itself; the mesh is ready when all have found all.
+#[test]
+fn a_guardrail_is_part_of_what_every_worker_proves() {
+    let mesh = Mesh::start(&Options::default());
+    let provider = MockProvider::always(Answer::json(
+        200,
+        &anthropic::message("m", "hello", Tokens::new(1, 1)),
+    ));
+    let tenant = mesh.tenant(&[Registration::new(Dialect::Anthropic, &provider)]);
+    let detectors = [
+        json!({"secrets": {}}),
+        json!({"pii": {}}),
+        json!({"regex": {"id": "code", "pattern": "code-[0-9]{9}"}}),
+        json!("hidden_text"),
+        json!({"words": {"list": "names"}}),
+    ];
+    // A list that no guardrail names changes nothing that filters apply.
+    mesh.admin().post(
+        "/word-lists",
+        &json!({"name": "names", "words": ["blue moon"]}),
+    );
+    for (number, detector) in detectors.iter().enumerate() {
+        let body = json!({
+            "name": format!("guardrail-{number}"),
+            // A text that was blocked would pass redacted when it comes again.
+            "on_history": "block",
+            "stages": [{"detectors": [detector], "action": "block"}],
+        });
+        mesh.change(|admin| admin.post("/guardrails", &body));
+    }
+    let state = mesh.admin().get("/mesh");
+    assert_eq!(
+        state["readiness"]["guardrails_unproven"],
+        json!([]),
+        "{state:#}"
+    );
+    assert_eq!(
+        state["readiness"]["proven_version"], state["policy"]["version"],
+        "{state:#}"
+    );
+    // The moment it is proven, every fresh connection meets it.
+    for text in ["this is code-123456789", "under a Blue Moon"] {
+        let body =
+            json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": text}]});
+        for turn in 0..20 {
+            let refused = mesh.send(&tenant.sign(Request::post("/v1/messages", &body)));
+            let code = refused.weir_code();
+            assert!(code.is_some(), "{turn}: {text}: {}", refused.text());
+        }
+    }
+    assert_eq!(provider.count(), 0);
+}
