@@ -426,6 +426,8 @@ pub(crate) async fn documents_but_keys(
             .map(|it| (it.id, it))
             .collect(),
         prices: prices::list(db).await?,
+        // Quotas are stored nowhere yet.
+        quotas: std::collections::BTreeMap::new(),
         guardrails: guardrails::list(db)
             .await?
             .into_iter()
