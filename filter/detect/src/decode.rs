@@ -5,10 +5,10 @@
 //! are followed twice, and 256 KiB of decoded text are looked at in all.
 //!
 //! Escapes are looked at with 256 bytes of their line on either side; `\n`, `\r` and `\t` only before a word of
-//! eight letters or more, since source code is full of them. Base64 counts from 28 characters on, where it decodes
+//! eight letters or more, since source code is full of them. Base64 counts from 32 characters on, where it decodes
 //! to readable text: images and hashes do not.
 
-mod base64;
+pub(crate) mod base64;
 mod escapes;
 
 use core::ops::Range;

@@ -3,7 +3,7 @@
 use super::{Decoded, Form, Part, afford};
 
 /// Shorter runs are words and names.
-const MIN_RUN: usize = 28;
+const MIN_RUN: usize = 32;
 
 /// Characters that are decoded to see whether they mean text.
 const TRIAL: usize = 24;
@@ -34,38 +34,38 @@ pub(super) fn each(text: &[u8], budget: &mut usize, each: &mut dyn FnMut(&Decode
     }
 }
 
+/// A run that is long enough fills one chunk of so many bytes, wherever it begins.
+const CHUNK: usize = MIN_RUN.div_ceil(2);
+
 /// Returns the next run of base64 characters that is long enough.
-fn next_run(text: &[u8], from: usize) -> Option<(usize, usize)> {
+pub(crate) fn next_run(text: &[u8], from: usize) -> Option<(usize, usize)> {
     let is_sign = |at: usize| text.get(at).is_some_and(|byte| value(*byte) != NONE);
-    let mut probe = from + MIN_RUN - 1;
-    let mut floor = from;
-    // A run that is long enough stands on one of these places.
-    while probe < text.len() {
-        if !is_sign(probe) {
-            floor = probe + 1;
-            probe += MIN_RUN;
-            continue;
-        }
-        let mut start = probe;
-        while start > floor && is_sign(start - 1) {
+    let mut from = from;
+    loop {
+        let (chunks, _) = text.get(from..)?.as_chunks::<CHUNK>();
+        // Without a branch per byte, so that it becomes vector code.
+        let is_full =
+            |chunk: &[u8; CHUNK]| chunk.iter().fold(true, |all, byte| all & is_base64(*byte));
+        let at = from + chunks.iter().position(is_full)? * CHUNK;
+        let mut start = at;
+        while start > from && is_sign(start - 1) {
             start -= 1;
         }
-        if start + MIN_RUN > probe + 1 {
-            // What is missing must follow; the first byte that does not ends the run.
-            let missing = (probe + 1..start + MIN_RUN).find(|at| !is_sign(*at));
-            if let Some(gap) = missing {
-                floor = gap + 1;
-                probe = gap + MIN_RUN;
-                continue;
-            }
-        }
-        let mut end = start + MIN_RUN;
+        let mut end = at + CHUNK;
         while is_sign(end) {
             end += 1;
         }
-        return Some((start, end));
+        if end - start >= MIN_RUN {
+            return Some((start, end));
+        }
+        from = end;
     }
-    None
+}
+
+const fn is_base64(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let digit = byte.wrapping_sub(b'0') < 10;
+    letter | digit | (byte == b'+') | (byte == b'-') | (byte == b'/') | (byte == b'_')
 }
 
 /// Six bits for each character, and [`NONE`] for bytes that are none.

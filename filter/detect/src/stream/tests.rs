@@ -152,6 +152,25 @@ fn every_cut_finds_what_the_whole_text_holds() {
 }
 
 #[test]
+fn encoded_words_are_seen_through_at_any_cut() {
+    let mut builder = RuleSetBuilder::default();
+    builder
+        .regex(0, "token", r"\btok_[a-z0-9]{8}\b", 0, Severity::Low)
+        .unwrap();
+    builder.pii(1, &[]).unwrap();
+    let rules = builder.build().unwrap();
+    check(
+        &rules,
+        r"say \u0074ok_abcd1234 and mail=jane%40example.com&x tok_zzzz9999 end",
+    );
+    check(&rules, r"FOO=1\ntok_abcd1234\nBAR tok_abcd1234\n and so on");
+    check(&rules, "data ZXhwb3J0IEE9dG9rX2FiY2QxMjM0IGFuZCBtb3Jl end");
+    let text = r"a\u0062 ".repeat(2_000) + &"x".repeat(9_000) + r" \u0074ok_abcd1234 done";
+    let ends: Vec<usize> = (0..text.len()).step_by(33).collect();
+    assert_eq!(streamed(&rules, text.as_bytes(), &ends).len(), 1);
+}
+
+#[test]
 fn ordinary_words_wait_for_their_end_only() {
     let rules = rules();
     let mut stream = StreamScan::new(Groups::ALL);
