@@ -174,3 +174,46 @@ fn an_exchange_that_no_guardrail_covers_has_no_outcome() {
     assert_eq!(record["guard_outcome"], Value::Null);
     assert_eq!(record["guardrails"], json!([]));
 }
+
+/// Words that have nothing in common.
+fn words(count: u64) -> Vec<String> {
+    let mix = |number: u64| {
+        let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    };
+    (0..count)
+        .map(|number| {
+            (0..4)
+                .map(|part| format!("{:016x}", mix(number * 4 + part)))
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn a_list_of_100_000_words_is_enforced_by_every_worker() {
+    let mesh = Mesh::start(&Options::default());
+    let provider = says("fine");
+    let tenant = mesh.tenant(&[Registration::new(Dialect::Anthropic, &provider)]);
+    let words = words(100_000);
+    mesh.admin()
+        .post("/word-lists", &json!({"name": "long", "words": words}));
+    let detector = json!({"words": {"list": "long"}});
+    let stages =
+        json!([{"detectors": [detector], "action": {"redact": {"replace": {"with": "###"}}}}]);
+    guardrail(&mesh, &tenant, json!("block"), &json!({"stages": stages}));
+    for word in [&words[0], &words[50_000], &words[99_999]] {
+        for _ in 0..6 {
+            provider.forget();
+            let answered = send(&mesh, &tenant, &format!("it says {word}."));
+            assert_eq!(answered.status, 200, "{}", answered.text());
+            let seen = provider.only();
+            assert!(seen.mentions("it says ###.") && !seen.mentions(word));
+        }
+    }
+    let state = mesh.admin().get("/mesh");
+    for vm in state["vms"].as_array().unwrap() {
+        let memory = vm["counters"]["memory_bytes"].as_u64().unwrap();
+        assert!(memory < 96 << 20, "{memory} bytes: {state:#}");
+    }
+}
