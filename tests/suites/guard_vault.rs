@@ -147,6 +147,33 @@ fn a_token_means_nothing_in_another_session_or_team() {
 }
 
 #[test]
+fn a_vault_that_is_away_is_missed_only_where_nobody_else_knows_the_value() {
+    let shop = Shop::open();
+    let token = shop.token("one");
+    let other = shop.token("two");
+    shop.mesh.end_envoy(Signal::SIGKILL);
+    shop.mesh.start_envoy();
+    shop.wait_for_policy();
+    shop.mesh.end_service(Signal::SIGKILL);
+    // The request itself shows what the token stands for.
+    says(&shop.provider, &format!("the code {token} is good"));
+    for _ in 0..5 {
+        let answered = shop.send(&format!("my code is {VALUE}."), "one");
+        assert!(
+            answered.text().contains(&format!("the code {VALUE} is")),
+            "{}",
+            answered.text()
+        );
+    }
+    let said = format!("the code {other} is good");
+    assert_eq!(shop.told(&said, "two"), said);
+    shop.mesh.start_service();
+    wait::until("the vault to answer again", || {
+        (shop.told(&said, "two") == format!("the code {VALUE} is good")).then_some(())
+    });
+}
+
+#[test]
 fn no_value_is_readable_on_the_disk() {
     let shop = Shop::open();
     shop.token(&unique("session"));
