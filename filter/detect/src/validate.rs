@@ -8,8 +8,8 @@ mod base64;
 mod value;
 
 use crate::validate::value::{
-    is_everyday_word, is_hash_shaped, is_mixed, is_path_like, is_stand_in, is_uuid_shaped,
-    is_weak_password, looks_random,
+    Words, automaton, is_everyday_word, is_hash_shaped, is_mixed, is_path_like, is_stand_in,
+    is_uuid_shaped, is_weak_password, looks_random,
 };
 
 /// A named check of a rule's matches.
@@ -137,7 +137,7 @@ fn is_published(secret: &[u8]) -> bool {
 }
 
 /// Parts of a name that say that the value is no secret although the name sounds like one.
-const HARMLESS_NAMES: [&str; 49] = [
+const HARMLESS_NAMES: [&str; 48] = [
     "public",
     "pubkey",
     "pub_key",
@@ -174,7 +174,6 @@ const HARMLESS_NAMES: [&str; 49] = [
     "version",
     "expir",
     "format",
-    "author",
     "length",
     "page",
     "continu",
@@ -189,17 +188,21 @@ const HARMLESS_NAMES: [&str; 49] = [
     "next_token",
 ];
 
+static HARMLESS: Words = Words::new(|| automaton(&HARMLESS_NAMES));
+
+/// Names under which a UUID is an identifier and no key.
+static OF_CLIENTS: Words = Words::new(|| automaton(&["client", "auth"]));
+
 /// Returns whether a value that looks random stands under a name for secrets.
 fn is_secret_under_name(matched: &[u8], secret: &[u8]) -> bool {
     if is_stand_in(secret) || is_path_like(secret) {
         return false;
     }
-    let name = name_of(matched, secret);
-    if HARMLESS_NAMES.iter().any(|part| name.contains(part)) {
+    if has_harmless_name(matched, secret) {
         return false;
     }
     if is_uuid_shaped(secret) {
-        return !name.contains("client") && !name.contains("auth");
+        return !OF_CLIENTS.occur_in(name_of(matched, secret));
     }
     if is_hash_shaped(secret) {
         return true;
@@ -207,18 +210,22 @@ fn is_secret_under_name(matched: &[u8], secret: &[u8]) -> bool {
     looks_random(secret)
 }
 
-/// Returns the lower-case text of a match before its secret: the name and what joins them.
-fn name_of(matched: &[u8], secret: &[u8]) -> String {
+/// Returns whether the name that a value stands under says that it is no secret.
+fn has_harmless_name(matched: &[u8], secret: &[u8]) -> bool {
+    HARMLESS.occur_in(name_of(matched, secret))
+}
+
+/// Returns what stands in a match before its secret: the name and what joins them.
+fn name_of<'t>(matched: &'t [u8], secret: &[u8]) -> &'t [u8] {
     let before = memchr::memmem::find(matched, secret).unwrap_or(0);
-    String::from_utf8_lossy(matched.get(..before).unwrap_or_default()).to_ascii_lowercase()
+    matched.get(..before).unwrap_or_default()
 }
 
 /// Returns whether a value under a name for passwords could be one.
 fn is_password(matched: &[u8], secret: &[u8]) -> bool {
-    let name = name_of(matched, secret);
     !is_stand_in(secret)
         && !is_path_like(secret)
-        && !HARMLESS_NAMES.iter().any(|part| name.contains(part))
+        && !has_harmless_name(matched, secret)
         && !is_weak_password(secret)
 }
 
@@ -352,6 +359,15 @@ mod tests {
         let validator = Validator::named(name).unwrap();
         let is = validator.accepts(matched.as_bytes(), secret.as_bytes());
         assert_eq!(is, want, "{name}: {matched}");
+    }
+
+    #[test]
+    fn the_documentation_names_every_validator() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/secrets-pack.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for (name, _) in Validator::NAMES {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
     }
 
     #[test]

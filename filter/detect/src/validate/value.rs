@@ -1,5 +1,9 @@
 //! What a value looks like on its own.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use crate::randomness::pair_score;
 
 /// Words that stand-ins are made of; each is long enough not to turn up by chance.
@@ -41,31 +45,52 @@ const STAND_INS: [&str; 35] = [
     ">",
 ];
 
+/// Finds any of a list of words in text of any case.
+pub(super) struct Words(LazyLock<Option<AhoCorasick>>);
+
+impl Words {
+    pub(super) const fn new(build: fn() -> Option<AhoCorasick>) -> Self {
+        Self(LazyLock::new(build))
+    }
+
+    pub(super) fn occur_in(&self, text: &[u8]) -> bool {
+        self.0.as_ref().is_some_and(|words| words.is_match(text))
+    }
+}
+
+/// Builds the automaton of [`Words`].
+pub(super) fn automaton(words: &[&str]) -> Option<AhoCorasick> {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(words)
+        .ok()
+}
+
+static STAND_IN_WORDS: Words = Words::new(|| automaton(&STAND_INS));
+
 /// Returns whether a value only holds the place of a secret.
 pub(super) fn is_stand_in(secret: &[u8]) -> bool {
-    let lower = secret.to_ascii_lowercase();
-    STAND_INS
-        .iter()
-        .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some())
-        || is_monotonous(&lower)
+    is_monotonous(secret)
         || has_run(secret)
-        || has_sequence(&lower)
+        || has_sequence(secret)
+        || STAND_IN_WORDS.occur_in(secret)
 }
 
 /// Returns whether a long value is made of a handful of signs.
-fn is_monotonous(lower: &[u8]) -> bool {
-    let distinct = distinct_bytes(lower);
-    match lower.len() {
+fn is_monotonous(value: &[u8]) -> bool {
+    let distinct = distinct_bytes(value);
+    match value.len() {
         0..=3 => true,
         4..=11 => distinct < 3,
         _ => distinct < 5,
     }
 }
 
-/// Counts the different bytes of a value.
+/// Counts the different bytes of a value, letters of either case as one.
 fn distinct_bytes(value: &[u8]) -> u32 {
     let mut seen = [0_u64; 4];
-    for &byte in value {
+    for byte in value {
+        let byte = byte.to_ascii_lowercase();
         if let Some(word) = seen.get_mut(usize::from(byte >> 6)) {
             *word |= 1_u64 << (byte & 63);
         }
@@ -75,29 +100,42 @@ fn distinct_bytes(value: &[u8]) -> u32 {
 
 /// Returns whether a value repeats one letter seven times in a row, as zeros in base64 do.
 fn has_run(value: &[u8]) -> bool {
-    value.windows(7).any(|run| match run {
-        [first, rest @ ..] => first.is_ascii_alphabetic() && rest.iter().all(|byte| byte == first),
-        [] => false,
-    })
-}
-
-/// Returns whether a third of a value or more is made of runs of ten signs or more that count upwards.
-fn has_sequence(lower: &[u8]) -> bool {
-    let mut length = 1_usize;
-    let mut counted = 0_usize;
-    for (first, second) in lower.iter().zip(lower.iter().skip(1)) {
-        length = if first.wrapping_add(1) == *second {
+    let mut length = 0_usize;
+    let mut last = 0_u8;
+    for &byte in value {
+        length = if byte == last && byte.is_ascii_alphabetic() {
             length + 1
         } else {
             1
         };
+        last = byte;
+        if length >= 7 {
+            return true;
+        }
+    }
+    false
+}
+
+/// Returns whether a third of a value or more is made of runs of ten signs or more that count upwards.
+fn has_sequence(value: &[u8]) -> bool {
+    let mut length = 1_usize;
+    let mut counted = 0_usize;
+    let mut last = 0_u8;
+    for byte in value {
+        let byte = byte.to_ascii_lowercase();
+        length = if last.wrapping_add(1) == byte {
+            length + 1
+        } else {
+            1
+        };
+        last = byte;
         counted += match length {
             10 => 10,
             11.. => 1,
             _ => 0,
         };
     }
-    counted >= 10 && counted * 3 >= lower.len()
+    counted >= 10 && counted * 3 >= value.len()
 }
 
 /// How many signs of which sort a value has.
@@ -276,8 +314,7 @@ pub(super) fn is_everyday_word(value: &[u8]) -> bool {
 pub(super) fn is_weak_password(value: &[u8]) -> bool {
     let value = &*without_escapes(value);
     let sorts = Sorts::of(value);
-    let lower = value.to_ascii_lowercase();
-    if value.len() < 6 || distinct_bytes(&lower) < 5 || is_everyday_word(&lower) {
+    if value.len() < 6 || distinct_bytes(value) < 5 || is_everyday_word(value) {
         return true;
     }
     if is_identifier(value, &sorts) {
@@ -293,14 +330,15 @@ pub(super) fn is_weak_password(value: &[u8]) -> bool {
     !is_strong
 }
 
+/// What names of types, functions and settings around passwords are made of.
+static SELF_NAMES: Words =
+    Words::new(|| automaton(&["password", "passwd", "secret", "token", "_type", "_error"]));
+
 /// Returns whether a value is a name in a program: a constant, or words that end in what the name is for.
 fn is_identifier(value: &[u8], sorts: &Sorts) -> bool {
     let underscores = value.iter().filter(|&&byte| byte == b'_').count();
     let has_only_name_bytes = sorts.others == underscores;
-    let lower = value.to_ascii_lowercase();
-    let names_itself = ["password", "passwd", "secret", "token", "_type", "_error"]
-        .iter()
-        .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some());
+    let names_itself = SELF_NAMES.occur_in(value);
     let is_constant = sorts.lower == 0 && underscores > 0;
     has_only_name_bytes && (is_constant || names_itself) || pair_score(value) > 160
 }
