@@ -8,7 +8,7 @@ use policy::documents::{Documents, Scope};
 use policy::guardrail::Prepared;
 
 use super::{ObjectKind, OperationError};
-use crate::store::{self, Change, StoreError};
+use crate::store::{self, Change, Store, StoreError};
 
 /// Stands for the object itself in the places of problems; no name can hold it.
 const HERE: &str = "\u{0}";
@@ -115,6 +115,24 @@ pub(super) struct Contents {
     before: Documents,
     pub(super) after: Documents,
     tried: Arc<Mutex<Prepared>>,
+}
+
+/// Tries what the documents hold after `alter`, so that a change that is then made need not, while it keeps every
+/// other writer waiting. What is wrong is told by the change.
+pub(super) async fn try_first(
+    store: &Store,
+    alter: impl FnOnce(&mut Documents),
+) -> Result<(), StoreError> {
+    let mut documents = store.documents().await?;
+    alter(&mut documents);
+    let tried = store.tried();
+    let trying = tokio::task::spawn_blocking(move || {
+        let mut prepared = tried.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(check::check_with(&documents, &|_| None, &mut prepared));
+    });
+    trying
+        .await
+        .map_err(|source| StoreError::Interrupted { source })
 }
 
 impl Contents {

@@ -69,9 +69,9 @@ fn read(fields: EvaluationFields, documents: &Documents) -> Result<Ask, Operatio
         }
         surface
     });
-    let body = problems.need("body", fields.body).map(|body| match body {
-        serde_json::Value::String(text) => text.into_bytes(),
-        other => other.to_string().into_bytes(),
+    let body = problems.need("body", fields.body).map(|body| {
+        let text = body.as_str().map(str::to_owned);
+        text.unwrap_or_else(|| body.to_string()).into_bytes()
     });
     let key = fields.key.as_ref().and_then(|wanted| {
         let mut keys = documents.keys.values();

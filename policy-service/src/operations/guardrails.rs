@@ -6,7 +6,7 @@ use policy::ids::GuardrailId;
 use uuid::Uuid;
 
 use super::authority::{Caller, Object, Resource, Right};
-use super::consistency::{Contents, free_name};
+use super::consistency::{Contents, free_name, try_first};
 use super::views::GuardrailView;
 use super::{ObjectKind, OperationError};
 use crate::clock;
@@ -56,6 +56,10 @@ pub async fn create(
     let (name, rules) = new.map_err(|problems| OperationError::Invalid { problems })?;
     let id = GuardrailId::new(Uuid::now_v7());
     let guardrail = Guardrail { id, name, rules };
+    try_first(store, |documents| {
+        documents.guardrails.insert(id, guardrail.clone());
+    })
+    .await?;
     let mut change = store.change().await?;
     let after = check(&mut change, &guardrail).await?;
     store::guardrails::insert(change.connection(), &guardrail, clock::now()).await?;
@@ -83,6 +87,12 @@ pub async fn update(
             problems: vec![problem],
         });
     }
+    try_first(store, |documents| {
+        if let Some(guardrail) = documents.guardrails.get_mut(&id) {
+            draft.clone().change(&mut guardrail.rules);
+        }
+    })
+    .await?;
     let mut change = store.change().await?;
     let old = read(&mut change, id).await?;
     let mut guardrail = old.clone();

@@ -6,7 +6,7 @@ use policy::ids::RuleFileId;
 use uuid::Uuid;
 
 use super::authority::{Caller, Object, Resource, Right};
-use super::consistency::{Contents, free_name};
+use super::consistency::{Contents, free_name, try_first};
 use super::fields::{Problems, RuleFileFields};
 use super::views::{RuleFileItem, RuleFileView};
 use super::{ObjectKind, OperationError};
@@ -54,6 +54,10 @@ pub async fn create(
     let (name, source) = problems.complete(name.zip(source))?;
     let id = RuleFileId::new(Uuid::now_v7());
     let new = RuleFile { id, name, source };
+    try_first(store, |documents| {
+        documents.rule_files.insert(id, new.clone());
+    })
+    .await?;
     let mut change = store.change().await?;
     check(&mut change, &new).await?;
     store::rule_files::insert(change.connection(), &new, clock::now()).await?;
@@ -75,6 +79,14 @@ pub async fn update(
     fields: RuleFileFields,
 ) -> Result<RuleFileView, OperationError> {
     let permit = caller.permit(Resource::Guardrails, Right::Update)?;
+    if let Some(source) = &fields.source {
+        try_first(store, |documents| {
+            if let Some(old) = documents.rule_files.get_mut(&id) {
+                old.source.clone_from(source);
+            }
+        })
+        .await?;
+    }
     let mut change = store.change().await?;
     let old = read(&mut change, id).await?;
     let new = RuleFile {

@@ -6,7 +6,7 @@ use policy::ids::WordListId;
 use uuid::Uuid;
 
 use super::authority::{Caller, Object, Resource, Right};
-use super::consistency::{Contents, free_name};
+use super::consistency::{Contents, free_name, try_first};
 use super::fields::{Problems, WordListFields};
 use super::views::{WordListItem, WordListView};
 use super::{ObjectKind, OperationError};
@@ -54,6 +54,10 @@ pub async fn create(
     let (name, words) = problems.complete(name.zip(words))?;
     let id = WordListId::new(Uuid::now_v7());
     let new = WordList { id, name, words };
+    try_first(store, |documents| {
+        documents.word_lists.insert(id, new.clone());
+    })
+    .await?;
     let mut change = store.change().await?;
     check(&mut change, &new).await?;
     store::word_lists::insert(change.connection(), &new, clock::now()).await?;
@@ -75,6 +79,14 @@ pub async fn update(
     fields: WordListFields,
 ) -> Result<WordListView, OperationError> {
     let permit = caller.permit(Resource::Guardrails, Right::Update)?;
+    if let Some(words) = &fields.words {
+        try_first(store, |documents| {
+            if let Some(old) = documents.word_lists.get_mut(&id) {
+                old.words.clone_from(words);
+            }
+        })
+        .await?;
+    }
     let mut change = store.change().await?;
     let old = read(&mut change, id).await?;
     let new = WordList {
