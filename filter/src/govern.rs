@@ -24,6 +24,7 @@ pub(crate) const EXCHANGE_PROPERTY: &str = "weir_exchange";
 
 /// Shorter than the engine's own deadline, which is the watchdog.
 const CONSULT_TIMEOUT: Duration = Duration::from_millis(1_500);
+const VAULT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Envoy's response flag for a downstream connection that went away.
 const FLAG_DOWNSTREAM_TERMINATION: u64 = 0x4000;
@@ -101,8 +102,12 @@ impl Govern {
         call: CallId,
         kind: ConsultKind,
     ) -> Flow {
+        let timeout = match kind {
+            ConsultKind::StatefulOwner { .. } => CONSULT_TIMEOUT,
+            ConsultKind::FindTokens { .. } => VAULT_TIMEOUT,
+        };
         let question = question(kind).encode_to_vec();
-        match host::call(&self.cluster, "Consult", &question, CONSULT_TIMEOUT) {
+        match host::call(&self.cluster, "Consult", &question, timeout) {
             Some(token) => {
                 self.consulting = Some((token, call));
                 Flow::Hold

@@ -1,9 +1,9 @@
-//! Texts that were blocked, remembered for every worker of the process.
+//! Values that were blocked, remembered for every worker of the process.
 //!
 //! ```text
 //! weir/1/marks/NN    16 bytes each    the marks whose first byte is NN in 64ths, oldest first
 //! ```
-//! A client sends a text that was blocked again with every later turn; it is history from then on.
+//! A client sends what was blocked again with every later turn; it is history from then on.
 
 use crate::host;
 

@@ -172,6 +172,15 @@ pub(crate) fn answered(cluster: &str, call: u32, status: u32, now: Timestamp) ->
 /// A call may leave only over a connection that is open, and its answer never comes: the log is what counts.
 pub(crate) fn last_words(cluster: &str) {
     vm::with(|vm| {
+        // Values never stand in the log; what does not arrive is known again when the request shows it again.
+        vm.outbox.minted_sent = 0;
+        while !vm.outbox.minted.is_empty() {
+            let minted = vm.outbox.next_minted();
+            vm.outbox.minted.drain(..minted.len().max(1));
+            let mut report = report(vm, Vec::new(), Vec::new());
+            report.minted = minted;
+            host::call(cluster, "Report", &report.encode_to_vec(), TIMEOUT);
+        }
         let mut left = std::mem::take(&mut vm.outbox.sent);
         left.extend(vm.outbox.waiting.drain(..));
         for batch in left.chunks(32) {
@@ -264,7 +273,9 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
 }
 
 fn proof(vm: &Vm) -> Option<GuardProof> {
-    vm.head?;
+    if vm.head.is_none() && vm.proof.problem.is_empty() {
+        return None;
+    }
     let found = vm.proof.found.iter();
     Some(GuardProof {
         version: vm.proof.version,

@@ -57,6 +57,7 @@ pub(crate) struct Vm {
 /// What this VM's own detection made of the guardrails' canaries.
 #[derive(Debug, Default)]
 pub(crate) struct Proof {
+    pub generation: [u8; 16],
     pub version: u64,
     pub found: Vec<(GuardrailId, bool)>,
     /// Why the guardrails of that version cannot be enforced here.
@@ -113,12 +114,13 @@ impl Vm {
                         "the published policy cannot be read; the last one stays in force",
                     );
                 };
-                if !self.adopt_guard(&mesh, head.version) {
+                if !self.adopt_guard(&mesh, &head) {
                     return;
                 }
                 self.mesh = Some(Rc::new(mesh));
             }
             self.proof.version = head.version;
+            self.proof.generation = head.generation;
             // Readiness waits for what this VM says of the new version.
             self.outbox.hurry();
         }
@@ -126,7 +128,12 @@ impl Vm {
     }
 
     /// Prepares the guardrails of a new mesh; `false` if they cannot be enforced, so that the mesh cannot either.
-    fn adopt_guard(&mut self, mesh: &Mesh, version: u64) -> bool {
+    fn adopt_guard(&mut self, mesh: &Mesh, head: &Head) -> bool {
+        let Head {
+            generation,
+            version,
+            ..
+        } = *head;
         if mesh.guardrails.is_empty() {
             self.guard = None;
             self.proof = Proof::default();
@@ -135,13 +142,15 @@ impl Vm {
         if self.guard.as_ref().is_some_and(|guard| guard.is_for(mesh)) {
             return true;
         }
-        if self.proof.version == version && !self.proof.problem.is_empty() {
+        let is_tried = self.proof.version == version && self.proof.generation == generation;
+        if is_tried && !self.proof.problem.is_empty() {
             return false;
         }
         self.random = self.random.rotate_left(7).wrapping_add(version);
         match Guard::new(mesh, &blobs::load, self.random) {
             Ok(guard) => {
                 self.proof = Proof {
+                    generation,
                     version,
                     found: guard.prove(),
                     problem: String::new(),
@@ -154,6 +163,7 @@ impl Vm {
                     "the guardrails of the published policy cannot be enforced here; the last policy stays in force",
                 );
                 self.proof = Proof {
+                    generation,
                     version,
                     found: mesh
                         .guardrails

@@ -26,6 +26,7 @@ use policy::guardrail::{
 };
 use policy::ids::ExchangeId;
 use policy::surface::Surface;
+use policy::units::Timestamp;
 
 use cache::FindingCache;
 use token::TokenKey;
@@ -53,6 +54,9 @@ pub enum GuardError {
     #[error("the guardrails name more than {MAX_GROUPS} different detectors")]
     TooMany,
 }
+
+/// How long this VM works from its own memory after the vault has not answered.
+const VAULT_PAUSE_MS: u64 = 5_000;
 
 /// Different detectors of one mesh.
 const MAX_GROUPS: usize = 64;
@@ -363,6 +367,29 @@ impl Guard {
     /// Remembers values and returns those that the service has not been told of.
     pub(crate) fn remember(&self, scope: &TokenScope, made: &[Minted]) -> Vec<Minted> {
         self.room.borrow_mut().vault.remember(scope, made)
+    }
+
+    /// Whether the service is to be asked for all tokens of a session: it is new to this VM, and the service answers.
+    pub(crate) fn is_new_session(&self, scope: &TokenScope, now: Timestamp) -> bool {
+        let room = self.room.borrow();
+        !room.vault.knows(scope) && room.vault.silent_until <= now
+    }
+
+    /// Takes the service's answer about a session; `None` if there was none.
+    pub(crate) fn learn(
+        &self,
+        scope: &TokenScope,
+        found: Option<Vec<(String, policy::secret::Secret)>>,
+        now: Timestamp,
+    ) {
+        let vault = &mut self.room.borrow_mut().vault;
+        match found {
+            Some(found) => vault.learn(scope, found),
+            None => {
+                let until = now.as_millis().saturating_add(VAULT_PAUSE_MS);
+                vault.silent_until = Timestamp::from_millis(until);
+            }
+        }
     }
 
     /// Looks a token up in this VM's memory.

@@ -116,9 +116,9 @@ pub enum ConsultKind {
 pub enum Command {
     /// Look the key up and push [`Input::KeyFound`].
     FindKey(KeyHash),
-    /// Look up which of these texts were blocked before, and push [`Input::MarksFound`].
+    /// Look up which of these values were blocked before, and push [`Input::MarksFound`].
     FindMarks(Vec<[u8; 16]>),
-    /// Remember that these texts were blocked, for every worker of the process.
+    /// Remember that these values were blocked, for every worker of the process.
     KeepMarks(Vec<[u8; 16]>),
     /// Deliver new tokens and their values to the vault of the service.
     KeepTokens(Vec<Minted>),

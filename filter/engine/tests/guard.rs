@@ -1,5 +1,8 @@
 //! Guardrails in an exchange, from the request's texts to the client's last byte.
 
+#![cfg(test)]
+
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
 use dialects::splice::apply;
@@ -46,6 +49,15 @@ fn post(world: &World, body: &str) -> Driven {
 #[track_caller]
 fn sent(driven: &mut Driven, body: &str) -> (String, Vec<Command>) {
     let mut commands = driven.commands();
+    if let Some(Command::Consult { call, .. }) = commands.last() {
+        let answer = ConsultAnswer::Tokens(Vec::new());
+        driven.push(Input::Consulted {
+            call: *call,
+            answer,
+        });
+        commands.pop();
+        commands.extend(driven.commands());
+    }
     let forward = commands.pop();
     assert!(
         matches!(forward, Some(Command::Forward { .. })),
@@ -266,7 +278,7 @@ fn a_stream_is_redacted_at_every_cut() {
         assert!(!got.contains(SECRET), "{got}");
         assert!(got.contains("[REDACTED:marker]"), "{got}");
         for length in 8..=SECRET.len() {
-            assert!(!got.contains(&SECRET[..length]), "{got}");
+            assert!(!got.contains(SECRET.get(..length).unwrap()), "{got}");
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::messages::{CallId, Command, ConsultAnswer, ConsultKind, Flow, Input};
 use crate::path::Address;
 
 /// How long an answer of the service is waited for before the question counts as unanswered.
-pub(super) const CONSULT_DEADLINE_MS: u64 = 2_000;
+const CONSULT_DEADLINE_MS: u64 = 2_000;
 
 /// A canary whose body is being read.
 #[derive(Debug, Default)]
@@ -287,12 +287,12 @@ impl Exchange {
             WaitingFor::Owner(asked) => asked,
             WaitingFor::Tokens(plan) => {
                 let found = match answer {
-                    ConsultAnswer::Tokens(found) => found,
+                    ConsultAnswer::Tokens(found) => Some(found),
                     ConsultAnswer::Owned | ConsultAnswer::NotOwned | ConsultAnswer::Unreachable => {
-                        Vec::new()
+                        None
                     }
                 };
-                return self.tokens_found(*plan, found);
+                return self.tokens_found(now, *plan, found);
             }
         };
         let (admitted, facts) = *asked;

@@ -178,11 +178,12 @@ impl Exchange {
         let mut passage = editor.push(chunk, &mut judge, &mut out);
         if end_of_stream {
             let mut rest = Vec::new();
+            editor.finish(&mut judge, &mut rest);
             for unscanned in editor.unscanned() {
                 judge.not_scanned(unscanned.kind);
             }
-            editor.finish(&mut judge, &mut rest);
-            if passage == Passage::AsItCame && !rest.is_empty() {
+            let is_over = judge.judgement.stop.is_some();
+            if passage == Passage::AsItCame && (is_over || !rest.is_empty()) {
                 out.extend_from_slice(chunk);
                 passage = Passage::Replaced;
             }
@@ -256,7 +257,7 @@ impl Exchange {
         let content = reader.finish(&mut scan);
         let (bench, judgement) = guarding.response();
         let splices = match content {
-            Ok(content) if !failed => scan.finish(content).judge(bench, judgement, &|_| false),
+            Ok(content) if !failed => scan.finish(content).judge(bench, judgement),
             Ok(_) | Err(_) => {
                 judgement.not_scanned(bench.guard, bench.selection, Why::Encoding, 1);
                 judgement.stop_if(

@@ -12,16 +12,19 @@ use policy::secret::Secret;
 use policy::surface::Surface;
 use policy::units::Timestamp;
 
-use super::body::{CONSULT_DEADLINE_MS, Waiting, WaitingFor};
+use super::body::{Waiting, WaitingFor};
 use super::guarded_answer::Answer;
 use super::target::Plan;
 use super::{Exchange, State};
 use crate::guard::channel::{Bench, ChannelScan};
-use crate::guard::request::{ContentScan, Mark, Scanned};
+use crate::guard::request::{ContentScan, Scanned};
 use crate::guard::restore::Restore;
-use crate::guard::verdict::{Judgement, Stop};
+use crate::guard::verdict::{Judgement, Mark, Stop};
 use crate::guard::{Direction, Guard, GuardOutcome, Selection, TokenMap, TokenScope};
 use crate::messages::{CallId, Command, ConsultKind, Flow};
+
+/// How long the vault is waited for; without it the values of this request are known all the same.
+const VAULT_DEADLINE_MS: u64 = 500;
 
 /// The guardrails that apply to one exchange, and what they have seen.
 #[derive(Debug)]
@@ -202,8 +205,7 @@ impl Exchange {
         }
     }
 
-    /// `blocked_before`: texts that were blocked when they were new. They are history from then on, or the session
-    /// could never go on.
+    /// Judges the texts; `blocked_before` are values that were blocked when they were new.
     fn judge_request(
         &mut self,
         now: Timestamp,
@@ -214,7 +216,7 @@ impl Exchange {
         let Some(guarding) = &mut self.guarding else {
             return self.forward(plan);
         };
-        let mut judgement = Judgement::new(Direction::Request, scope);
+        let mut judgement = Judgement::new(Direction::Request, scope).knowing(blocked_before);
         let Reading::Read(scanned) = &guarding.reading else {
             return self.request_judged(now, plan, Vec::new());
         };
@@ -226,9 +228,8 @@ impl Exchange {
                 restore: None,
             },
             &mut judgement,
-            &|mark| blocked_before.contains(mark),
         );
-        let marks = scanned.marks(&guarding.guard, &judgement);
+        let marks = judgement.marks.clone();
         let is_stopped = judgement.stop.is_some();
         let mentioned = scanned.mentioned.clone();
         guarding.request = Some(judgement);
@@ -237,7 +238,7 @@ impl Exchange {
             self.state = State::AwaitingMarks(Box::new(plan));
             return Flow::Hold;
         }
-        if is_stopped {
+        if is_stopped && !marks.is_empty() {
             self.commands.push_back(Command::KeepMarks(marks));
         }
         plan.guard_splices = splices;
@@ -254,13 +255,13 @@ impl Exchange {
             .unwrap_or_default();
         if known.is_empty() {
             // Nothing to judge anew: what was blocked is blocked.
-            if let Some(guarding) = &self.guarding
-                && let (Reading::Read(scanned), Some(judgement)) =
-                    (&guarding.reading, &guarding.request)
-            {
-                let marks = scanned.marks(&guarding.guard, judgement);
-                self.commands.push_back(Command::KeepMarks(marks));
-            }
+            let judgement = self
+                .guarding
+                .as_ref()
+                .and_then(|guarding| guarding.request.as_ref());
+            let marks = judgement.map(|judgement| judgement.marks.clone());
+            self.commands
+                .push_back(Command::KeepMarks(marks.unwrap_or_default()));
             return self.request_judged(now, *plan, Vec::new());
         }
         self.judge_request(now, *plan, scope, known)
@@ -282,6 +283,7 @@ impl Exchange {
         }
         let scope = judgement.scope().clone();
         let minted = std::mem::take(&mut judgement.minted);
+        let is_new_session = guarding.guard.is_new_session(&scope, now);
         let new = guarding.guard.remember(&scope, &minted);
         let known: TokenMap = minted
             .into_iter()
@@ -294,10 +296,11 @@ impl Exchange {
             })
             .collect();
         // What the provider itself remembers of the session may hold tokens that this request does not show.
-        let all_of_session = plan.facts.as_ref().is_some_and(|facts| {
+        let refers_back = plan.facts.as_ref().is_some_and(|facts| {
             let mut references = facts.references.iter();
             references.any(|reference| reference.field == ReferenceField::PreviousResponse)
         });
+        let all_of_session = refers_back || is_new_session;
         guarding.restore = Some(Restore::new(scope.clone(), known));
         if !new.is_empty() {
             self.commands.push_back(Command::KeepTokens(new));
@@ -314,7 +317,7 @@ impl Exchange {
                 all_of_session,
             },
         });
-        let deadline = Timestamp::from_millis(now.as_millis().saturating_add(CONSULT_DEADLINE_MS));
+        let deadline = Timestamp::from_millis(now.as_millis().saturating_add(VAULT_DEADLINE_MS));
         self.state = State::Waiting(Box::new(Waiting {
             call,
             deadline,
@@ -324,11 +327,14 @@ impl Exchange {
     }
 
     /// The answer to [`ConsultKind::FindTokens`]; without one the guardrails decide when such a token turns up.
-    pub(super) fn tokens_found(&mut self, plan: Plan, found: Vec<(String, Secret)>) -> Flow {
-        if let Some(guarding) = &mut self.guarding
-            && let Some(restore) = &mut guarding.restore
-        {
-            restore.add(found);
+    pub(super) fn tokens_found(
+        &mut self,
+        now: Timestamp,
+        plan: Plan,
+        found: Option<Vec<(String, Secret)>>,
+    ) -> Flow {
+        if let Some(guarding) = &mut self.guarding {
+            guarding.guard.learn(&guarding.scope(), found, now);
         }
         self.forward(plan)
     }

@@ -182,7 +182,7 @@ fn whole(
         .finish(&mut scan)
         .map_err(|error| error.to_string())?;
     let scanned = scan.finish(content);
-    let mut splices = scanned.judge(bench, judgement, &|_| false);
+    let mut splices = scanned.judge(bench, judgement);
     apply(evaluation.body, &mut splices).map_err(|error| error.to_string())
 }
 

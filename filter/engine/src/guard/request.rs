@@ -160,19 +160,9 @@ fn mention(key: &TokenKey, text: &[u8], mentioned: &mut Vec<String>) -> bool {
     any
 }
 
-/// A text that policy would block and that may have been blocked before.
-pub(crate) type Mark = [u8; 16];
-
 impl Scanned {
     /// Judges everything that was found; returns the changes of the body.
-    ///
-    /// `was_blocked` tells of a text that was blocked before: its client sends it again with every turn.
-    pub(crate) fn judge(
-        &self,
-        bench: Bench<'_>,
-        judgement: &mut Judgement,
-        was_blocked: &dyn Fn(&Mark) -> bool,
-    ) -> Vec<Splice> {
+    pub(crate) fn judge(&self, bench: Bench<'_>, judgement: &mut Judgement) -> Vec<Splice> {
         let Bench {
             guard, selection, ..
         } = bench;
@@ -186,12 +176,10 @@ impl Scanned {
                 continue;
             }
             let bytes = &found.text;
-            let is_history =
-                place.is_history || was_blocked(&guard.tokens().mark(judgement.scope(), bytes));
             let text = Text {
                 bytes,
                 role: place.role,
-                is_history,
+                is_history: place.is_history,
                 may_change: place.may_change,
             };
             let path = || found.path.clone();
@@ -228,15 +216,5 @@ impl Scanned {
                 );
             }
         }
-    }
-
-    /// Returns what the texts that would be blocked as new ones are remembered by.
-    pub(crate) fn marks(&self, guard: &Guard, judgement: &Judgement) -> Vec<Mark> {
-        let found = self.found.iter().filter(|found| {
-            let place = self.content.place(found.index);
-            place.is_some_and(|place| !place.is_history)
-        });
-        let marks = found.map(|found| guard.tokens().mark(judgement.scope(), &found.text));
-        marks.take(64).collect()
     }
 }

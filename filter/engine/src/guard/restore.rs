@@ -32,11 +32,6 @@ impl Restore {
         }
     }
 
-    /// Adds values that the service knows.
-    pub(crate) fn add(&mut self, found: Vec<(String, Secret)>) {
-        Rc::make_mut(&mut self.known).extend(found);
-    }
-
     /// Returns the tokens in `text`, in order, with their values.
     pub(crate) fn find(&self, guard: &Guard, text: &[u8]) -> Vec<Restored> {
         let found = find_tokens(guard.tokens(), text);

@@ -110,9 +110,9 @@ impl TokenKey {
         hex(&self.mac(b"hash", &[value]))
     }
 
-    /// Returns what a text that was blocked is remembered by.
-    pub fn mark(&self, scope: &TokenScope, text: &[u8]) -> [u8; 16] {
-        let mac = self.mac(b"mark", &[&scope.tenant, text]);
+    /// Returns what a value that was blocked is remembered by.
+    pub fn mark(&self, scope: &TokenScope, value: &[u8]) -> [u8; 16] {
+        let mac = self.mac(b"mark", &[&scope.tenant, value]);
         let mut mark = [0; 16];
         for (to, from) in mark.iter_mut().zip(mac) {
             *to = from;

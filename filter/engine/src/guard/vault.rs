@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use policy::secret::Secret;
+use policy::units::Timestamp;
 
 use super::token::{TokenMap, TokenScope};
 
@@ -29,6 +30,8 @@ pub(super) struct Vault {
     /// Sessions in the order they came.
     order: VecDeque<TokenScope>,
     values: usize,
+    /// The service did not answer: it is not asked again before then.
+    pub(super) silent_until: Timestamp,
 }
 
 impl Vault {
@@ -51,6 +54,23 @@ impl Vault {
         }
         self.forget(scope);
         new
+    }
+
+    /// Remembers what the service knows of a session, which may be nothing.
+    pub(super) fn learn(&mut self, scope: &TokenScope, found: Vec<(String, Secret)>) {
+        if !self.sessions.contains_key(scope) {
+            self.order.push_back(scope.clone());
+        }
+        let session = self.sessions.entry(scope.clone()).or_default();
+        let before = session.len();
+        session.extend(found);
+        self.values += session.len().saturating_sub(before);
+        self.forget(scope);
+    }
+
+    /// Whether the session has been met here.
+    pub(super) fn knows(&self, scope: &TokenScope) -> bool {
+        self.sessions.contains_key(scope)
     }
 
     pub(super) fn recall(&mut self, scope: &TokenScope, token: &str) -> Option<Secret> {
@@ -94,8 +114,11 @@ mod tests {
     fn a_value_is_told_once_and_recalled_in_its_own_session_only() {
         let mut vault = Vault::default();
         let one = minted(1, 1);
-        assert_eq!(vault.remember(&one.scope, &[one.clone()]), [one.clone()]);
-        assert_eq!(vault.remember(&one.scope, &[one.clone()]), []);
+        assert_eq!(
+            vault.remember(&one.scope, std::slice::from_ref(&one)),
+            std::slice::from_ref(&one)
+        );
+        assert_eq!(vault.remember(&one.scope, std::slice::from_ref(&one)), []);
         assert_eq!(vault.recall(&one.scope, "token1"), Some(one.value.clone()));
         assert_eq!(vault.recall(&minted(2, 1).scope, "token1"), None);
     }
@@ -105,7 +128,7 @@ mod tests {
         let mut vault = Vault::default();
         for session in 0..SESSIONS + 10 {
             let one = minted(session, 1);
-            vault.remember(&one.scope, &[one.clone()]);
+            vault.remember(&one.scope, std::slice::from_ref(&one));
         }
         assert_eq!(vault.sessions.len(), SESSIONS);
         assert_eq!(vault.recall(&minted(0, 1).scope, "token1"), None);

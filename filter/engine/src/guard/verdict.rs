@@ -15,6 +15,12 @@ use super::{Guard, Selection};
 /// Bytes beside a token that a finding may hold and still count as nothing but the token.
 const BESIDE_TOKEN: usize = 12;
 
+/// What a blocked value is remembered by.
+pub(crate) type Mark = [u8; 16];
+
+/// Blocked values of one request that are remembered.
+const MARKS: usize = 64;
+
 /// A text and where it stands.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text<'a> {
@@ -63,6 +69,10 @@ pub(crate) struct Judgement {
     pub minted: Vec<Minted>,
     /// The first one, in order of the texts.
     pub stop: Option<Stop>,
+    /// Values that are blocked, by what they are remembered by; at most [`MARKS`].
+    pub marks: Vec<Mark>,
+    /// Values that were blocked before.
+    blocked_before: Vec<Mark>,
     texts: u32,
 }
 
@@ -81,8 +91,18 @@ impl Judgement {
             tallies: BTreeMap::new(),
             minted: Vec::new(),
             stop: None,
+            marks: Vec::new(),
+            blocked_before: Vec::new(),
             texts: 0,
         }
+    }
+
+    /// Says which values were blocked before. A client sends what was blocked again with every later turn, seldom in
+    /// quite the same text: it is history from then on, or the session could never go on.
+    #[must_use]
+    pub(crate) fn knowing(mut self, blocked_before: &[Mark]) -> Self {
+        self.blocked_before = blocked_before.to_vec();
+        self
     }
 
     /// Counts texts that were looked at.
@@ -201,7 +221,10 @@ impl Judgement {
                 continue;
             };
             let rules = &rail.guardrail.rules;
-            let is_old = text.is_history && rules.on_history == OnHistory::Redact;
+            let value = value(text.bytes, hit.finding);
+            let mark = guard.tokens().mark(&self.scope, value);
+            let is_old = (text.is_history || self.blocked_before.contains(&mark))
+                && rules.on_history == OnHistory::Redact;
             let verdict = match &hit.action {
                 Action::Observe => Verdict::Observed,
                 _ if !text.may_change => {
@@ -216,7 +239,11 @@ impl Judgement {
             let Some(info) = guard.rules().rule(hit.finding.rule) else {
                 continue;
             };
-            let fingerprint = guard.tokens().fingerprint(value(text.bytes, hit.finding));
+            let fingerprint = guard.tokens().fingerprint(value);
+            let is_remembered = rules.on_history == OnHistory::Redact && self.marks.len() < MARKS;
+            if verdict == Verdict::Blocked && is_remembered {
+                self.marks.push(mark);
+            }
             let tally = self.tallies.entry(hit.rail).or_default();
             tally.found(verdict, info, path(), fingerprint);
             match verdict {
@@ -333,9 +360,12 @@ fn outcome(rail: &super::Rail, direction: Direction, tally: &Tally) -> Option<Gu
     })
 }
 
-/// The bytes that a finding would hide.
-pub(crate) fn value<'t>(text: &'t [u8], finding: &Finding) -> &'t [u8] {
-    text.get(finding.secret.clone()).unwrap_or_default()
+/// The value that was found, in plain where the text holds it encoded.
+pub(crate) fn value<'t>(text: &'t [u8], finding: &'t Finding) -> &'t [u8] {
+    match &finding.decoded {
+        Some(plain) => plain.as_bytes(),
+        None => text.get(finding.secret.clone()).unwrap_or_default(),
+    }
 }
 
 /// Whether a finding is nothing but a token of this mesh, which stands for a value and is none.
