@@ -89,7 +89,7 @@ pub struct Ruling {
     /// New edits, ascending and disjoint, of bytes before `passes_to` that were not decided before. Offsets are those
     /// of the channel.
     pub edits: Vec<Edit>,
-    /// Whether the answer must end before this piece.
+    /// Whether the answer must end: nothing that was held back leaves then, whatever else the ruling says.
     pub stop: bool,
 }
 
@@ -98,7 +98,7 @@ pub struct Ruling {
 pub struct WholeRuling {
     /// Ascending and disjoint.
     pub edits: Vec<Edit>,
-    /// Whether the answer must end before this text.
+    /// Whether the answer must end: nothing that was held back leaves then.
     pub stop: bool,
 }
 
@@ -382,9 +382,12 @@ impl StreamEditor {
             return true;
         }
         let ruling = judge.text(&state.channel, &item.text, false);
-        let stop = ruling.stop;
+        if ruling.stop {
+            // What was held back may be the beginning of what the judge said stop to.
+            return false;
+        }
         self.rule(index, ruling);
-        !stop
+        true
     }
 
     /// Returns the open channel of this key; opens one if there is none.

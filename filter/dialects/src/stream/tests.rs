@@ -210,6 +210,20 @@ fn nothing_passes_after_a_stop() {
 }
 
 #[test]
+fn what_was_held_back_does_not_leave_at_a_stop() {
+    let mut editor = StreamEditor::new(Surface::OpenaiChat, Framing::Sse).unwrap();
+    let mut judge = Hides::default();
+    let mut out = Vec::new();
+    for text in ["ST", "OP "] {
+        let event = format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n"
+        );
+        editor.push(event.as_bytes(), &mut judge, &mut out);
+    }
+    assert!(editor.is_stopped() && out.is_empty());
+}
+
+#[test]
 fn repeated_texts_change_like_their_pieces() {
     let stream = "data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,\"delta\":\"a ke\"}\n\ndata: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,\"delta\":\"y \"}\n\ndata: {\"type\":\"response.output_text.done\",\"output_index\":0,\"content_index\":0,\"text\":\"a key \"}\n\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_key\",\"instructions\":\"key\",\"output\":[{\"type\":\"message\",\"content\":[{\"type\":\"output_text\",\"text\":\"a key \"}]}]}}\n\n";
     let (got, _) = run(Surface::OpenaiResponses, Framing::Sse, &[stream.as_bytes()]);
