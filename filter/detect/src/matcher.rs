@@ -16,7 +16,7 @@ use crate::preamble::Preamble;
 use crate::reach::Reach;
 use crate::rule_pack::{Part, RuleDef};
 use crate::validate::Validator;
-use crate::windows::Window;
+use crate::windows::Windows;
 
 /// What is known about a rule's pattern, and the pattern once it is needed.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Matcher {
     /// The pattern for ordinary text without its preamble, and the whole for text with U+017F or U+212A.
     regex: [OnceLock<Option<Regex>>; 2],
     preamble: Option<Preamble>,
+    /// Whether the pattern without its preamble begins by looking around.
+    looks_behind: bool,
     /// How far such matches reach from a keyword.
     reach: Option<Reach>,
     odd_reach: OnceLock<Option<Reach>>,
@@ -76,7 +78,7 @@ impl Matcher {
         let groups = hir.properties().explicit_captures_len();
         let part = match def.part {
             Part::First | Part::Group(_) if groups == 0 => Part::Whole,
-            part => part,
+            part @ (Part::First | Part::Group(_) | Part::Whole | Part::InPlace(_)) => part,
         };
         let core = plain(&hir);
         let (preamble, core) = match Preamble::cut(&core) {
@@ -89,6 +91,7 @@ impl Matcher {
             words: def.words().to_vec(),
             regex: [OnceLock::new(), OnceLock::new()],
             preamble,
+            looks_behind: !core.properties().look_set_prefix_any().is_empty(),
             sequel: OnceLock::new(),
             hir,
             core,
@@ -149,10 +152,10 @@ impl Matcher {
         &self,
         cache: &mut MatcherCache,
         text: Odd<'_>,
-        windows: &[Window],
+        windows: &Windows,
         mut each: impl FnMut(Hit),
     ) {
-        if windows.is_empty() {
+        if windows.list().is_empty() {
             return;
         }
         let Some(regex) = self.regex(text.odd) else {
@@ -160,21 +163,36 @@ impl Matcher {
         };
         let (cache, captures) = cache.of(regex, text.odd);
         let mut floor = 0;
-        for Window {
-            range: window,
-            last,
-        } in windows
-        {
-            let mut from = window.start.max(floor);
-            while from <= *last {
-                let next = self.next(regex, (cache, captures), text, from..window.end, floor);
-                let Some((range, hit)) = next else {
-                    break;
-                };
-                from = range.end;
-                floor = range.end;
+        let begins = !text.odd && self.reach.as_ref().is_some_and(|reach| reach.begins);
+        for window in windows.list() {
+            let words = windows.words(window).filter(|_| begins);
+            let mut each_from = |from: usize, anchored: Anchored, floor: &mut usize| {
+                let span = from..window.range.end;
+                let next = self.next(regex, (cache, captures), text, (span, anchored), *floor);
+                let (range, hit) = next?;
+                *floor = range.end;
                 if let Some(hit) = hit {
                     each(hit);
+                }
+                Some(range.end)
+            };
+            let mut from = window.range.start.max(floor);
+            match words {
+                Some(words) => {
+                    for word in words {
+                        if word >= from
+                            && let Some(end) = each_from(word, Anchored::Yes, &mut floor)
+                        {
+                            from = end;
+                        }
+                    }
+                }
+                None => {
+                    while from <= window.last
+                        && let Some(end) = each_from(from, Anchored::No, &mut floor)
+                    {
+                        from = end;
+                    }
                 }
             }
         }
@@ -190,7 +208,7 @@ impl Matcher {
         let regex = self.regex(text.odd)?;
         let memory = cache.of(regex, text.odd);
         let floor = window.start;
-        self.next(regex, memory, text, window, floor)
+        self.next(regex, memory, text, (window, Anchored::No), floor)
     }
 
     /// Returns the first match inside `window` that is not empty; a preamble may begin before it, but not before
@@ -200,24 +218,27 @@ impl Matcher {
         regex: &Regex,
         (cache, captures): (&mut Cache, &mut Captures),
         text: Odd<'_>,
-        window: Range<usize>,
+        (window, anchored): (Range<usize>, Anchored),
         floor: usize,
     ) -> Option<(Range<usize>, Option<Hit>)> {
         let mut from = window.start;
         while from <= window.end {
-            let input = Input::new(text.bytes).span(from..window.end);
+            let input = Input::new(text.bytes)
+                .span(from..window.end)
+                .anchored(anchored);
             let mut range = regex.search_with(cache, &input)?.range();
             if range.is_empty() {
                 from = range.end + 1;
                 continue;
             }
+            let core = range.start;
             if let Some(preamble) = self.preamble.as_ref().filter(|_| !text.odd) {
                 range.start = preamble.begin(text.bytes, range.start, floor);
             }
-            let search = |input: &Input<'_>, captures: &mut Captures| {
+            let mut search = |input: &Input<'_>, captures: &mut Captures| {
                 regex.search_captures_with(cache, input, captures);
             };
-            let hit = self.hit(search, captures, text.bytes, range.clone());
+            let hit = self.hit(&mut search, captures, text.bytes, (range.clone(), core));
             return Some((range, hit));
         }
         None
@@ -225,10 +246,10 @@ impl Matcher {
 
     fn hit(
         &self,
-        search: impl FnOnce(&Input<'_>, &mut Captures),
+        mut search: impl FnMut(&Input<'_>, &mut Captures),
         captures: &mut Captures,
         text: &[u8],
-        range: Range<usize>,
+        (range, core): (Range<usize>, usize),
     ) -> Option<Hit> {
         let matched = trimmed(text, &range);
         let located = range.start..range.start + matched.len();
@@ -243,7 +264,16 @@ impl Matcher {
             Part::First | Part::Group(_) => {
                 // As Gitleaks does to get groups, so that `\b` and `$` see other edges.
                 let alone = text.get(matched.clone()).unwrap_or_default();
-                search(&Input::new(alone), captures);
+                captures.clear();
+                // Only what looks around at the very begin can match earlier there than it did here.
+                let core = core.checked_sub(matched.start);
+                if let Some(core) = core.filter(|core| *core == 0 || !self.looks_behind) {
+                    let input = Input::new(alone).range(core..).anchored(Anchored::Yes);
+                    search(&input, captures);
+                }
+                if !captures.is_match() {
+                    search(&Input::new(alone), captures);
+                }
                 self.group(captures, &matched)
             }
         };
@@ -271,7 +301,7 @@ impl Matcher {
                     .get_group(group)
                     .unwrap_or(Span { start: 0, end: 0 }),
             ),
-            _ => (1..captures.group_len())
+            Part::First | Part::Whole | Part::InPlace(_) => (1..captures.group_len())
                 .filter_map(|group| captures.get_group(group))
                 .find(|span| !span.is_empty()),
         };

@@ -4,6 +4,11 @@
 //! before the keyword's end, and ends where the rest of the pattern must have ended. Searching those windows alone
 //! finds exactly what searching the whole text finds.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever else a pattern may be made of is treated alike"
+)]
+
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 /// Strings that a part of a pattern can be are listed up to this number.
@@ -58,6 +63,8 @@ pub(crate) struct Reach {
     pub(crate) rest: Rest,
     /// What must follow, where that is known.
     pub(crate) sequel: Option<Sequel>,
+    /// Whether every match begins where a keyword begins.
+    pub(crate) begins: bool,
 }
 
 /// A short pattern that must match around the keyword of every match.
@@ -198,11 +205,13 @@ fn anchors_of(hir: &Hir, near: bool) -> Vec<Vec<u8>> {
     best
 }
 
+/// Returns where the first keyword in a string ends, and where it begins.
+type Holds<'k> = &'k dyn Fn(&[u8]) -> Option<(usize, usize)>;
+
 /// One look at a pattern.
 struct Survey<'k> {
     odd: bool,
-    /// Returns where the first keyword in a string ends, and where it begins.
-    holds: &'k dyn Fn(&[u8]) -> Option<(usize, usize)>,
+    holds: Holds<'k>,
 }
 
 impl Survey<'_> {
@@ -218,6 +227,7 @@ impl Survey<'_> {
                             whole.lead = whole.lead.max(reach.lead);
                             whole.rest.or(&reach.rest);
                             whole.sequel = either(whole.sequel.take(), reach.sequel);
+                            whole.begins &= reach.begins;
                         }
                     }
                 }
@@ -227,6 +237,7 @@ impl Survey<'_> {
                 let once = self.reach(&repetition.sub)?;
                 Some(Reach {
                     lead: once.lead,
+                    begins: once.begins,
                     rest: self.rest(hir),
                     sequel: once.sequel.map(|sequel| Sequel {
                         is_cut: true,
@@ -278,13 +289,18 @@ impl Survey<'_> {
                     _ => return None,
                 };
                 let lead = bytes_before.saturating_add(inner.lead);
-                Some((place, lead, Found::Inside(inner.sequel)))
+                let begins = inner.begins && bytes_before == 0;
+                Some((place, lead, Found::Inside(inner.sequel, begins)))
             });
             if let Some((first, lead, found)) = found {
                 let mut rest = Rest::NONE;
                 for piece in pieces.iter().skip(first) {
                     rest.then(&self.rest(piece));
                 }
+                let begins = match found {
+                    Found::InRun { before } => before == Some(0) && run.before == 0,
+                    Found::Inside(_, begins) => begins,
+                };
                 let sequel = match found {
                     Found::InRun {
                         before: Some(before),
@@ -292,7 +308,7 @@ impl Survey<'_> {
                         Some(self.opening(pieces.get(first..).unwrap_or_default(), before))
                     }
                     Found::InRun { .. } => None,
-                    Found::Inside(sequel) => sequel.map(|inner| {
+                    Found::Inside(sequel, _) => sequel.map(|inner| {
                         let mut parts = vec![&inner.hir];
                         // A sequel that was cut short says nothing about what follows.
                         if !inner.is_cut {
@@ -301,7 +317,12 @@ impl Survey<'_> {
                         self.opening(&parts, inner.before)
                     }),
                 };
-                let reach = Reach { lead, rest, sequel };
+                let reach = Reach {
+                    lead,
+                    rest,
+                    sequel,
+                    begins,
+                };
                 if best.as_ref().is_none_or(|best| reach.cost() < best.cost()) {
                     best = Some(reach);
                 }
@@ -470,8 +491,8 @@ impl Reach {
 enum Found {
     /// In neighbouring parts; so many bytes behind their begin.
     InRun { before: Option<usize> },
-    /// In one part.
-    Inside(Option<Sequel>),
+    /// In one part; whether matches begin with it.
+    Inside(Option<Sequel>, bool),
 }
 
 /// Returns what must match if one of two branches does.

@@ -12,7 +12,7 @@ use crate::rule_set::{Member, Near, Rule, RuleSet};
 use crate::suppress;
 use crate::tape::Tape;
 use crate::text;
-use crate::windows::{Window, Windows};
+use crate::windows::Windows;
 use regex_automata::hybrid;
 
 /// Memory that scans use again: one for each thread, for any number of rule sets, one after the other.
@@ -283,7 +283,7 @@ impl RuleSet {
             if windows.is_open() {
                 let matcher = self.rules[place].matcher().unwrap();
                 let cache = &mut scratch.caches[place];
-                matcher.find_all(cache, text, windows.list(), |hit| each(place, hit));
+                matcher.find_all(cache, text, windows, |hit| each(place, hit));
             }
         }
     }
@@ -399,9 +399,13 @@ impl RuleSet {
             return;
         };
         // Where matches need no keyword, a required rule is held against everything, keyword or not.
+        let mut everywhere = Windows::default();
         let windows = match scratch.windows.get(place) {
-            Some(windows) if matcher.reach(job.odd).is_some() => windows.list(),
-            _ => &[Window::all(job.text)][..],
+            Some(windows) if matcher.reach(job.odd).is_some() => windows,
+            _ => {
+                everywhere.add_all(job.text);
+                &everywhere
+            }
         };
         let mut check = Check {
             set: self,

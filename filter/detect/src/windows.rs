@@ -10,12 +10,21 @@ pub(crate) struct Window {
     pub(crate) range: Range<usize>,
     /// Where the last word in it begins; every match begins there or before.
     pub(crate) last: usize,
+    /// Which of the words stand in it.
+    words: Range<usize>,
+    /// What it costs at most to look at every word by itself, in bytes.
+    cost: usize,
 }
+
+/// Looking at every word by itself may cost so many times what searching the window costs.
+const MAX_COST: usize = 8;
 
 /// Windows of one rule in one text; they do not overlap and their order is that of the text.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     list: Vec<Window>,
+    /// Where the words in the windows begin.
+    words: Vec<usize>,
     /// For each unbounded part, the last delimiter and from where it was looked for: a long run of bytes with many
     /// keywords is read once.
     delimiters: Vec<(usize, usize)>,
@@ -39,6 +48,8 @@ impl Window {
         Self {
             range: 0..text.len(),
             last: text.len(),
+            words: 0..0,
+            cost: usize::MAX,
         }
     }
 }
@@ -46,6 +57,7 @@ impl Window {
 impl Windows {
     pub(crate) fn clear(&mut self) {
         self.list.clear();
+        self.words.clear();
         self.delimiters.clear();
         self.touched = false;
         self.open = false;
@@ -94,16 +106,35 @@ impl Windows {
     pub(crate) fn add(&mut self, reach: &Reach, text: &[u8], keyword: Range<usize>) {
         let start = keyword.end.saturating_sub(reach.lead);
         let end = self.end(&reach.rest, text, keyword.start);
+        let cost = end.saturating_sub(keyword.start);
+        let place = self.words.len();
+        self.words.push(keyword.start);
         match self.list.last_mut() {
             Some(window) if start <= window.range.end => {
                 window.range.end = window.range.end.max(end);
                 window.last = window.last.max(keyword.start);
+                window.words.end = place + 1;
+                window.cost = window.cost.saturating_add(cost);
             }
             _ => self.list.push(Window {
                 range: start..end,
                 last: keyword.start,
+                words: place..place + 1,
+                cost,
             }),
         }
+    }
+
+    /// Returns where the words of a window begin, in order, if it is cheaper to look at each by itself than to search
+    /// the window.
+    pub(crate) fn words(&self, window: &Window) -> Option<Vec<usize>> {
+        if window.cost > window.range.len().saturating_mul(MAX_COST) {
+            return None;
+        }
+        let mut words = self.words.get(window.words.clone())?.to_vec();
+        words.sort_unstable();
+        words.dedup();
+        Some(words)
     }
 
     fn end(&mut self, rest: &Rest, text: &[u8], from: usize) -> usize {
