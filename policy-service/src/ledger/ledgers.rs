@@ -60,10 +60,10 @@ impl Ledgers {
         .await;
         match answers {
             (Ok(GrantAnswer::Granted(durable)), Ok(GrantAnswer::Granted(hot))) => {
-                return Ok(GrantAnswer::Granted(joined(&request.asks, durable, hot)));
+                Ok(GrantAnswer::Granted(joined(&request.asks, durable, hot)))
             }
             (Ok(GrantAnswer::Refused(one)), Ok(GrantAnswer::Refused(other))) => {
-                return Ok(GrantAnswer::Refused(worse(one, other)));
+                Ok(GrantAnswer::Refused(worse(one, other)))
             }
             (Ok(GrantAnswer::Granted(_)), other) => {
                 self.durable
