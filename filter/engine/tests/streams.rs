@@ -1,5 +1,7 @@
 //! Streams of every dialect under a guardrail: no piece of a hidden value leaves, wherever the provider cut it.
 
+#![cfg(test)]
+
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
