@@ -4,6 +4,11 @@
 //! Keys are read in any case, as Gitleaks does. A key that neither Gitleaks nor this crate knows is a problem: a
 //! misspelt `allowlist` would else silently allow nothing.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a value of any other type is the same mistake"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use toml::{Table, Value};

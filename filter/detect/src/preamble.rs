@@ -7,6 +7,11 @@
 //! That is the same match: the leftmost match of the whole begins before the leftmost match of the rest, because every
 //! match of the rest is one of the whole; and being lazy, the preamble ends at the first place where the rest matches.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever else a pattern may be made of is treated alike"
+)]
+
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use crate::reach::{ByteSet, bytes_of};
