@@ -18,6 +18,7 @@ pub mod notices;
 pub(crate) mod redis;
 pub mod shelf;
 pub(crate) mod sql;
+pub(crate) mod statements;
 pub mod terms;
 pub mod window;
 

@@ -1,9 +1,6 @@
 //! Books in SQLite and PostgreSQL: the same statements on both.
-//!
-//! Statements take any number of rows as one, two, four, eight… so that each database plans few of them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -19,6 +16,7 @@ use uuid::Uuid;
 use super::books::{Account, Attempt, AttemptKey, Books, Bucket, Lease, Settled};
 use super::codec::{Unreadable, decode, encode};
 use super::shelf::{Committed, Shelf, ShelfError, Shelved};
+use super::statements::{list, runs, tuples};
 
 /// How long a statement waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,7 +65,11 @@ impl PostgresShelf {
     /// Connects to the database at `url` and brings its schema up to date.
     pub(crate) async fn open(url: &str) -> Shelved<Self> {
         let options = PgConnectOptions::from_str(url).map_err(failed("read its address"))?;
-        let options = options.statement_cache_capacity(PREPARED);
+        // Plans are kept from when tables were small, and every statement goes by a key: without this a table that
+        // has grown would be read from end to end until its statistics are made.
+        let options = options
+            .options([("enable_seqscan", "off")])
+            .statement_cache_capacity(PREPARED);
         let mut connection = options.connect().await.map_err(failed("open"))?;
         sqlx::migrate!("./migrations/ledger/postgres")
             .run(&mut connection)
@@ -94,43 +96,6 @@ fn unsigned(number: i64) -> u64 {
 
 fn time(number: i64) -> Timestamp {
     Timestamp::from_millis(unsigned(number))
-}
-
-/// Returns `$1, $2, …` as `rows` tuples of `columns`.
-fn tuples(rows: usize, columns: usize) -> String {
-    let mut text = String::new();
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 1..=columns {
-            let separator = if column == 1 { "" } else { ", " };
-            write!(text, "{separator}${}", row * columns + column).unwrap_or_default();
-        }
-        text.push(')');
-    }
-    text
-}
-
-/// Returns `$1, $2, …`.
-fn list(count: usize) -> String {
-    let mut text = String::new();
-    for number in 1..=count {
-        let separator = if number == 1 { "" } else { ", " };
-        write!(text, "{separator}${number}").unwrap_or_default();
-    }
-    text
-}
-
-/// Most rows of one statement: eight columns of them stay below every database's bound of parameters.
-const MOST_ROWS: usize = 256;
-
-/// Divides `rows` into runs whose lengths are powers of two.
-fn runs<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let length = (1 << rows.len().checked_ilog2()?).min(MOST_ROWS);
-        let (run, rest) = rows.split_at_checked(length)?;
-        rows = rest;
-        Some(run)
-    })
 }
 
 const LEASE_COLUMNS: &str = "id, holder, exchange_id, granted_ms, expires_ms, parts";
@@ -495,12 +460,6 @@ macro_rules! sql_shelf {
             ) -> Shelved<BTreeMap<AccountId, Account>> {
                 let mut accounts: BTreeMap<AccountId, Account> =
                     from.keys().map(|id| (*id, Account::default())).collect();
-                let ids: Vec<_> = from.keys().map(|id| id.into_bytes()).collect();
-                let sql = "SELECT account, reset_ms FROM quota_resets WHERE account IN ({})";
-                for row in self.by_ids("read resets", sql, &ids).await? {
-                    let id = AccountId::from_bytes(Self::id(&row, "account")?.into_bytes());
-                    accounts.entry(id).or_default().reset = time(Self::number(&row, "reset_ms")?);
-                }
                 // Two ranges for each account: its first bucket apart, and those from a given one on.
                 let mut ranges = Vec::with_capacity(from.len() * 2);
                 for (account, since) in from {
@@ -509,8 +468,11 @@ macro_rules! sql_shelf {
                 }
                 for run in runs(&ranges) {
                     let sql = format!(
-                        "SELECT b.account, b.start_ms, b.spent, b.held, b.debt, b.alerted, b.until_ms \
-                         FROM (VALUES {}) AS w CROSS JOIN quota_buckets b WHERE b.account = w.column1 \
+                        "SELECT b.account, b.start_ms, b.spent, b.held, b.debt, b.alerted, b.until_ms, \
+                         COALESCE(r.reset_ms, 0) AS reset_ms \
+                         FROM (VALUES {}) AS w CROSS JOIN quota_buckets b \
+                         LEFT JOIN quota_resets r ON r.account = b.account \
+                         WHERE b.account = w.column1 \
                          AND b.start_ms >= w.column2 AND b.start_ms <= w.column3",
                         tuples(run.len(), 3)
                     );
@@ -530,7 +492,9 @@ macro_rules! sql_shelf {
                             alerted: u16::try_from(Self::number(row, "alerted")?).unwrap_or(u16::MAX),
                             until: time(Self::number(row, "until_ms")?),
                         };
-                        accounts.entry(id).or_default().buckets.insert(start, bucket);
+                        let account = accounts.entry(id).or_default();
+                        account.reset = time(Self::number(row, "reset_ms")?);
+                        account.buckets.insert(start, bucket);
                     }
                 }
                 Ok(accounts)
@@ -586,23 +550,3 @@ sql_shelf!(
     sqlx::postgres::PgRow,
     "BEGIN; SELECT pg_advisory_xact_lock(8603398603411910516)"
 );
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn runs_have_powers_of_two() {
-        let rows: Vec<usize> = (0..300).collect();
-        let lengths: Vec<usize> = runs(&rows).map(<[usize]>::len).collect();
-        assert_eq!(lengths, [256, 32, 8, 4]);
-        assert_eq!(runs(&rows).flatten().copied().collect::<Vec<_>>(), rows);
-        assert_eq!(runs::<u8>(&[]).count(), 0);
-    }
-
-    #[test]
-    fn parameters_are_numbered_through() {
-        assert_eq!(tuples(2, 3), "($1, $2, $3), ($4, $5, $6)");
-        assert_eq!(list(3), "$1, $2, $3");
-    }
-}
