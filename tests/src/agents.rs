@@ -74,6 +74,11 @@ impl Desk {
 
     /// Runs Claude Code with `prompt`.
     pub fn claude_code(&self, endpoint: &Endpoint, prompt: &str) -> Finished {
+        self.claude_code_with(endpoint, prompt, &[])
+    }
+
+    /// Runs Claude Code with `prompt` and more arguments.
+    pub fn claude_code_with(&self, endpoint: &Endpoint, prompt: &str, more: &[&str]) -> Finished {
         let mut command = self.command(&parts::client("claude"));
         command
             .args([
@@ -85,6 +90,7 @@ impl Desk {
                 &endpoint.model,
             ])
             .args(["--allowedTools", "Write,Bash"])
+            .args(more)
             .env("ANTHROPIC_BASE_URL", &endpoint.base)
             .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
             .env("DISABLE_AUTOUPDATER", "1");
