@@ -8,11 +8,13 @@ mod support;
 use std::rc::Rc;
 
 use engine::guard::{Direction, Evaluated, Evaluation, Guard, Verdict, evaluate};
+use engine::messages::ConsultAnswer;
+use engine::{Command, Input};
 use policy::guardrail::{Action, Detector, GuardrailRules, RedactStyle, Stage};
 use policy::ids::ExchangeId;
 use policy::surface::{Dialect, Surface};
 use serde_json::{Value, json};
-use support::World;
+use support::{Driven, World};
 use uuid::Uuid;
 
 const SECRET: &str = "SECRET-123456";
@@ -27,16 +29,19 @@ const SURFACES: [Surface; 4] = [
     Surface::GeminiGenerate,
 ];
 
-fn evaluated(surface: Surface, action: Action, body: &str) -> Evaluated {
-    let rules = GuardrailRules::new(vec![Stage {
+fn world(action: Action) -> World {
+    World::guarded(GuardrailRules::new(vec![Stage {
         detectors: vec![Detector::Regex {
             id: "marker".to_owned(),
             pattern: "SECRET-[0-9]{6}".to_owned(),
             group: 0,
         }],
         action,
-    }]);
-    let mut world = World::guarded(rules);
+    }]))
+}
+
+fn evaluated(surface: Surface, action: Action, body: &str) -> Evaluated {
+    let mut world = world(action);
     let mesh = world.mesh_mut();
     let guard = Rc::new(Guard::new(mesh, &|_| None, 7).expect("a guard"));
     evaluate(&Evaluation {
@@ -177,5 +182,71 @@ fn a_stream_without_findings_passes_byte_for_byte() {
             body,
             "{surface:?}"
         );
+    }
+}
+
+/// Sends a request that holds the value; returns the exchange, and the token that the provider got in its place.
+fn tokenised(world: &World, path: &str, body: &str) -> (Driven, String) {
+    let mut driven = Driven::post(world, path, &[], body);
+    let mut commands = driven.commands();
+    if let Some(Command::Consult { call, .. }) = commands.last() {
+        let answer = ConsultAnswer::Tokens(Vec::new());
+        driven.push(Input::Consulted {
+            call: *call,
+            answer,
+        });
+        commands = driven.commands();
+    }
+    driven.attempt(1, None);
+    let sent = driven.spliced(body);
+    let from = sent.split_once("weirtok").expect("a token").1;
+    let length = from.find(|char: char| !char.is_ascii_alphanumeric());
+    let name = from.split_at(length.expect("an end")).0;
+    let token = format!("weirtok{name}");
+    assert!(!sent.contains(SECRET) && !commands.is_empty(), "{sent}");
+    (driven, token)
+}
+
+#[test]
+fn a_token_becomes_the_value_again_at_any_cut() {
+    for (surface, path, body) in [
+        (
+            Surface::AnthropicMessages,
+            "/v1/messages",
+            r#"{"model":"claude-a","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"SECRET-123456"}]}"#,
+        ),
+        (
+            Surface::OpenaiChat,
+            "/v1/chat/completions",
+            r#"{"model":"gpt-a","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"SECRET-123456"}]}"#,
+        ),
+        (
+            Surface::OpenaiResponses,
+            "/v1/responses",
+            r#"{"model":"gpt-a","stream":true,"input":"SECRET-123456"}"#,
+        ),
+    ] {
+        let world = world(Action::Tokenise);
+        let (_, token) = tokenised(&world, path, body);
+        for cut in 0..=token.len() {
+            let (mut driven, again) = tokenised(&world, path, body);
+            assert_eq!(again, token, "the same value has the same token");
+            let (head, tail) = token.split_at(cut);
+            let answer = stream(surface, [&format!("it is {head}"), &format!("{tail} now")]);
+            let chunks: Vec<&[u8]> = answer.as_bytes().chunks(100).collect();
+            let client = driven.answer(1, 200, "text/event-stream", &chunks);
+            let client = String::from_utf8(client).expect("UTF-8");
+            let times = if surface == Surface::OpenaiResponses {
+                7
+            } else {
+                2
+            };
+            assert_eq!(
+                client.matches(SECRET).count(),
+                times,
+                "{surface:?} {cut}\n{client}"
+            );
+            assert!(!client.contains("weirtok"), "{surface:?} {cut}\n{client}");
+        }
     }
 }
