@@ -160,7 +160,7 @@ fn without_markers(mut value: Value) -> Value {
                 members.values_mut().for_each(strip);
             }
             Value::Array(items) => items.iter_mut().for_each(strip),
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     strip(&mut value);
