@@ -37,6 +37,8 @@ pub struct Options {
     pub settings: Value,
     /// Certificate authorities that providers are verified against; those of the machine when `None`.
     pub trust_anchors: Option<PathBuf>,
+    /// Whether the service sends canaries; if not, it knows what the filters report and nothing else.
+    pub sends_canaries: bool,
 }
 
 impl Default for Options {
@@ -45,6 +47,7 @@ impl Default for Options {
             workers: 2,
             settings: json!({}),
             trust_anchors: None,
+            sends_canaries: true,
         }
     }
 }
@@ -56,6 +59,7 @@ pub struct Mesh {
     group: Group,
     workers: u16,
     trust_anchors: Option<PathBuf>,
+    sends_canaries: bool,
     listen: SocketAddr,
     admin_listen: SocketAddr,
     grpc_listen: SocketAddr,
@@ -78,6 +82,7 @@ impl Mesh {
             group,
             workers: options.workers,
             trust_anchors: options.trust_anchors.clone(),
+            sends_canaries: options.sends_canaries,
             listen,
             admin_listen,
             grpc_listen,
@@ -228,12 +233,17 @@ impl Mesh {
             .arg(self.data())
             .args(["--admin-listen", &self.admin_listen.to_string()])
             .args(["--grpc-listen", &self.grpc_listen.to_string()])
-            .args(["--mesh-url", &self.url()])
             .args(["--workers", &self.workers.to_string()])
             .args(
                 self.trust_anchors
                     .iter()
                     .flat_map(|path| [OsStr::new("--trust-anchors"), path.as_os_str()]),
+            )
+            .args(
+                self.sends_canaries
+                    .then(|| ["--mesh-url".to_owned(), self.url()])
+                    .iter()
+                    .flatten(),
             )
             .env("WEIR_LOG", "info")
             .stdout(self.log("service.log"))

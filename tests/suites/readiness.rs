@@ -144,7 +144,20 @@ fn the_probe_says_little_and_canaries_leave_no_record() {
 /// Each worker looks for every guardrail's canary itself; the mesh is ready when all have found all.
 #[test]
 fn a_guardrail_is_part_of_what_every_worker_proves() {
-    let mesh = Mesh::start(&Options::default());
+    guardrails_are_proven(&Mesh::start(&Options::default()));
+}
+
+/// So it is under an Envoy that the service cannot send canaries to: its filters report all the same.
+#[test]
+fn filters_prove_guardrails_where_no_canary_can_be_sent() {
+    guardrails_are_proven(&Mesh::start(&Options {
+        sends_canaries: false,
+        ..Options::default()
+    }));
+}
+
+#[track_caller]
+fn guardrails_are_proven(mesh: &Mesh) {
     let provider = MockProvider::always(Answer::json(
         200,
         &anthropic::message("m", "hello", Tokens::new(1, 1)),
