@@ -59,11 +59,11 @@ fn evaluated(surface: Surface, action: Action, body: &str) -> Evaluated {
     .expect("a stream that can be read")
 }
 
-/// A stream that says the pieces, and then passes them to a tool.
-fn stream(surface: Surface, pieces: [&str; 2]) -> String {
+/// A stream that says two pieces, and then passes two to a tool.
+fn stream(surface: Surface, pieces: [&str; 2], passed: [&str; 2]) -> String {
     let arguments = [
-        format!("{{\"path\":\"{}", pieces[0]),
-        format!("{}\"}}", pieces[1]),
+        format!("{{\"path\":\"{}", passed[0]),
+        format!("{}\"}}", passed[1]),
     ];
     let mut events = Vec::new();
     match surface.dialect() {
@@ -108,7 +108,7 @@ fn stream(surface: Surface, pieces: [&str; 2]) -> String {
             let chunk = |part: Value| json!({ "candidates": [{ "content": { "parts": [part] }, "index": 0 }] });
             events.extend(pieces.map(|text| chunk(json!({ "text": text }))));
             events.push(chunk(
-                json!({ "functionCall": { "name": "f", "args": { "path": pieces.concat() } } }),
+                json!({ "functionCall": { "name": "f", "args": { "path": passed.concat() } } }),
             ));
             events.push(json!({ "candidates": [{ "finishReason": "STOP", "index": 0 }] }));
         }
@@ -124,7 +124,8 @@ fn no_piece_of_a_redacted_value_leaves_at_any_cut() {
     for surface in SURFACES {
         for cut in 0..=SECRET.len() {
             let (head, tail) = SECRET.split_at(cut);
-            let body = stream(surface, [&format!("it is {head}"), &format!("{tail} now")]);
+            let pieces = [&*format!("it is {head}"), &*format!("{tail} now")];
+            let body = stream(surface, pieces, pieces);
             let action = Action::Redact(RedactStyle::Replace { with: None });
             let got = evaluated(surface, action, &body);
             assert_eq!(got.verdict, Verdict::Redacted, "{surface:?} {cut}");
@@ -153,29 +154,43 @@ fn a_blocked_stream_ends_as_its_dialect_ends_at_any_cut() {
     for surface in SURFACES {
         for cut in 0..=SECRET.len() {
             let (head, tail) = SECRET.split_at(cut);
-            let body = stream(surface, [&format!("it is {head}"), &format!("{tail} now")]);
-            let got = evaluated(surface, Action::Block, &body);
-            assert_eq!(got.verdict, Verdict::Blocked, "{surface:?} {cut}");
-            let text = String::from_utf8(got.body).expect("UTF-8");
-            for piece in [TELLING, "3456", SECRET] {
-                assert!(!text.contains(piece), "{surface:?} {cut}\n{text}");
+            let pieces = [&*format!("it is {head}"), &*format!("{tail} now")];
+            for said in [pieces, ["nothing", " to hide"]] {
+                let body = stream(surface, said, pieces);
+                let got = evaluated(surface, Action::Block, &body);
+                assert_eq!(got.verdict, Verdict::Blocked, "{surface:?} {cut}");
+                let text = String::from_utf8(got.body).expect("UTF-8");
+                check_end(surface, &text);
             }
-            let end = match surface.dialect() {
-                Dialect::Anthropic => "\"type\":\"message_stop\"}\n\n",
-                Dialect::Openai if surface == Surface::OpenaiChat => "data: [DONE]\n\n",
-                Dialect::Openai => "\"type\":\"response.completed\"}\n\n",
-                Dialect::Gemini => "\"finishReason\":\"STOP\"",
-            };
-            assert!(text.contains(end), "{surface:?} {cut}\n{text}");
-            assert!(text.contains("marker"), "{surface:?} {cut}\n{text}");
         }
     }
+}
+
+/// Checks that a blocked stream tells nothing of the value and ends as its dialect does.
+#[track_caller]
+fn check_end(surface: Surface, text: &str) {
+    for piece in [TELLING, "3456", SECRET] {
+        assert!(!text.contains(piece), "{surface:?}\n{text}");
+    }
+    let end = match surface.dialect() {
+        Dialect::Anthropic => "\"type\":\"message_stop\"}\n\n",
+        Dialect::Openai if surface == Surface::OpenaiChat => "data: [DONE]\n\n",
+        Dialect::Openai => "\"type\":\"response.completed\"}\n\n",
+        Dialect::Gemini => "\"finishReason\":\"STOP\"",
+    };
+    assert!(
+        text.contains(end) && text.contains("marker"),
+        "{surface:?}\n{text}"
+    );
+    // A call that was blocked was never shown.
+    assert!(!text.contains("path"), "{surface:?}\n{text}");
 }
 
 #[test]
 fn a_stream_without_findings_passes_byte_for_byte() {
     for surface in SURFACES {
-        let body = stream(surface, ["SECRET-12", "-3456 is none"]);
+        let pieces = ["SECRET-12", "-3456 is none"];
+        let body = stream(surface, pieces, pieces);
         let got = evaluated(surface, Action::Block, &body);
         assert_eq!(
             String::from_utf8(got.body).expect("UTF-8"),
@@ -232,7 +247,8 @@ fn a_token_becomes_the_value_again_at_any_cut() {
             let (mut driven, again) = tokenised(&world, path, body);
             assert_eq!(again, token, "the same value has the same token");
             let (head, tail) = token.split_at(cut);
-            let answer = stream(surface, [&format!("it is {head}"), &format!("{tail} now")]);
+            let pieces = [&*format!("it is {head}"), &*format!("{tail} now")];
+            let answer = stream(surface, pieces, pieces);
             let chunks: Vec<&[u8]> = answer.as_bytes().chunks(100).collect();
             let client = driven.answer(1, 200, "text/event-stream", &chunks);
             let client = String::from_utf8(client).expect("UTF-8");
