@@ -240,8 +240,20 @@ fn sign_at(tape: &Tape<'_>, at: usize) -> Option<(Hidden, char, usize)> {
     if !known {
         return None;
     }
-    let text = core::str::from_utf8(tape.slice(at..at + length)).ok()?;
-    let sign = text.chars().next()?;
+    let lead = match length {
+        2 => tape.at(at) & 0x1F,
+        3 => tape.at(at) & 0x0F,
+        _ => tape.at(at) & 0x07,
+    };
+    let mut code = u32::from(lead);
+    for place in at + 1..at + length {
+        let byte = tape.at(place);
+        if !matches!(byte, 0x80..=0xBF) {
+            return None;
+        }
+        code = code << 6 | u32::from(byte & 0x3F);
+    }
+    let sign = char::from_u32(code)?;
     let hidden = match sign {
         '\u{E0000}'..='\u{E007F}' => Hidden::Tags,
         '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}' => Hidden::Selectors,
@@ -277,15 +289,15 @@ fn plain(hidden: Hidden, signs: &[char]) -> String {
         Hidden::Bidi => None,
     };
     said.unwrap_or_else(|| {
-        let mut names: Vec<String> = signs
-            .iter()
-            .take(MAX_NAMED)
-            .map(|sign| format!("U+{:04X}", u32::from(*sign)))
-            .collect();
-        if signs.len() > MAX_NAMED {
-            names.push(format!("and {} more", signs.len() - MAX_NAMED));
+        let mut names = String::new();
+        for sign in signs.iter().take(MAX_NAMED) {
+            let gap = if names.is_empty() { "" } else { " " };
+            names.push_str(&format!("{gap}U+{:04X}", u32::from(*sign)));
         }
-        names.join(" ")
+        if signs.len() > MAX_NAMED {
+            names.push_str(&format!(" and {} more", signs.len() - MAX_NAMED));
+        }
+        names
     })
 }
 

@@ -40,6 +40,9 @@ use chain::Chain;
 /// Digits of the longest bare number that is known.
 const MAX_BARE: usize = 19;
 
+/// Digits of the shortest one.
+const MIN_BARE: usize = 8;
+
 /// How far before a run of digits a finding may begin.
 const MAX_LEAD: usize = 64;
 
@@ -153,6 +156,8 @@ pub(crate) fn scan(
     stopped: &mut Stopped,
     mut found: impl FnMut(Entity, Range<usize>),
 ) -> usize {
+    // What one digit of a token says about it, the others say too.
+    let mut tried = 0;
     while let Some(place) = next_sign(tape.bytes(), stopped.next) {
         let floor = stopped.floor;
         stopped.next = place;
@@ -160,7 +165,7 @@ pub(crate) fn scan(
         let hit = if sign == b'@' {
             email::find(tape, place, floor).map(|range| (Entity::Email, range))
         } else {
-            number_at(tape, place, floor)
+            number_at(tape, place, floor, &mut tried)
         };
         if tape.take_unsure() {
             return lead(tape, place, floor);
@@ -239,11 +244,17 @@ fn run_end(bytes: &[u8], start: usize) -> usize {
 }
 
 /// Returns what the digits at `at` are a part of.
-fn number_at(tape: &Tape<'_>, at: usize, floor: usize) -> Option<(Entity, Range<usize>)> {
+fn number_at(
+    tape: &Tape<'_>,
+    at: usize,
+    floor: usize,
+    tried: &mut usize,
+) -> Option<(Entity, Range<usize>)> {
     let end = chain::digits_end(tape, at);
     let (before, after) = (tape.before(at), tape.at(end));
     if (before == b':' || after == b':')
-        && let Some(range) = address::find_v6(tape, at, floor)
+        && at >= *tried
+        && let Some(range) = address::find_v6(tape, at, floor, tried)
     {
         return Some((Entity::IpAddress, range));
     }
@@ -282,7 +293,31 @@ fn number_at(tape: &Tape<'_>, at: usize, floor: usize) -> Option<(Entity, Range<
     if is_word(after) {
         return None;
     }
+    if !may_be_known(tape, at, end) {
+        return None;
+    }
     numeric(tape, at)
+}
+
+/// Whether any number that is known begins with the digits from `at` to `end` and what follows them; in rows of
+/// numbers hardly any does.
+fn may_be_known(tape: &Tape<'_>, at: usize, end: usize) -> bool {
+    use chain::Separator::{Dot, Space};
+    let first = end - at;
+    let Some((separator, next)) = chain::separator(tape, end) else {
+        return first >= MIN_BARE;
+    };
+    let second = chain::digits_end(tape, next) - next;
+    match (first, separator, second) {
+        (_, _, 0) => first >= MIN_BARE,
+        (1..=3, Dot, 1..=3) => true,
+        (1, _, 2..=3) => true,
+        (1, separator, 1) => separator != Space,
+        (2, separator, 1..=2) if separator != Space => true,
+        (2, _, 3) | (3, _, 2..=3) | (4, _, 1..=2 | 4..=6) => true,
+        (8.., Space, _) => true,
+        _ => first >= 2 && second >= 2 && tape.at(at) == b'0',
+    }
 }
 
 /// Returns what a number of digits only is.
@@ -309,7 +344,7 @@ fn bare(tape: &Tape<'_>, chain: &Chain) -> Option<(Entity, Range<usize>)> {
         return None;
     }
     let length = range.len();
-    if length < 8 {
+    if length < MIN_BARE {
         return None;
     }
     let entity = if length >= 13 && card::is_bare(tape, &range) {

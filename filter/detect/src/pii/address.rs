@@ -103,7 +103,13 @@ fn names_version(tape: &Tape<'_>, start: usize) -> bool {
 ///
 /// It holds a digit next to a colon, and either a `::` or a group of three or four digits; not taken: loopback,
 /// unspecified, multicast, and short forms that are as likely a path in code (`a::b2`).
-pub(super) fn find_v6(tape: &Tape<'_>, at: usize, floor: usize) -> Option<Range<usize>> {
+/// `tried` becomes where the token ends that the digit is in.
+pub(super) fn find_v6(
+    tape: &Tape<'_>,
+    at: usize,
+    floor: usize,
+    tried: &mut usize,
+) -> Option<Range<usize>> {
     let mut start = at;
     while start > floor && at - start <= MAX_V6 && is_v6(tape.before(start)) {
         start -= 1;
@@ -112,7 +118,14 @@ pub(super) fn find_v6(tape: &Tape<'_>, at: usize, floor: usize) -> Option<Range<
     while end - start <= MAX_V6 && is_v6(tape.at(end)) {
         end += 1;
     }
-    if is_word(tape.before(start)) || is_word(tape.at(end)) || end - start > MAX_V6 {
+    *tried = end.max(at + 1);
+    if end - start > MAX_V6 {
+        // A longer token is no address, whichever of its digits is asked; it is left in one go.
+        let rest = tape.bytes().get(at..).unwrap_or_default();
+        *tried = at + rest.iter().take_while(|byte| is_v6(**byte)).count().max(1);
+        return None;
+    }
+    if is_word(tape.before(start)) || is_word(tape.at(end)) {
         return None;
     }
     while matches!(tape.before(end), b'.')

@@ -81,9 +81,6 @@ impl Chain {
             .iter()
             .take(self.count)
             .position(|separator| *separator == Some(Separator::Space))?;
-        if place == 0 {
-            return None;
-        }
         self.cut(place + 1);
         Some(self)
     }

@@ -30,6 +30,10 @@ pub(super) fn after(tape: &Tape<'_>, end: usize, words: &[&str]) -> bool {
 
 fn any(window: &[u8], words: &[&str]) -> bool {
     window.iter().enumerate().any(|(at, first)| {
+        // Every word begins with a letter.
+        if !first.is_ascii_alphabetic() {
+            return false;
+        }
         let first = first.to_ascii_lowercase();
         words.iter().any(|word| {
             word.as_bytes().first() == Some(&first) && stands(window, at, word.as_bytes())

@@ -15,6 +15,9 @@ const WORDS: &[&str] = &[
 /// Words that do so only for a number that is written like one.
 const WEAK_WORDS: &[&str] = &["call", "dial", "ring", "contact", "reach", "text", "ext"];
 
+/// Digits of the shortest number of any plan, its country code among them.
+const MIN_DIGITS: usize = 8;
+
 /// Digits of an E.164 number at most.
 const MAX_DIGITS: usize = 15;
 
@@ -116,7 +119,7 @@ fn gap(tape: &Tape<'_>, at: usize) -> Option<usize> {
 
 /// Whether digits with their country code are a number that the country's plan allows.
 fn plan_allows(digits: &[u8]) -> bool {
-    let Some(first) = digits.first() else {
+    let Some(first) = digits.first().filter(|_| digits.len() >= MIN_DIGITS) else {
         return false;
     };
     if *first == b'1' {
@@ -127,9 +130,12 @@ fn plan_allows(digits: &[u8]) -> bool {
         .any(|(code, rest)| {
             let code = u16::try_from(number(code)).unwrap_or(0);
             let zeros = usize::from(rest.first() == Some(&b'0') && code != 39);
-            PLANS.iter().any(|(known, shortest, longest)| {
-                *known == code && (*shortest..=*longest).contains(&(rest.len() - zeros))
-            })
+            let plan = PLANS.binary_search_by_key(&code, |(known, ..)| *known);
+            plan.ok()
+                .and_then(|place| PLANS.get(place))
+                .is_some_and(|(_, shortest, longest)| {
+                    (*shortest..=*longest).contains(&(rest.len() - zeros))
+                })
         })
         && digits.iter().any(|digit| Some(digit) != digits.last())
 }
@@ -196,7 +202,9 @@ fn is_trunk(tape: &Tape<'_>, chain: &Chain) -> bool {
         .map(|length| usize::from(*length))
         .sum();
     let first = chain.group(tape, 0);
-    (9..=13).contains(&total)
+    // Two groups of nine digits are a ZIP code of New England.
+    let shortest = if chain.shape().len() == 2 { 10 } else { 9 };
+    (shortest..=13).contains(&total)
         && first.len() >= 2
         && first.first() == Some(&b'0')
         && chain.shape().iter().skip(1).all(|length| *length >= 2)
@@ -247,7 +255,7 @@ pub(super) fn is_bare(tape: &Tape<'_>, range: &Range<usize>) -> bool {
     shaped && context::near(tape, range, WORDS)
 }
 
-/// Country calling codes with the lengths of the numbers behind them (ITU-T E.164 and the national plans), the
+/// Country calling codes in order, with the lengths of the numbers behind them (ITU-T E.164 and the national plans), the
 /// North American one apart.
 const PLANS: &[(u16, usize, usize)] = &[
     (7, 10, 10),

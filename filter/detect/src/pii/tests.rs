@@ -38,6 +38,12 @@ fn every_example_is_found() {
 #[test]
 fn cards_are_found_as_people_write_them() {
     check("pay 4242424242424242 now", Entity::Card, "4242424242424242");
+    check(
+        "4242424242424242 12/27 123",
+        Entity::Card,
+        "4242424242424242",
+    );
+    check("17 4242424242424242 09", Entity::Card, "4242424242424242");
     check("4111-1111-1111-1111", Entity::Card, "4111-1111-1111-1111");
     check("amex 3782 822463 10005", Entity::Card, "3782 822463 10005");
     check("5555555555554444,12/27", Entity::Card, "5555555555554444");
@@ -54,6 +60,12 @@ fn cards_are_found_as_people_write_them() {
     );
     check("3530111333300000", Entity::Card, "3530111333300000");
     check("line\\n4012888888881881", Entity::Card, "4012888888881881");
+}
+
+#[test]
+fn cards_beside_each_other_are_all_found() {
+    let told = found("4111111111111111 5555555555554444\n4242424242424242");
+    assert_eq!(told.len(), 3);
 }
 
 #[test]
@@ -140,7 +152,7 @@ fn national_numbers_need_their_check_digits() {
     check("ssn=536228145", Entity::UsSocialSecurity, "536228145");
     check("X1234567L", Entity::EsIdentity, "X1234567L");
     check("ni: AB123456C", Entity::UkInsurance, "AB123456C");
-    check("cpf 52998224725", Entity::BrCpf, "52998224725");
+    check("cpf 52998224725 3", Entity::BrCpf, "52998224725");
 }
 
 #[test]
