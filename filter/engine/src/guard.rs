@@ -33,7 +33,7 @@ use token::TokenKey;
 use vault::Vault;
 
 pub use evaluate::{Evaluated, Evaluation, evaluate};
-pub use outcome::{Direction, GuardFinding, GuardOutcome, NotScanned, Verdict, Why};
+pub use outcome::{Direction, GuardFinding, GuardOutcome, NotScanned, Place, Verdict, Why};
 pub use token::{TokenMap, TokenScope};
 pub use vault::Minted;
 

@@ -26,7 +26,8 @@ use crate::store::audit::{Actor, StoredAuditEvent};
 use crate::store::providers::KeyHistory;
 
 pub use evaluation::{
-    EvaluatedFindingView, EvaluatedGuardrailView, EvaluatedUnscannedView, EvaluationView,
+    EvaluatedFindingView, EvaluatedGuardrailView, EvaluatedPlaceView, EvaluatedUnscannedView,
+    EvaluationView,
 };
 pub use guardrails::{
     GuardrailView, NotApplicableView, RuleFileItem, RuleFileView, WordListItem, WordListView,

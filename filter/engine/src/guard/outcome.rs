@@ -1,5 +1,6 @@
 //! What a guardrail did to one exchange, for its record.
 
+use core::ops::Range;
 use std::collections::BTreeMap;
 
 use detect::RuleInfo;
@@ -81,6 +82,17 @@ pub struct GuardFinding {
     pub paths: Vec<String>,
     /// Of the values, keyed, at most 8, each once.
     pub fingerprints: Vec<String>,
+    /// The first findings, at most 8; records leave them out.
+    pub places: Vec<Place>,
+}
+
+/// Where one finding is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// JSON path of the text.
+    pub path: String,
+    /// Bytes of the text, its escapes resolved.
+    pub span: Range<usize>,
 }
 
 /// Content that was passed over or left as it was.
@@ -185,7 +197,7 @@ impl Tally {
         &mut self,
         verdict: Verdict,
         rule: &RuleInfo,
-        path: String,
+        place: Place,
         fingerprint: String,
     ) {
         self.verdict = self.verdict.max(verdict);
@@ -199,10 +211,14 @@ impl Tally {
                 count: 0,
                 paths: Vec::new(),
                 fingerprints: Vec::new(),
+                places: Vec::new(),
             });
         finding.count = finding.count.saturating_add(1);
-        keep(&mut finding.paths, path);
-        keep(&mut finding.fingerprints, fingerprint);
+        keep(&mut finding.paths, &place.path);
+        keep(&mut finding.fingerprints, &fingerprint);
+        if finding.places.len() < KEPT_PLACES {
+            finding.places.push(place);
+        }
     }
 
     /// Returns the findings and what was passed over.
@@ -225,8 +241,8 @@ impl Tally {
     }
 }
 
-fn keep(kept: &mut Vec<String>, value: String) {
-    if kept.len() < KEPT_PLACES && !kept.contains(&value) {
-        kept.push(value);
+fn keep(kept: &mut Vec<String>, value: &str) {
+    if kept.len() < KEPT_PLACES && !kept.iter().any(|known| known == value) {
+        kept.push(value.to_owned());
     }
 }

@@ -7,7 +7,7 @@ use detect::Finding;
 use policy::guardrail::{Action, GuardrailRules, OnHistory, RedactStyle, TextRole};
 use policy::secret::Secret;
 
-use super::outcome::{Direction, GuardOutcome, Tally, Verdict, Why};
+use super::outcome::{Direction, GuardOutcome, Place, Tally, Verdict, Why};
 use super::token::{MAX_TOKENS, TokenScope, find_tokens};
 use super::vault::Minted;
 use super::{Guard, Selection};
@@ -245,7 +245,11 @@ impl Judgement {
                 self.marks.push(mark);
             }
             let tally = self.tallies.entry(hit.rail).or_default();
-            tally.found(verdict, info, path(), fingerprint);
+            let place = Place {
+                path: path(),
+                span: hit.finding.secret.clone(),
+            };
+            tally.found(verdict, info, place, fingerprint);
             match verdict {
                 Verdict::Blocked if self.stop.is_none() => {
                     self.stop = Some(Stop {

@@ -186,6 +186,8 @@ async fn a_dry_run_tells_findings_and_what_would_go_on() {
     assert_eq!(guardrail["name"], "codenames");
     assert_eq!(guardrail["findings"][0]["rule"], "names");
     assert_eq!(guardrail["findings"][0]["kind"], "word");
+    let place = json!({"path": "$.messages[0].content", "start": 6, "end": 14});
+    assert_eq!(guardrail["findings"][0]["places"], json!([place]));
     let shown = guardrail.to_string();
     assert!(!shown.to_lowercase().contains("nightjar"), "{shown}");
 }

@@ -1,6 +1,6 @@
 //! Dry runs.
 
-use engine::guard::{Evaluated, GuardFinding, GuardOutcome, NotScanned};
+use engine::guard::{Evaluated, GuardFinding, GuardOutcome, NotScanned, Place};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -44,6 +44,19 @@ pub struct EvaluatedFindingView {
     pub paths: Vec<String>,
     /// Keyed fingerprints of the first different values: the same value has the same one in this mesh.
     pub fingerprints: Vec<String>,
+    /// Where the first ones are.
+    pub places: Vec<EvaluatedPlaceView>,
+}
+
+/// Where one finding is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EvaluatedPlaceView {
+    /// JSON path of the text.
+    pub path: String,
+    /// First byte of the value in the text, its escapes resolved.
+    pub start: u64,
+    /// The byte behind the last.
+    pub end: u64,
 }
 
 /// What was not judged, for one reason.
@@ -91,6 +104,18 @@ impl From<GuardFinding> for EvaluatedFindingView {
             count: finding.count,
             paths: finding.paths,
             fingerprints: finding.fingerprints,
+            places: finding.places.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<Place> for EvaluatedPlaceView {
+    fn from(place: Place) -> Self {
+        let offset = |at| u64::try_from(at).unwrap_or(u64::MAX);
+        Self {
+            path: place.path,
+            start: offset(place.span.start),
+            end: offset(place.span.end),
         }
     }
 }
