@@ -81,8 +81,22 @@ impl ChannelScan {
             resolved = end;
         } else if bench.restore.is_some() {
             resolved = resolved.min(end.saturating_sub(token_tail(&self.window) as u64));
+            resolved = self.between_findings(resolved);
         }
         self.pass(bench, judgement, resolved)
+    }
+
+    /// Returns the last place up to `place` that is inside no finding: one that is cut would pass in part as it is.
+    fn between_findings(&self, place: u64) -> u64 {
+        let mut place = place;
+        loop {
+            let cut = self.waiting.iter().map(|finding| &finding.secret);
+            let cut = cut.filter(|secret| (secret.start as u64) < place && place < secret.end as u64);
+            match cut.map(|secret| secret.start as u64).min() {
+                Some(start) => place = start,
+                None => return place,
+            }
+        }
     }
 
     /// Takes the next bytes of a body; returns whether none were held before, and what passes.

@@ -200,10 +200,15 @@ impl Judgement {
         self.act(guard, text, &hits, path)
     }
 
-    /// Values of answers were made by the provider: there is nothing to give back for a token.
+    /// Values of answers were made by the provider: there is nothing to give back for a token. And nothing may be
+    /// given back to somebody without a key: anybody could be the next one.
     fn effective(&self, action: &Action) -> Action {
+        let is_nobody = self.scope.tenant.iter().all(|byte| *byte == 0);
         match (action, self.direction) {
             (Action::Tokenise, Direction::Response) => Action::Observe,
+            (Action::Tokenise, Direction::Request) if is_nobody => {
+                Action::Redact(RedactStyle::Replace { with: None })
+            }
             (action, _) => action.clone(),
         }
     }
