@@ -52,6 +52,8 @@ const QUEUE: usize = 4_096;
 const BATCH: usize = 512;
 /// How often leases are looked at that may have expired.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// Batches of expired leases that are ended in one sweep.
+const SWEEPS: u32 = 16;
 /// How often old rows are forgotten, in sweeps.
 const FORGET_EVERY: u32 = 30;
 /// For how long attempts may be reported, and reported again: three days.
@@ -420,9 +422,16 @@ impl<S: Shelf> Keeper<S> {
     }
 
     async fn sweep(&mut self, forget: bool) {
-        if let Err(failure) = self.batch(&[Entry::Sweep]).await {
-            warn!(failure = %crate::mesh::chain(&failure), "expired leases were not ended");
-            return;
+        // As many times as there is something to end, so that a fleet that vanished is cleared within seconds.
+        for _ in 0..SWEEPS {
+            match self.batch(&[Entry::Sweep]).await.as_deref() {
+                Ok([Ok(Answer::Ended(count))]) if *count > 0 => {}
+                Ok(_) => break,
+                Err(failure) => {
+                    warn!(failure = %crate::mesh::chain(failure), "expired leases were not ended");
+                    return;
+                }
+            }
         }
         if forget {
             let now = (self.options.clock)();

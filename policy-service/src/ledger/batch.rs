@@ -7,7 +7,7 @@ use policy::ids::{ExchangeId, GrantId, HolderId, QuotaId};
 use policy::quota::AccountId;
 use policy::quota::covering::Part;
 use policy::quota::lease::{
-    Ask, GrantAnswer, GrantRequest, Progress, Return, Settlement, WindowKey,
+    Ask, GrantAnswer, GrantRequest, Progress, Return, Running, Settlement, WindowKey,
 };
 use policy::units::Timestamp;
 
@@ -295,11 +295,14 @@ struct Ending {
 struct Reading<'e> {
     grants: BTreeSet<GrantId>,
     exchanges: BTreeSet<ExchangeId>,
+    /// Exchanges that grants are asked for.
+    granted: BTreeSet<ExchangeId>,
     lost: BTreeSet<HolderId>,
     sweeps: bool,
     asks: Vec<&'e Ask>,
     histories: Vec<(AccountId, Timestamp)>,
     settlements: Vec<&'e Settlement>,
+    running: Vec<&'e Running>,
 }
 
 impl<'e> Reading<'e> {
@@ -309,6 +312,7 @@ impl<'e> Reading<'e> {
             match entry {
                 Entry::Grant(request) => {
                     reading.grants.insert(request.grant);
+                    reading.granted.insert(request.exchange);
                     reading.asks.extend(&request.asks);
                 }
                 Entry::Settle(settlements) => {
@@ -322,9 +326,13 @@ impl<'e> Reading<'e> {
                 }
                 Entry::Progress(progress) => {
                     reading.grants.extend(&progress.keep);
-                    reading
-                        .exchanges
-                        .extend(progress.running.iter().map(|it| it.exchange));
+                    for running in &progress.running {
+                        reading.exchanges.insert(running.exchange);
+                        reading
+                            .grants
+                            .extend(running.holds.iter().map(|it| it.grant));
+                        reading.running.push(running);
+                    }
                 }
                 Entry::Return(back) => {
                     reading.grants.extend(back.taken.iter().map(|it| it.grant));
@@ -362,6 +370,10 @@ impl<'e> Reading<'e> {
         let holders: Vec<_> = holders.into_iter().collect();
         self.exchanges
             .extend(ending_leases.values().map(|it| it.exchange));
+        if !lost.is_empty() {
+            // What is granted in this very batch may end in it.
+            self.exchanges.extend(self.granted.iter().copied());
+        }
         books.leases.extend(ending_leases);
         books.running = shelf.running_of(&holders).await?;
         self.exchanges
@@ -397,6 +409,11 @@ impl<'e> Reading<'e> {
         for settlement in &self.settlements {
             for charge in &settlement.charges {
                 from.need(charge.account, charge.window.bucket(settlement.admitted));
+            }
+        }
+        for running in &self.running {
+            for hold in &running.holds {
+                from.need(hold.account, hold.window.bucket(running.admitted));
             }
         }
         for lease in books.leases.values() {

@@ -2,7 +2,7 @@
 //!
 //! Pure: neither a store nor a clock is known here, so that every store keeps the same books.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::ids::{ExchangeId, GrantId, HolderId};
 use policy::quota::AccountId;
@@ -292,16 +292,41 @@ pub(crate) fn progress(
     }
 }
 
+/// Notes what runs. What a lease that has ended still bears is charged at once, as far as it was used: nobody would
+/// come back to it if its holder were lost now.
 fn note_running(books: &mut Books, now: Timestamp, holder: HolderId, running: &Running) {
     let key = (running.exchange, running.attempt);
-    if books.settled.contains_key(&key) {
+    let known = books.settled.get(&key).map(|settled| settled.sureness);
+    if known.is_some_and(|known| known > Sureness::Presumed) {
+        return;
+    }
+    let (live, ended): (Vec<RunningHold>, Vec<RunningHold>) = running
+        .holds
+        .iter()
+        .partition(|hold| books.leases.contains_key(&hold.grant));
+    let mut used: BTreeMap<(AccountId, WindowKey), u64> = BTreeMap::new();
+    for hold in ended {
+        let sum = used.entry((hold.account, hold.window)).or_default();
+        *sum = sum.saturating_add(hold.so_far);
+    }
+    for ((account, window), used) in used {
+        let settled = books.settled.get(&key);
+        let charges = settled.map_or(&[][..], |settled| &settled.charges);
+        let charged = charges.iter().filter(|charge| charge.account == account);
+        let charged = charged.fold(0_u64, |sum, charge| sum.saturating_add(charge.amount));
+        let more = used.saturating_sub(charged);
+        let charge = presumption(account, window, running.admitted, more);
+        presume(books, now, key, charge);
+    }
+    if live.is_empty() {
+        books.stop(key);
         return;
     }
     let attempt = Attempt {
         holder,
         admitted: running.admitted,
         reported: now,
-        holds: running.holds.clone(),
+        holds: live,
     };
     books.run(key, attempt);
 }

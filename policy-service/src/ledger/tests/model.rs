@@ -243,14 +243,44 @@ impl Model {
         }
         for running in &progress.running {
             let key = (running.exchange, running.attempt);
-            if !self.charges.contains_key(&key) {
-                let run = Run {
-                    admitted: running.admitted.as_millis(),
-                    reported: now,
-                    holds: running.holds.clone(),
-                };
-                self.running.insert(key, run);
+            if self
+                .charges
+                .get(&key)
+                .is_some_and(|it| it.sureness > Sureness::Presumed)
+            {
+                continue;
             }
+            let admitted = running.admitted.as_millis();
+            let (live, ended): (Vec<RunningHold>, Vec<RunningHold>) = running
+                .holds
+                .iter()
+                .partition(|hold| self.leases.contains_key(&hold.grant));
+            for hold in ended.iter().filter(|hold| number(hold.account) != 4) {
+                let of = number(hold.account);
+                let amounts = self.charges.get(&key).map_or(&[][..], |it| &it.amounts);
+                let charged = amounts.iter().filter(|it| it.0 == of).map(|it| it.2).sum();
+                let more = hold.so_far.saturating_sub(charged);
+                if more > 0 {
+                    let nothing = || Charge {
+                        sureness: Sureness::Presumed,
+                        at: admitted,
+                        amounts: Vec::new(),
+                    };
+                    let charge = self.charges.entry(key).or_insert_with(nothing);
+                    charge.amounts.push((of, admitted, more));
+                    self.beyond.push((of, admitted, more));
+                }
+            }
+            if live.is_empty() {
+                self.running.remove(&key);
+                continue;
+            }
+            let run = Run {
+                admitted,
+                reported: now,
+                holds: live,
+            };
+            self.running.insert(key, run);
         }
     }
 
