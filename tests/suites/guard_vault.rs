@@ -14,8 +14,12 @@ use weir_tests::wait;
 const VALUE: &str = "shop-493827165";
 
 fn ask(text: &str, session: &str) -> Request {
+    ask_model("m", text, session)
+}
+
+fn ask_model(model: &str, text: &str, session: &str) -> Request {
     let body = json!({
-        "model": "m", "max_tokens": 9,
+        "model": model, "max_tokens": 9,
         "messages": [{"role": "user", "content": text}],
     });
     Request::post("/v1/messages", &body).field("x-session-id", session)
@@ -58,8 +62,9 @@ impl Shop {
     fn token(&self, session: &str) -> String {
         says(&self.provider, "thank you");
         self.provider.forget();
-        let before = self.mesh.records(&self.tenant.key_id).len();
-        let answered = self.send(&format!("my code is {VALUE}."), session);
+        let model = unique("m");
+        let asked = ask_model(&model, &format!("my code is {VALUE}."), session);
+        let answered = self.mesh.send(&self.tenant.sign(asked));
         assert_eq!(answered.status, 200, "{}", answered.text());
         let seen = self.provider.only();
         assert!(!seen.mentions(VALUE));
@@ -70,7 +75,7 @@ impl Shop {
             .and_then(|rest| rest.strip_suffix('.'))
             .unwrap_or_else(|| panic!("{text}"));
         // What was made is told with the record or before it.
-        self.mesh.wait_records(&self.tenant.key_id, before + 1);
+        self.mesh.wait_records_where(&format!("model={model}"), 1);
         token.to_owned()
     }
 
