@@ -196,11 +196,10 @@ impl HttpContext for Adapt {
         let spliced = apply_prefix(&head, &mut splice.splices);
         self.splice = None;
         match spliced {
-            Ok(prefix) => {
-                host::replace_prefix(Side::Request, prefix.drop, &prefix.with);
+            Ok(prefix) if host::replace_prefix(Side::Request, prefix.drop, &prefix.with) => {
                 Action::Continue
             }
-            Err(_) => {
+            Ok(_) | Err(_) => {
                 // The body is not the one that was judged: it must not go on under another name.
                 host::reply(&unfit());
                 Action::Pause
@@ -249,13 +248,13 @@ impl HttpContext for Adapt {
         if let Some(replacement) = self.replacement.take() {
             // What came instead was judged by its head alone.
             self.push_body(&[], end_of_stream);
-            host::replace_prefix(Side::Response, body_size, &replacement);
+            host::replace_answer(body_size, &replacement);
             return Action::Continue;
         }
         if body_size <= READ_BYTES {
             let chunk = host::body(Side::Response, 0, body_size);
             if let Some(bytes) = self.push_body(&chunk, end_of_stream) {
-                host::replace_prefix(Side::Response, body_size, &bytes);
+                host::replace_answer(body_size, &bytes);
             }
             return Action::Continue;
         }
@@ -304,16 +303,16 @@ impl Adapt {
         self.push_body(&[], true);
         self.holds_answer = false;
         if let Some(replacement) = self.replacement.take() {
-            host::replace_prefix(Side::Response, size, &replacement);
+            host::replace_answer(size, &replacement);
         } else if let Some(mut splice) = self.answer_splice.take() {
             let length = usize::try_from(splice.length).unwrap_or(usize::MAX);
             let head = host::body(Side::Response, 0, length);
             match apply_prefix(&head, &mut splice.splices) {
-                Ok(prefix) => host::replace_prefix(Side::Response, prefix.drop, &prefix.with),
+                Ok(prefix) => host::replace_answer(prefix.drop, &prefix.with),
                 // The body is not the one that was judged: nothing of it may pass.
                 Err(_) => {
                     let body = rewrite(unfit());
-                    host::replace_prefix(Side::Response, size, &body);
+                    host::replace_answer(size, &body);
                 }
             }
         }
@@ -348,7 +347,7 @@ impl Adapt {
             start = end;
         }
         if let Some(kept) = kept {
-            host::replace_prefix(Side::Response, body_size, &kept);
+            host::replace_answer(body_size, &kept);
         }
     }
 }

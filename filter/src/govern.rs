@@ -316,7 +316,7 @@ impl HttpContext for Govern {
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
         self.response_bytes = self.response_bytes.saturating_add(body_size as u64);
         if let Some(replacement) = &mut self.replacement {
-            host::replace_prefix(Side::Response, body_size, replacement);
+            host::replace_answer(body_size, replacement);
             replacement.clear();
         }
         if end_of_stream {

@@ -93,10 +93,21 @@ pub(crate) fn body(side: Side, start: usize, length: usize) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// Replaces the first `length` buffered bytes; only in a body callback.
-pub(crate) fn replace_prefix(side: Side, length: usize, with: &[u8]) {
-    if hostcalls::set_buffer(side.body(), 0, length, with).is_err() {
+/// Replaces the first `length` buffered bytes; only in a body callback. `false` if they are as they were.
+#[must_use]
+pub(crate) fn replace_prefix(side: Side, length: usize, with: &[u8]) -> bool {
+    let is_replaced = hostcalls::set_buffer(side.body(), 0, length, with).is_ok();
+    if !is_replaced {
         warn("a body could not be changed");
+    }
+    is_replaced
+}
+
+/// Replaces the first `length` buffered bytes of an answer, or breaks the answer off: what was to be taken out of it
+/// must not pass.
+pub(crate) fn replace_answer(length: usize, with: &[u8]) {
+    if !replace_prefix(Side::Response, length, with) {
+        reset_response();
     }
 }
 

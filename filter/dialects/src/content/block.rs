@@ -132,16 +132,19 @@ impl<'a> Block<'a> {
         }
     }
 
-    /// Returns where bytes `start..end` of the decoded text stand in the body; no escape is cut. A number counts as
-    /// one piece.
-    pub fn span_of(&self, start: usize, end: usize) -> Span {
+    /// Returns where parts of the decoded text stand in the body; no escape is cut. A number counts as one piece.
+    pub fn spans_of(&self, parts: &[core::ops::Range<usize>]) -> Vec<Span> {
         let raw = self.literal.raw;
-        let range = match self.kind {
-            BlockKind::Number => 0..raw.len(),
-            BlockKind::Text | BlockKind::Key => self.offsets().range(start..end),
-        };
-        let Splice { start, end, .. } = self.splice(range, Vec::new());
-        Span { start, end }
+        let offsets = self.offsets();
+        let spans = parts.iter().map(|part| {
+            let range = match self.kind {
+                BlockKind::Number => 0..raw.len(),
+                BlockKind::Text | BlockKind::Key => offsets.range(part.clone()),
+            };
+            let Splice { start, end, .. } = self.splice(range, Vec::new());
+            Span { start, end }
+        });
+        spans.collect()
     }
 
     fn quoted(&self, text: &str) -> Vec<u8> {

@@ -282,7 +282,9 @@ impl Exchange {
             return self.forward(plan);
         }
         let scope = judgement.scope().clone();
-        let minted = std::mem::take(&mut judgement.minted);
+        let minted: Vec<_> = std::mem::take(&mut judgement.minted)
+            .into_values()
+            .collect();
         let is_new_session = guarding.guard.is_new_session(&scope, now);
         let new = guarding.guard.remember(&scope, &minted);
         let known: TokenMap = minted

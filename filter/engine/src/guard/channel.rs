@@ -91,7 +91,8 @@ impl ChannelScan {
         let mut place = place;
         loop {
             let cut = self.waiting.iter().map(|finding| &finding.secret);
-            let cut = cut.filter(|secret| (secret.start as u64) < place && place < secret.end as u64);
+            let cut =
+                cut.filter(|secret| (secret.start as u64) < place && place < secret.end as u64);
             match cut.map(|secret| secret.start as u64).min() {
                 Some(start) => place = start,
                 None => return place,
@@ -274,9 +275,10 @@ pub(crate) fn restore(
     };
     let mut restored = restore.find(bench.guard, bytes);
     restored.retain(|token| {
-        !edits
-            .iter()
-            .any(|edit| edit.range.start < token.range.end && token.range.start < edit.range.end)
+        let first = edits.partition_point(|edit| edit.range.end <= token.range.start);
+        edits
+            .get(first)
+            .is_none_or(|edit| edit.range.start >= token.range.end)
     });
     for token in restored {
         match token.value {

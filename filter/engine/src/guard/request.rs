@@ -42,7 +42,7 @@ struct Found {
     /// Decoded.
     text: Box<[u8]>,
     findings: Rc<[Finding]>,
-    /// Where in the body the findings and tokens begin and end, by their offsets in the text.
+    /// Where in the body the text, its findings and its tokens begin and end, by their offsets in the text.
     starts: BTreeMap<usize, u64>,
     ends: BTreeMap<usize, u64>,
 }
@@ -92,10 +92,11 @@ impl ContentScan {
         let mut ends = BTreeMap::new();
         let tokens = find_tokens(self.guard.tokens(), &text);
         let places = findings.iter().map(|finding| finding.secret.clone());
-        for range in places.chain(tokens) {
-            let span = block.span_of(range.start, range.end);
-            starts.insert(range.start, span.start);
-            ends.insert(range.end, span.end);
+        let all = core::iter::once(0..text.len());
+        let parts: Vec<_> = all.chain(places).chain(tokens).collect();
+        for (part, span) in parts.iter().zip(block.spans_of(&parts)) {
+            starts.insert(part.start, span.start);
+            ends.insert(part.end, span.end);
         }
         self.found.push(Found {
             index: block.index(),
@@ -125,9 +126,11 @@ impl BlockSink for ContentScan {
 
 impl Found {
     /// Turns a change of the text into one of the body.
+    ///
+    /// Changes begin and end where findings or tokens do; one that did not would take more of the text, never less.
     fn splice(&self, is_nested: bool, edit: &TextEdit) -> Option<Splice> {
-        let start = *self.starts.get(&edit.range.start)?;
-        let end = *self.ends.get(&edit.range.end)?;
+        let (_, &start) = self.starts.range(..=edit.range.start).next_back()?;
+        let (_, &end) = self.ends.range(edit.range.end..).next()?;
         let nesting = u8::from(is_nested);
         let mut with = Vec::with_capacity(edit.with.len());
         let quote: &[u8] = match (self.kind, is_nested) {

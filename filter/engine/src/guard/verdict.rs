@@ -66,7 +66,7 @@ pub(crate) struct Judgement {
     direction: Direction,
     scope: TokenScope,
     tallies: BTreeMap<usize, Tally>,
-    pub minted: Vec<Minted>,
+    pub minted: BTreeMap<String, Minted>,
     /// The first one, in order of the texts.
     pub stop: Option<Stop>,
     /// Values that are blocked, by what they are remembered by; at most [`MARKS`].
@@ -89,7 +89,7 @@ impl Judgement {
             direction,
             scope,
             tallies: BTreeMap::new(),
-            minted: Vec::new(),
+            minted: BTreeMap::new(),
             stop: None,
             marks: Vec::new(),
             blocked_before: Vec::new(),
@@ -316,16 +316,20 @@ impl Judgement {
         let Ok(plain) = core::str::from_utf8(value) else {
             return format!("[REDACTED:{rule}]");
         };
+        let token = guard.tokens().token(&self.scope, rule, value);
+        if self.minted.contains_key(&token) {
+            return token;
+        }
         if self.minted.len() >= MAX_TOKENS {
             return format!("[REDACTED:{rule}]");
         }
-        let token = guard.tokens().token(&self.scope, rule, value);
-        self.minted.push(Minted {
+        let minted = Minted {
             scope: self.scope.clone(),
             token: token.clone(),
             value: Secret::new(plain),
             rule: rule.to_owned(),
-        });
+        };
+        self.minted.insert(token.clone(), minted);
         token
     }
 
@@ -380,10 +384,11 @@ pub(crate) fn value<'t>(text: &'t [u8], finding: &'t Finding) -> &'t [u8] {
 /// Whether a finding is nothing but a token of this mesh, which stands for a value and is none.
 fn is_token(finding: &Finding, tokens: &[Range<usize>]) -> bool {
     let secret = &finding.secret;
-    let overlapping = |token: &&Range<usize>| token.start < secret.end && secret.start < token.end;
+    let first = tokens.partition_point(|token| token.end <= secret.start);
+    let later = tokens.get(first..).unwrap_or_default();
     let mut beside = secret.len();
     let mut any = false;
-    for token in tokens.iter().filter(overlapping) {
+    for token in later.iter().take_while(|token| token.start < secret.end) {
         any = true;
         let start = token.start.max(secret.start);
         let end = token.end.min(secret.end);
