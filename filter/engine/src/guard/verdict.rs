@@ -266,6 +266,8 @@ impl Judgement {
                         redacts_later: rules.on_history == OnHistory::Redact,
                     });
                 }
+                // Of a finding that was told too late to hold all of it, what is left is changed.
+                Verdict::Redacted | Verdict::Tokenised if hit.finding.secret.is_empty() => {}
                 Verdict::Redacted | Verdict::Tokenised => {
                     changes.push((hit.finding.secret.clone(), hit));
                 }
