@@ -53,10 +53,11 @@ fn saying(name: &str, text: &str) -> Answer {
 /// Returns the text that a client is shown.
 fn shown(answered: &Answered) -> String {
     let mut events = answered.events();
-    match answered.json() {
-        Value::Array(items) => events = items,
-        Value::Null => {}
-        whole => events.push(whole),
+    let whole = answered.json();
+    if let Some(items) = whole.as_array() {
+        events.clone_from(items);
+    } else if !whole.is_null() {
+        events.push(whole);
     }
     let texts = events.iter().filter_map(|event| {
         let is_delta = event["type"] == "response.output_text.delta";
