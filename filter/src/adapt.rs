@@ -81,7 +81,7 @@ impl Adapt {
             return None;
         };
         let mut guard = running.borrow_mut();
-        let now = if guard.exchange.awaits_first_byte() {
+        let now = if guard.exchange.awaits_first_byte() || guard.exchange.times_answer() {
             host::now()
         } else {
             Timestamp::default()
@@ -267,7 +267,11 @@ impl HttpContext for Adapt {
             let size = self.consumed;
             return self.read_held(size, true);
         }
-        self.push_body(&[], true);
+        if let Some(rest) = self.push_body(&[], true)
+            && !rest.is_empty()
+        {
+            host::replace_answer(0, &rest);
+        }
         Action::Continue
     }
 }

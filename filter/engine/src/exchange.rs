@@ -195,6 +195,11 @@ impl Exchange {
         }
     }
 
+    /// Returns whether the time of each piece of the answer matters: it may have to be stopped.
+    pub fn times_answer(&self) -> bool {
+        self.guards_answer()
+    }
+
     /// Returns whether the stream was stopped and its rest is only read.
     pub fn is_draining(&self) -> bool {
         self.draining_until.is_some()

@@ -361,3 +361,43 @@ fn a_whole_answer_that_is_blocked_becomes_a_refusal() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_signature_that_anybody_could_write_protects_nothing() {
+    let body = format!(
+        r#"{{"model":"claude-a","max_tokens":9,"messages":[{{"role":"user","content":[{{"type":"text","text":"{SECRET}","signature":"x"}}]}}]}}"#
+    );
+    let mut driven = post(&redacting(), &body);
+    let (sent, _) = sent(&mut driven, &body);
+    assert_eq!(sent, body.replace(SECRET, "[REDACTED:marker]"));
+}
+
+#[test]
+fn reasoning_that_the_provider_signed_stays_and_is_recorded() {
+    let body = format!(
+        r#"{{"model":"claude-a","max_tokens":9,"messages":[{{"role":"user","content":"hi"}},{{"role":"assistant","content":[{{"type":"thinking","thinking":"{SECRET}","signature":"x"}}]}},{{"role":"user","content":"go on"}}]}}"#
+    );
+    let mut driven = post(&redacting(), &body);
+    let (sent, _) = sent(&mut driven, &body);
+    assert_eq!(sent, body);
+    let record = driven.close(ClosedBy::Nobody);
+    let outcome = &record.guardrails[0];
+    assert_eq!(outcome.verdict, Verdict::Observed);
+    assert_eq!(outcome.not_scanned[0].why.name(), "signed");
+}
+
+#[test]
+fn many_blocked_values_are_all_remembered() {
+    let world = World::guarded(rules(Action::Block));
+    let values: Vec<_> = (0..200).map(|n| format!("SECRET-{n:06}")).collect();
+    let body = body(&values.join(" "));
+    let mut driven = post(&world, &body);
+    let marks = match driven.commands().as_slice() {
+        [Command::FindMarks(marks)] => marks.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(marks.len(), values.len());
+    driven.push(Input::MarksFound(&marks));
+    let (sent, _) = sent(&mut driven, &body);
+    assert!(!sent.contains("SECRET-"), "{sent}");
+}

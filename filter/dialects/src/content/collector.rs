@@ -171,8 +171,8 @@ impl Collector {
     pub(crate) fn may_change(&self, told: &Told, role: TextRole) -> bool {
         let is_media = told.part == Part::Source
             && (self.scopes.media(told.scope).is_some() || self.scopes.is_encoded_text(told.scope));
-        // What a tool was passed and what it gave back is not what a signature beside it is about.
-        let may_freeze = !matches!(role, TextRole::ToolArguments | TextRole::ToolResult);
+        // Anybody can write a signature beside a text; only reasoning is what providers check it against.
+        let may_freeze = role == TextRole::Thinking;
         let is_frozen = may_freeze && self.scopes.is_frozen(told.scope);
         !is_media && !is_frozen
     }

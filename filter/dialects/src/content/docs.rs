@@ -46,12 +46,14 @@ The tables leave list indices out: a list is what its items are. `*` stands for 
 | thinking of Anthropic, signed or not (the signature may come last) | no | no |
 | reasoning items of Responses with `encrypted_content` | no | no |
 | reasoning of Responses in a stream (it may turn out to be encrypted) | – | no |
-| Gemini parts with `thought`, text parts with `thoughtSignature` | no | no |
+| Gemini parts with `thought` | no | no |
 | `reasoning_details` of a chat, in a stream or with a signature | no | no |
 | search results beside `encrypted_content` of Anthropic | yes | yes |
 | tool calls and tool results, with a signature beside them or not | yes | yes |
 | base64 of text (`inlineData` with a `text/…` type) | no | no |
 | everything else that is scanned | yes | yes |
+
+Reasoning that may not be changed passes and is recorded with what was found in it. Any other text that cannot be written anew, a document in base64, is blocked where it would have to be changed, unless the guardrail's `on_error` is `pass`.
 
 Arguments of a signed Gemini call may be changed because the signature stands for the reasoning before it, not for them: a token in them is restored for the client, and the same token goes back to the provider in the next turn.
 

@@ -231,7 +231,7 @@ fn a_turn_of_gemini_is_told() {
             "userh! $.contents[0].parts[2].inline_data.data dGV4dA==",
             "userh! $.contents[0].parts[3].inlineData.data media UEs=",
             "thinkingh! $.contents[1].parts[0].text hm",
-            "assistanth! $.contents[1].parts[1].text signed",
+            "assistanth $.contents[1].parts[1].text signed",
             "tool_argumentsh $.contents[1].parts[2].functionCall.name Write",
             "tool_argumentsh $.contents[1].parts[2].functionCall.args.*# a",
             "tool_argumentsh $.contents[1].parts[2].functionCall.args.a b",

@@ -10,6 +10,9 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128_with_seed};
 /// Texts remembered in one generation; two generations are kept.
 const GENERATION: usize = 32_768;
 
+/// Findings remembered in one generation.
+const GENERATION_FINDINGS: usize = 16_384;
+
 /// Findings remembered with one text; a text with more is scanned again each time.
 const FINDINGS: usize = 256;
 
@@ -29,6 +32,8 @@ pub(crate) struct FindingCache {
     seed: u64,
     newer: Generation,
     older: Generation,
+    /// Findings in the newer generation.
+    findings: usize,
     pub hits: u64,
 }
 
@@ -63,6 +68,7 @@ impl FindingCache {
             seed,
             newer: Generation::default(),
             older: Generation::default(),
+            findings: 0,
             hits: 0,
         }
     }
@@ -91,11 +97,14 @@ impl FindingCache {
 
     /// Remembers the findings of a text; `None` for none.
     pub(crate) fn put(&mut self, key: TextKey, findings: Option<Rc<[Finding]>>) {
-        if findings.as_ref().is_some_and(|all| all.len() > FINDINGS) {
+        let count = findings.as_ref().map_or(0, |all| all.len());
+        if count > FINDINGS {
             return;
         }
-        if self.newer.len() >= GENERATION {
+        self.findings = self.findings.saturating_add(count);
+        if self.newer.len() >= GENERATION || self.findings > GENERATION_FINDINGS {
             self.older = std::mem::take(&mut self.newer);
+            self.findings = count;
         }
         self.newer.insert(key, findings);
     }

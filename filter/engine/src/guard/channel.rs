@@ -5,7 +5,7 @@ use policy::guardrail::{OnError, OnUnknownToken, TextRole};
 
 use super::outcome::{Direction, Why};
 use super::restore::Restore;
-use super::token::token_tail;
+use super::token::{find_tokens, token_tail};
 use super::verdict::{Cause, Judgement, Text, TextEdit};
 use super::{Guard, Selection};
 
@@ -81,9 +81,18 @@ impl ChannelScan {
             resolved = end;
         } else if bench.restore.is_some() {
             resolved = resolved.min(end.saturating_sub(token_tail(&self.window) as u64));
+            resolved = self.before_token(bench, resolved);
             resolved = self.between_findings(resolved);
         }
         self.pass(bench, judgement, resolved)
+    }
+
+    /// Returns `place`, or where the token begins that it would cut.
+    fn before_token(&self, bench: Bench<'_>, place: u64) -> u64 {
+        let at = usize::try_from(place.saturating_sub(self.from)).unwrap_or(usize::MAX);
+        let mut tokens = find_tokens(bench.guard.tokens(), &self.window);
+        let cut = tokens.find(|token| token.start < at && at < token.end);
+        cut.map_or(place, |token| self.from.saturating_add(token.start as u64))
     }
 
     /// Returns the last place up to `place` that is inside no finding: one that is cut would pass in part as it is.

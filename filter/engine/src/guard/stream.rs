@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dialects::content::Media;
 use dialects::stream::{Channel, ChannelId, Edit, Judge, Ruling, WholeRuling};
-use policy::guardrail::{OnError, TextRole};
+use policy::guardrail::{OnError, OnUnscanned, TextRole};
 
 use super::channel::{Bench, ChannelScan, judge_whole};
 use super::outcome::Why;
@@ -24,8 +24,19 @@ impl StreamJudge<'_> {
         let Bench {
             guard, selection, ..
         } = self.bench;
-        self.judgement
-            .not_scanned(guard, selection, Why::of(media), 1);
+        let why = Why::of(media);
+        self.judgement.not_scanned(guard, selection, why, 1);
+        // What the provider itself encrypted is its own and was never readable here.
+        if why != Why::Encrypted {
+            let cause = Cause {
+                rule: why.name(),
+                description: "content that nobody can read here is not passed on",
+                role: TextRole::Attachment,
+            };
+            self.judgement.stop_if(guard, selection, cause, |rules| {
+                rules.on_unscanned == OnUnscanned::Block
+            });
+        }
     }
 }
 

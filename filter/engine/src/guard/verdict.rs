@@ -4,7 +4,7 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 
 use detect::Finding;
-use policy::guardrail::{Action, GuardrailRules, OnHistory, RedactStyle, TextRole};
+use policy::guardrail::{Action, GuardrailRules, OnError, OnHistory, RedactStyle, TextRole};
 use policy::secret::Secret;
 
 use super::outcome::{Direction, GuardOutcome, Place, Tally, Verdict, Why};
@@ -18,8 +18,8 @@ const BESIDE_TOKEN: usize = 12;
 /// What a blocked value is remembered by.
 pub(crate) type Mark = [u8; 16];
 
-/// Blocked values of one request that are remembered.
-const MARKS: usize = 64;
+/// Different blocked values of one request that are remembered.
+const MARKS: usize = 512;
 
 /// A text and where it stands.
 #[derive(Clone, Copy, Debug)]
@@ -232,11 +232,19 @@ impl Judgement {
                 && rules.on_history == OnHistory::Redact;
             let verdict = match &hit.action {
                 Action::Observe => Verdict::Observed,
-                _ if !text.may_change => {
+                // Reasoning that the provider signed is its own, and came from there.
+                _ if !text.may_change && text.role == TextRole::Thinking => {
                     let tally = self.tallies.entry(hit.rail).or_default();
                     tally.not_scanned(Why::Signed, 1);
                     Verdict::Observed
                 }
+                // Other texts that cannot be written anew, such as a document in base64, pass whole or not at all.
+                _ if !text.may_change && rules.on_error == OnError::Pass => {
+                    let tally = self.tallies.entry(hit.rail).or_default();
+                    tally.not_scanned(Why::Encoding, 1);
+                    Verdict::Observed
+                }
+                _ if !text.may_change => Verdict::Blocked,
                 Action::Block if !is_old => Verdict::Blocked,
                 Action::Block | Action::Redact(_) => Verdict::Redacted,
                 Action::Tokenise => Verdict::Tokenised,
@@ -246,7 +254,7 @@ impl Judgement {
             };
             let fingerprint = guard.tokens().fingerprint(value);
             let is_remembered = rules.on_history == OnHistory::Redact && self.marks.len() < MARKS;
-            if verdict == Verdict::Blocked && is_remembered {
+            if verdict == Verdict::Blocked && is_remembered && !self.marks.contains(&mark) {
                 self.marks.push(mark);
             }
             let tally = self.tallies.entry(hit.rail).or_default();
