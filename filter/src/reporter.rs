@@ -75,9 +75,14 @@ impl Outbox {
             kind: minted.rule,
         });
         self.minted.extend(entries);
-        while self.minted.len() > MINTED && self.minted_sent == 0 {
+        while self.minted_sent == 0 && self.has_too_many_minted() {
             self.minted.pop_front();
         }
+    }
+
+    fn has_too_many_minted(&self) -> bool {
+        let bytes: usize = self.minted.iter().map(|entry| entry.value.len()).sum();
+        self.minted.len() > MINTED || bytes > 8 * MINTED_BYTES
     }
 
     /// Returns the tokens for one report, whose size the service bounds.

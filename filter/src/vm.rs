@@ -103,6 +103,13 @@ impl Vm {
     pub(crate) fn adopt(&mut self) {
         let Some(head) = shared::head() else { return };
         let changed = self.head.is_none_or(|known| !known.is_same_snapshot(&head));
+        if changed && self.is_refused(&head) {
+            // The last policy stays in force here, and is as fresh as the service's last answer.
+            if let Some(known) = &mut self.head {
+                known.confirmed = head.confirmed;
+            }
+            return;
+        }
         if changed {
             self.keys.clear();
             let mesh_changed = self.head.is_none_or(|known| {
@@ -127,6 +134,13 @@ impl Vm {
         self.head = Some(head);
     }
 
+    /// Whether this version was tried and its guardrails cannot be enforced here.
+    fn is_refused(&self, head: &Head) -> bool {
+        self.proof.version == head.version
+            && self.proof.generation == head.generation
+            && !self.proof.problem.is_empty()
+    }
+
     /// Prepares the guardrails of a new mesh; `false` if they cannot be enforced, so that the mesh cannot either.
     fn adopt_guard(&mut self, mesh: &Mesh, head: &Head) -> bool {
         let Head {
@@ -141,10 +155,6 @@ impl Vm {
         }
         if self.guard.as_ref().is_some_and(|guard| guard.is_for(mesh)) {
             return true;
-        }
-        let is_tried = self.proof.version == version && self.proof.generation == generation;
-        if is_tried && !self.proof.problem.is_empty() {
-            return false;
         }
         self.random = self.random.rotate_left(7).wrapping_add(version);
         match Guard::new(mesh, &blobs::load, self.random) {

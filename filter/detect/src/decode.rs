@@ -12,8 +12,9 @@ pub(crate) mod base64;
 mod escapes;
 
 use core::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::finding::{Finding, Groups};
+use crate::finding::{Finding, Groups, RuleIndex};
 use crate::rule_set::RuleSet;
 use crate::scan::{Scratch, sort};
 
@@ -105,16 +106,23 @@ impl RuleSet {
         if found.is_empty() {
             return;
         }
-        let known = out.len();
+        // For each rule its plain findings, which lie side by side, and those that were told: a text may hold very
+        // many of both.
+        let mut plain = BTreeMap::<(RuleIndex, usize), usize>::new();
+        for known in out.get(first..).unwrap_or_default() {
+            let end = plain.entry((known.rule, known.secret.start)).or_default();
+            *end = known.secret.end.max(*end);
+        }
+        let mut told = BTreeSet::new();
         for finding in found {
-            let plain = out.get(first..known).unwrap_or_default();
-            let is_known = |other: &Finding| {
-                other.rule == finding.rule
-                    && other.secret.start < finding.secret.end
-                    && finding.secret.start < other.secret.end
-            };
-            let told = out.get(known..).unwrap_or_default();
-            if !plain.iter().any(is_known) && !told.contains(&finding) {
+            let before = plain
+                .range(..(finding.rule, finding.secret.end))
+                .next_back();
+            let is_known = before.is_some_and(|((rule, _), end)| {
+                *rule == finding.rule && finding.secret.start < *end
+            });
+            let place = (finding.rule, finding.secret.start, finding.secret.end);
+            if !is_known && told.insert((place, finding.decoded.clone())) {
                 out.push(finding);
             }
         }

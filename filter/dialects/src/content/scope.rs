@@ -240,8 +240,12 @@ impl Scopes {
         nearest.unwrap_or(TextRole::Attachment)
     }
 
-    /// Whether the words of a scope are signed or stand beside something encrypted.
+    /// Whether the words of a scope are signed or stand beside something encrypted. Nobody but the model signs.
     pub(crate) fn is_frozen(&self, scope: u32) -> bool {
+        let turn = self.turn(scope).and_then(|turn| self.get(turn));
+        if turn.is_some_and(|turn| !turn.is_turn_of_model()) {
+            return false;
+        }
         self.around(scope).any(|(_, scope)| {
             let is_thinking = matches!(scope.kind, Kind::Thinking | Kind::Redacted);
             scope.is_signed || scope.is_thought || is_thinking && self.thinking_is_frozen

@@ -362,7 +362,7 @@ fn a_disguise_by_escapes_changes_nothing() {
         Surface::AnthropicMessages,
         r#"{"messages":[{"role":"\u0075ser","content":[{"type":"thin\u006bing","thinking":"hm"},{"type":"text","text":"a"}]}]}"#,
         &[
-            "thinking! $.messages[0].content[0].thinking hm",
+            "thinking $.messages[0].content[0].thinking hm",
             "user $.messages[0].content[1].text a",
         ],
     );

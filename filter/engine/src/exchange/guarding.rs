@@ -34,6 +34,8 @@ pub(super) struct Guarding {
     pub(super) tenant: Vec<u8>,
     reading: Reading,
     request: Option<Judgement>,
+    /// Values that are known to have been blocked before.
+    blocked_before: Vec<Mark>,
     pub(super) response: Option<Judgement>,
     pub(super) restore: Option<Restore>,
     /// Of the attempt that answers.
@@ -81,6 +83,7 @@ impl Exchange {
             tenant,
             reading: Reading::Json(Box::new(scan)),
             request: None,
+            blocked_before: Vec::new(),
             response: None,
             restore: None,
             answer: None,
@@ -190,7 +193,10 @@ impl Exchange {
             targets: &targets,
             exchange,
         };
-        guarding.guard.narrow(&mut guarding.selection, &subject);
+        // A body of unknown shape was judged while it was read, by all that might apply.
+        if !matches!(guarding.reading, Reading::Plain(_)) {
+            guarding.guard.narrow(&mut guarding.selection, &subject);
+        }
         let scope = TokenScope {
             tenant: guarding.tenant.clone(),
             session,
@@ -233,13 +239,12 @@ impl Exchange {
         let is_stopped = judgement.stop.is_some();
         let mentioned = scanned.mentioned.clone();
         guarding.request = Some(judgement);
-        if is_stopped && blocked_before.is_empty() && !marks.is_empty() {
+        // Each round knows more of what was blocked before; the last one learns nothing.
+        if is_stopped && !marks.is_empty() {
+            guarding.blocked_before = blocked_before.to_vec();
             self.commands.push_back(Command::FindMarks(marks));
             self.state = State::AwaitingMarks(Box::new(plan));
             return Flow::Hold;
-        }
-        if is_stopped && !marks.is_empty() {
-            self.commands.push_back(Command::KeepMarks(marks));
         }
         plan.guard_splices = splices;
         self.request_judged(now, plan, mentioned)
@@ -264,7 +269,13 @@ impl Exchange {
                 .push_back(Command::KeepMarks(marks.unwrap_or_default()));
             return self.request_judged(now, *plan, Vec::new());
         }
-        self.judge_request(now, *plan, scope, known)
+        let before = self
+            .guarding
+            .as_mut()
+            .map(|guarding| std::mem::take(&mut guarding.blocked_before));
+        let mut all = before.unwrap_or_default();
+        all.extend_from_slice(known);
+        self.judge_request(now, *plan, scope, &all)
     }
 
     /// Refuses what is blocked; else lets the request go once the tokens in it are known.

@@ -7,7 +7,7 @@ use detect::{Finding, Groups};
 use dialects::content::{Block, BlockKind, BlockSink, Content};
 use dialects::escape::escape_into;
 use dialects::splice::Splice;
-use policy::guardrail::{OnUnscanned, TextRole};
+use policy::guardrail::{Action, OnError, OnUnscanned, TextRole};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::channel::{Bench, restore};
@@ -15,6 +15,9 @@ use super::outcome::Why;
 use super::token::{TokenKey, find_tokens};
 use super::verdict::{Cause, Judgement, Text, TextEdit};
 use super::{Guard, Selection};
+
+/// Findings in one body that can be acted on.
+const FINDINGS: usize = 50_000;
 
 /// Tokens in one body that are looked up at most.
 const MENTIONED: usize = 1_000;
@@ -29,6 +32,8 @@ pub(crate) struct ContentScan {
     found: Vec<Found>,
     /// Tokens that stand in the body, each once.
     mentioned: Vec<String>,
+    /// Findings in all.
+    findings: usize,
     /// Texts that hold tokens are kept as if something had been found in them.
     restores: bool,
 }
@@ -54,6 +59,8 @@ pub(crate) struct Scanned {
     texts: u32,
     found: Vec<Found>,
     pub mentioned: Vec<String>,
+    /// There are more findings than can be acted on.
+    is_too_much: bool,
 }
 
 impl ContentScan {
@@ -72,6 +79,7 @@ impl ContentScan {
             texts: 0,
             found: Vec::new(),
             mentioned: Vec::new(),
+            findings: 0,
             restores,
         }
     }
@@ -83,6 +91,7 @@ impl ContentScan {
             texts: self.texts,
             found: self.found,
             mentioned: self.mentioned,
+            is_too_much: self.findings > FINDINGS,
         }
     }
 
@@ -118,6 +127,13 @@ impl BlockSink for ContentScan {
             .guard
             .scan_literal(raw, block.label(), self.groups, self.tenant);
         let has_tokens = mention(self.guard.tokens(), raw, &mut self.mentioned);
+        self.findings = self
+            .findings
+            .saturating_add(findings.as_ref().map_or(0, |all| all.len()));
+        if self.findings > FINDINGS {
+            self.found.clear();
+            return;
+        }
         if findings.is_some() || (has_tokens && self.restores) {
             self.keep(&block, findings.unwrap_or_default());
         }
@@ -170,6 +186,19 @@ impl Scanned {
             guard, selection, ..
         } = bench;
         judgement.count(self.texts);
+        if self.is_too_much {
+            judgement.not_scanned(guard, selection, Why::TooLong, 1);
+            let cause = Cause {
+                rule: "too-many",
+                description: "more findings than can be acted on",
+                role: TextRole::Attachment,
+            };
+            judgement.stop_if(guard, selection, cause, |rules| {
+                let mut stages = rules.stages.iter();
+                let acts = stages.any(|stage| stage.action != Action::Observe);
+                acts && rules.on_error == OnError::Block
+            });
+        }
         let mut splices = Vec::new();
         for found in &self.found {
             let Some(place) = self.content.place(found.index) else {

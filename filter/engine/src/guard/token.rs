@@ -25,6 +25,9 @@ pub const TOKEN_BYTES: usize = PREFIX_BYTES + KIND_BYTES + VALUE_BYTES + CHECK_B
 /// Different values that one exchange may tokenise at most; further ones are redacted.
 pub const MAX_TOKENS: usize = 10_000;
 
+/// Longest value that is tokenised; longer ones are redacted.
+pub const MAX_VALUE_BYTES: usize = 64 * 1024;
+
 const PREFIX_BYTES: usize = TOKEN_PREFIX.len();
 const KIND_BYTES: usize = 4;
 const VALUE_BYTES: usize = 16;

@@ -10,8 +10,9 @@ use super::token::{TokenMap, TokenScope};
 /// Sessions that are remembered.
 const SESSIONS: usize = 1_024;
 
-/// Values that are remembered in all.
+/// Values that are remembered in all, and their bytes.
 const VALUES: usize = 65_536;
+const BYTES: usize = 16 * 1024 * 1024;
 
 /// A token made in this VM and the value behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub(super) struct Vault {
     /// Sessions in the order they came.
     order: VecDeque<TokenScope>,
     values: usize,
+    bytes: usize,
     /// The service did not answer: it is not asked again before then.
     pub(super) silent_until: Timestamp,
 }
@@ -49,6 +51,7 @@ impl Vault {
             let known = session.insert(minted.token.clone(), minted.value.clone());
             if known.is_none() {
                 self.values += 1;
+                self.bytes += minted.value.expose().len();
                 new.push(minted.clone());
             }
         }
@@ -62,9 +65,13 @@ impl Vault {
             self.order.push_back(scope.clone());
         }
         let session = self.sessions.entry(scope.clone()).or_default();
-        let before = session.len();
-        session.extend(found);
-        self.values += session.len().saturating_sub(before);
+        for (token, value) in found {
+            let length = value.expose().len();
+            if session.insert(token, value).is_none() {
+                self.values += 1;
+                self.bytes += length;
+            }
+        }
         self.forget(scope);
     }
 
@@ -77,9 +84,13 @@ impl Vault {
         self.sessions.get(scope)?.get(token).cloned()
     }
 
+    fn is_full(&self) -> bool {
+        self.sessions.len() > SESSIONS || self.values > VALUES || self.bytes > BYTES
+    }
+
     /// Makes room, but never at the cost of `current`.
     fn forget(&mut self, current: &TokenScope) {
-        while (self.sessions.len() > SESSIONS || self.values > VALUES) && self.sessions.len() > 1 {
+        while self.is_full() && self.sessions.len() > 1 {
             let Some(oldest) = self.order.pop_front() else {
                 return;
             };
@@ -89,6 +100,8 @@ impl Vault {
             }
             if let Some(session) = self.sessions.remove(&oldest) {
                 self.values = self.values.saturating_sub(session.len());
+                let bytes: usize = session.values().map(|value| value.expose().len()).sum();
+                self.bytes = self.bytes.saturating_sub(bytes);
             }
         }
     }

@@ -8,7 +8,7 @@ use policy::guardrail::{Action, GuardrailRules, OnError, OnHistory, RedactStyle,
 use policy::secret::Secret;
 
 use super::outcome::{Direction, GuardOutcome, Place, Tally, Verdict, Why};
-use super::token::{MAX_TOKENS, TokenScope, find_tokens};
+use super::token::{MAX_TOKENS, MAX_VALUE_BYTES, TokenScope, find_tokens};
 use super::vault::Minted;
 use super::{Guard, Selection};
 
@@ -227,7 +227,11 @@ impl Judgement {
             };
             let rules = &rail.guardrail.rules;
             let value = value(text.bytes, hit.finding);
-            let mark = guard.tokens().mark(&self.scope, value);
+            let mark = if hit.action == Action::Block {
+                guard.tokens().mark(&self.scope, value)
+            } else {
+                Mark::default()
+            };
             let is_old = (text.is_history || self.blocked_before.contains(&mark))
                 && rules.on_history == OnHistory::Redact;
             let verdict = match &hit.action {
@@ -253,7 +257,9 @@ impl Judgement {
                 continue;
             };
             let fingerprint = guard.tokens().fingerprint(value);
-            let is_remembered = rules.on_history == OnHistory::Redact && self.marks.len() < MARKS;
+            let is_remembered = hit.action == Action::Block
+                && rules.on_history == OnHistory::Redact
+                && self.marks.len() < MARKS;
             if verdict == Verdict::Blocked && is_remembered && !self.marks.contains(&mark) {
                 self.marks.push(mark);
             }
@@ -330,7 +336,7 @@ impl Judgement {
         if self.minted.contains_key(&token) {
             return token;
         }
-        if self.minted.len() >= MAX_TOKENS {
+        if self.minted.len() >= MAX_TOKENS || value.len() > MAX_VALUE_BYTES {
             return format!("[REDACTED:{rule}]");
         }
         let minted = Minted {
