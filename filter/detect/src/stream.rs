@@ -62,7 +62,7 @@ const RUN_BYTES: usize = 128;
 ///
 /// let mut stream = StreamScan::new(Groups::ALL);
 /// assert_eq!(stream.push(&rules, &mut scratch, b"see SHO", &mut found), 4);
-/// assert_eq!(stream.push(&rules, &mut scratch, b"P-1234 and", &mut found), 12);
+/// assert_eq!(stream.push(&rules, &mut scratch, b"P-1234 and", &mut found), 14);
 /// assert_eq!(found[0].secret, 4..13);
 /// ```
 #[derive(Clone, Debug)]
