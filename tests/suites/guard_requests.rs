@@ -1,7 +1,6 @@
 //! Guardrails on requests through the real Envoy: wherever a value stands in a body, and whatever the body is.
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use weir_tests::client::{Answered, Request};
@@ -9,6 +8,7 @@ use weir_tests::mesh::tenant::{self, Dialect, Registration, Tenant, unique};
 use weir_tests::mesh::{Mesh, Options};
 use weir_tests::provider::answer::Answer;
 use weir_tests::provider::{MockProvider, Seen, anthropic};
+use weir_tests::refused::now_ms;
 use weir_tests::tokens::Tokens;
 
 static MESH: LazyLock<Mesh> = LazyLock::new(|| Mesh::start(&Options::default()));
@@ -219,25 +219,25 @@ fn a_change_is_in_force_on_every_worker_within_a_second() {
         "stages": [{"detectors": [{"rule_file": {"name": file["name"]}}], "action": {"redact": {"replace": {}}}}],
     });
     MESH.admin().post("/guardrails", &body);
-    let made = Instant::now();
+    let made_ms = now_ms();
     let ask = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "see ACME-493827"}]});
     let mut hidden_in_a_row = 0;
-    let mut last_leak = made;
+    let mut last_leak_ms = made_ms;
     // Fresh connections meet every worker.
     while hidden_in_a_row < 16 {
         provider.forget();
-        let started = Instant::now();
+        let started_ms = now_ms();
         MESH.send(&tenant.sign(Request::post("/v1/messages", &ask)));
         if provider.only().mentions("ACME-493827") {
             hidden_in_a_row = 0;
-            last_leak = started;
+            last_leak_ms = started_ms;
         } else {
             hidden_in_a_row += 1;
         }
-        assert!(made.elapsed() < Duration::from_secs(20), "never in force");
+        assert!(now_ms() - made_ms < 20_000, "never in force");
     }
-    let late = last_leak.duration_since(made);
-    assert!(late < Duration::from_secs(1), "{late:?}");
+    let late_ms = last_leak_ms - made_ms;
+    assert!(late_ms < 1_000, "{late_ms} ms");
 }
 
 #[test]
