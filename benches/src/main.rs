@@ -10,7 +10,7 @@ use weir_benches::overhead::{self, Effort};
 use weir_benches::plateau::{self, Amounts};
 use weir_benches::provider::{Provider, Streams};
 use weir_benches::report::{self, Setting, say};
-use weir_benches::rig::{Plan, Rig};
+use weir_benches::rig::{Guardrail, Plan, Rig};
 use weir_benches::scenario::Scenario;
 use weir_benches::sides::{Baseline, GatewayArgs};
 use weir_benches::soak::{self, Load};
@@ -64,6 +64,9 @@ struct OverheadArgs {
     /// Pause of the provider between two events that come singly
     #[arg(long, value_name = "US", default_value_t = 1_000)]
     event_gap_us: u64,
+    /// A guardrail that looks at everything; may be repeated
+    #[arg(long, value_enum)]
+    guardrail: Vec<Guardrail>,
     /// Measure only scenarios whose name holds this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
@@ -132,7 +135,9 @@ fn overhead(cli: &Cli, args: &OverheadArgs) -> Result<()> {
         events: args.events,
         gap: Duration::from_micros(args.event_gap_us),
     };
-    let rig = Rig::start(&plan(cli, streams, Some(args.gateway.clone())))?;
+    let mut plan = plan(cli, streams, Some(args.gateway.clone()));
+    plan.guardrails.clone_from(&args.guardrail);
+    let rig = Rig::start(&plan)?;
     let effort = Effort {
         rounds: args.rounds,
         sample: Duration::from_millis(args.sample_ms),
@@ -209,6 +214,7 @@ fn plan(cli: &Cli, streams: Streams, gateway: Option<GatewayArgs>) -> Plan {
         streams,
         provider_port: cli.provider_port,
         gateway,
+        guardrails: Vec::new(),
     }
 }
 

@@ -28,6 +28,7 @@ pub struct Plan {
     pub streams: Streams,
     pub provider_port: u16,
     pub gateway: Option<GatewayArgs>,
+    pub guardrails: Vec<Guardrail>,
 }
 
 /// Everything that runs.
@@ -57,7 +58,12 @@ impl Rig {
             workers: 1,
             ..Options::default()
         });
-        let key = mesh.change(|admin| furnish(admin, provider.address()))?;
+        let key = mesh.change(|admin| {
+            for guardrail in &plan.guardrails {
+                admin.post("/guardrails", &guardrail.body());
+            }
+            furnish(admin, provider.address())
+        })?;
         let weir = Side {
             name: "Weir".to_owned(),
             sort: Sort::Weir,
@@ -112,6 +118,26 @@ impl Rig {
             .flatten()
             .cloned()
             .collect()
+    }
+}
+
+/// What may look at every text of a measured mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Guardrail {
+    /// All secret rules.
+    Secrets,
+    /// All personal data that is looked for by default.
+    Pii,
+}
+
+impl Guardrail {
+    fn body(self) -> Value {
+        let (name, detector) = match self {
+            Self::Secrets => ("secrets", json!({"secrets": {}})),
+            Self::Pii => ("pii", json!({"pii": {}})),
+        };
+        let stage = json!({"detectors": [detector], "action": {"redact": {"replace": {}}}});
+        json!({"name": name, "stages": [stage]})
     }
 }
 
