@@ -38,6 +38,8 @@ pub(super) enum Answer {
 pub(super) struct StreamAnswer {
     editor: StreamEditor,
     channels: BTreeMap<ChannelId, ChannelScan>,
+    /// How much that nobody could read was counted.
+    unscanned: usize,
 }
 
 #[derive(Debug)]
@@ -169,19 +171,25 @@ impl Exchange {
         };
         let (bench, judgement) = guarding.response();
         let mut out = Vec::new();
-        let StreamAnswer { editor, channels } = &mut *stream;
+        let StreamAnswer {
+            editor,
+            channels,
+            unscanned,
+        } = &mut *stream;
         let mut judge = StreamJudge {
             bench,
             judgement,
             channels,
         };
         let mut passage = editor.push(chunk, &mut judge, &mut out);
+        if count_unscanned(editor, unscanned, &mut judge) {
+            // What nobody could read is in these bytes.
+            out.clear();
+            passage = Passage::Replaced;
+        }
         if end_of_stream {
             let mut rest = Vec::new();
             editor.finish(&mut judge, &mut rest);
-            for unscanned in editor.unscanned() {
-                judge.not_scanned(unscanned.kind);
-            }
             let is_over = judge.judgement.stop.is_some();
             if passage == Passage::AsItCame && (is_over || !rest.is_empty()) {
                 out.extend_from_slice(chunk);
@@ -341,6 +349,7 @@ impl Guarding {
             return Some(Answer::Stream(Box::new(StreamAnswer {
                 editor,
                 channels: BTreeMap::new(),
+                unscanned: 0,
             })));
         }
         if head.status == 200 && ContentReader::request(surface).is_some() {
@@ -374,4 +383,18 @@ impl Guarding {
             "$".to_owned(),
         ))))
     }
+}
+
+/// Counts what nobody could read since the last time; returns whether the stream stops for it.
+fn count_unscanned(
+    editor: &StreamEditor,
+    counted: &mut usize,
+    judge: &mut StreamJudge<'_>,
+) -> bool {
+    let was_stopped = judge.judgement.stop.is_some();
+    for unscanned in editor.unscanned().iter().skip(*counted) {
+        judge.not_scanned(unscanned.kind);
+    }
+    *counted = editor.unscanned().len();
+    !was_stopped && judge.judgement.stop.is_some()
 }
