@@ -127,6 +127,15 @@ pub fn reach(splices: &[Splice]) -> u64 {
         .unwrap_or_default()
 }
 
+/// Returns how long a body of `length` bytes is once the splices were applied.
+pub fn length_after(length: u64, splices: &[Splice]) -> u64 {
+    splices.iter().fold(length, |length, splice| {
+        length
+            .saturating_sub(splice.end.saturating_sub(splice.start))
+            .saturating_add(splice.with.len() as u64)
+    })
+}
+
 /// Applies splices to a whole body; they are sorted on the way.
 ///
 /// # Errors

@@ -82,7 +82,7 @@ pub struct Guard {
     room: RefCell<Room>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct MadeFrom {
     guardrails: Vec<CompiledGuardrail>,
     rule_files: Vec<NamedBlob>,
@@ -175,13 +175,27 @@ impl Guard {
             rules,
             rails,
             tokens: TokenKey::new(&mesh.token_key),
-            made_from: made_from(mesh),
+            made_from: MadeFrom {
+                guardrails: mesh.guardrails.clone(),
+                rule_files: mesh.rule_files.clone(),
+                word_lists: mesh.word_lists.clone(),
+                token_key: mesh.token_key.clone(),
+            },
         })
     }
 
     /// Whether this guard enforces what `mesh` says.
     pub fn is_for(&self, mesh: &Mesh) -> bool {
-        self.made_from == made_from(mesh)
+        let MadeFrom {
+            guardrails,
+            rule_files,
+            word_lists,
+            token_key,
+        } = &self.made_from;
+        *guardrails == mesh.guardrails
+            && *rule_files == mesh.rule_files
+            && *word_lists == mesh.word_lists
+            && *token_key == mesh.token_key
     }
 
     /// Returns what has happened so far.
@@ -394,7 +408,7 @@ impl Guard {
 
     /// Looks a token up in this VM's memory.
     pub(crate) fn recall(&self, scope: &TokenScope, token: &str) -> Option<policy::secret::Secret> {
-        self.room.borrow_mut().vault.recall(scope, token)
+        self.room.borrow().vault.recall(scope, token)
     }
 }
 
@@ -424,15 +438,6 @@ impl Rail {
             }
             Allow::Matches(pattern) => pattern.is_match(value),
         })
-    }
-}
-
-fn made_from(mesh: &Mesh) -> MadeFrom {
-    MadeFrom {
-        guardrails: mesh.guardrails.clone(),
-        rule_files: mesh.rule_files.clone(),
-        word_lists: mesh.word_lists.clone(),
-        token_key: mesh.token_key.clone(),
     }
 }
 

@@ -5,7 +5,6 @@ use dialects::refusal::{RefusalCode, Reply};
 use dialects::request::{
     BodyError, ReferenceField, RequestFacts, RequestReader, RequestTextReader, SessionHints,
 };
-use policy::compiled::Principal;
 use policy::routing::{self, ModelAsk};
 use policy::surface::Surface;
 use policy::units::Timestamp;
@@ -218,10 +217,7 @@ impl Exchange {
             return self.route(now, &admitted, facts);
         }
         let call = CallId(1);
-        let principal = admitted
-            .key
-            .as_ref()
-            .map_or_else(Principal::default, |key| key.principal.clone());
+        let principal = self.principal();
         self.commands.push_back(Command::Consult {
             call,
             kind: ConsultKind::StatefulOwner { ids, principal },

@@ -1,7 +1,6 @@
 //! The response on its way to the client, and what remains of the exchange.
 
 use dialects::refusal::RefusalCode;
-use policy::compiled::Principal;
 use policy::surface::Surface;
 use policy::units::Timestamp;
 
@@ -100,10 +99,7 @@ impl Exchange {
         response_bytes: u64,
     ) -> ExchangeRecord {
         let facts = &self.facts;
-        let principal = facts
-            .key
-            .as_ref()
-            .map_or_else(Principal::default, |key| key.principal.clone());
+        let principal = self.principal();
         let timed_out = facts.refusal == Some(RefusalCode::UpstreamTimeout);
         let is_open = timed_out || matches!(ended, Ended::ClientGone | Ended::Running);
         let last = self.attempts.len();

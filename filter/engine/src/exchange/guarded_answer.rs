@@ -6,7 +6,7 @@ use std::rc::Rc;
 use dialects::content::ContentReader;
 use dialects::refusal::RefusalCode;
 use dialects::response::Framing;
-use dialects::splice::reach;
+use dialects::splice::{length_after, reach};
 use dialects::stream::{ChannelId, StreamEditor};
 use dialects::usage_event::Passage;
 use policy::guardrail::{OnError, OnUnscanned, TextRole};
@@ -285,11 +285,7 @@ impl Exchange {
             guarding.answer = Some(Answer::Over);
             self.rewrite_answer(&stop);
         } else if !splices.is_empty() {
-            let length = splices.iter().fold(bytes, |length, splice| {
-                length
-                    .saturating_sub(splice.end.saturating_sub(splice.start))
-                    .saturating_add(splice.with.len() as u64)
-            });
+            let length = length_after(bytes, &splices);
             self.commands.push_back(Command::EditResponse {
                 edits: vec![HeaderEdit::set("content-length", length.to_string())],
             });
@@ -370,14 +366,8 @@ impl Guarding {
         if !head.is_text {
             return None;
         }
-        let bench = Bench {
-            guard: &self.guard,
-            selection: &self.selection,
-            direction: Direction::Response,
-            restore: self.restore.as_ref(),
-        };
         Some(Answer::Plain(Box::new(ChannelScan::new(
-            bench,
+            self.bench(Direction::Response),
             TextRole::Assistant,
             true,
             "$".to_owned(),
@@ -393,7 +383,7 @@ fn count_unscanned(
 ) -> bool {
     let was_stopped = judge.judgement.stop.is_some();
     for unscanned in editor.unscanned().iter().skip(*counted) {
-        judge.not_scanned(unscanned.kind);
+        judge.unscanned(unscanned.kind);
     }
     *counted = editor.unscanned().len();
     !was_stopped && judge.judgement.stop.is_some()

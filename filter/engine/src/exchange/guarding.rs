@@ -34,8 +34,6 @@ pub(super) struct Guarding {
     pub(super) tenant: Vec<u8>,
     reading: Reading,
     request: Option<Judgement>,
-    /// Values that are known to have been blocked before.
-    blocked_before: Vec<Mark>,
     pub(super) response: Option<Judgement>,
     pub(super) restore: Option<Restore>,
     /// Of the attempt that answers.
@@ -83,7 +81,6 @@ impl Exchange {
             tenant,
             reading: Reading::Json(Box::new(scan)),
             request: None,
-            blocked_before: Vec::new(),
             response: None,
             restore: None,
             answer: None,
@@ -119,7 +116,7 @@ impl Exchange {
         Ok(facts)
     }
 
-    fn principal(&self) -> Principal {
+    pub(super) fn principal(&self) -> Principal {
         let key = self.facts.key.as_ref();
         key.map_or_else(Principal::default, |key| key.principal.clone())
     }
@@ -226,22 +223,13 @@ impl Exchange {
         let Reading::Read(scanned) = &guarding.reading else {
             return self.request_judged(now, plan, Vec::new());
         };
-        let splices = scanned.judge(
-            Bench {
-                guard: &guarding.guard,
-                selection: &guarding.selection,
-                direction: Direction::Request,
-                restore: None,
-            },
-            &mut judgement,
-        );
+        let splices = scanned.judge(guarding.bench(Direction::Request), &mut judgement);
         let marks = judgement.marks.clone();
         let is_stopped = judgement.stop.is_some();
         let mentioned = scanned.mentioned.clone();
         guarding.request = Some(judgement);
         // Each round knows more of what was blocked before; the last one learns nothing.
         if is_stopped && !marks.is_empty() {
-            guarding.blocked_before = blocked_before.to_vec();
             self.commands.push_back(Command::FindMarks(marks));
             self.state = State::AwaitingMarks(Box::new(plan));
             return Flow::Hold;
@@ -252,29 +240,21 @@ impl Exchange {
 
     /// The answer to [`Command::FindMarks`].
     pub(super) fn marks_found(&mut self, now: Timestamp, plan: Box<Plan>, known: &[Mark]) -> Flow {
-        let scope = self
+        let judgement = self
             .guarding
             .as_ref()
-            .and_then(|guarding| guarding.request.as_ref())
-            .map(|judgement| judgement.scope().clone())
-            .unwrap_or_default();
+            .and_then(|guarding| guarding.request.as_ref());
+        let Some(judgement) = judgement else {
+            return self.forward(*plan);
+        };
         if known.is_empty() {
             // Nothing to judge anew: what was blocked is blocked.
-            let judgement = self
-                .guarding
-                .as_ref()
-                .and_then(|guarding| guarding.request.as_ref());
-            let marks = judgement.map(|judgement| judgement.marks.clone());
-            self.commands
-                .push_back(Command::KeepMarks(marks.unwrap_or_default()));
+            let marks = judgement.marks.clone();
+            self.commands.push_back(Command::KeepMarks(marks));
             return self.request_judged(now, *plan, Vec::new());
         }
-        let before = self
-            .guarding
-            .as_mut()
-            .map(|guarding| std::mem::take(&mut guarding.blocked_before));
-        let mut all = before.unwrap_or_default();
-        all.extend_from_slice(known);
+        let scope = judgement.scope().clone();
+        let all = [judgement.blocked_before(), known].concat();
         self.judge_request(now, *plan, scope, &all)
     }
 
@@ -366,6 +346,19 @@ impl Exchange {
 }
 
 impl Guarding {
+    /// What texts of one direction are judged by.
+    pub(super) fn bench(&self, direction: Direction) -> Bench<'_> {
+        Bench {
+            guard: &self.guard,
+            selection: &self.selection,
+            direction,
+            restore: match direction {
+                Direction::Request => None,
+                Direction::Response => self.restore.as_ref(),
+            },
+        }
+    }
+
     /// Whether tokens in the answer become values.
     pub(super) fn restores(&self) -> bool {
         self.restore.is_some()

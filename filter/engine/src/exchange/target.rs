@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use dialects::refusal::RefusalCode;
 use dialects::request::RequestFacts;
-use dialects::splice::{Splice, include_usage_splice, model_splices, reach};
+use dialects::splice::{Splice, include_usage_splice, length_after, model_splices, reach};
 use policy::compiled::{CompiledProvider, CompiledProviderKey, Mesh};
 use policy::documents::{AuthStyle, PathStyle, StreamUsage};
 use policy::routing::{self, AttemptTarget, NoRoute, Order};
@@ -227,11 +227,7 @@ impl Plan {
             .and_then(|value| value.parse::<u64>().ok());
         if let Some(length) = length.filter(|_| !is_first || splice.is_some()) {
             let splices = splice.map_or(&[][..], |splice| splice.splices.as_slice());
-            let changed = splices.iter().fold(length, |length, change| {
-                length
-                    .saturating_sub(change.end.saturating_sub(change.start))
-                    .saturating_add(change.with.len() as u64)
-            });
+            let changed = length_after(length, splices);
             edits.push(HeaderEdit::set("content-length", changed.to_string()));
         }
         edits

@@ -7,7 +7,7 @@ use detect::{Finding, Groups};
 use dialects::content::{Block, BlockKind, BlockSink, Content};
 use dialects::escape::escape_into;
 use dialects::splice::Splice;
-use policy::guardrail::{Action, OnError, OnUnscanned, TextRole};
+use policy::guardrail::{Action, OnError, TextRole};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::channel::{Bench, restore};
@@ -226,27 +226,9 @@ impl Scanned {
             splices.extend(edits.filter_map(|edit| found.splice(place.is_nested, edit)));
         }
         self.content.complete(&mut splices);
-        self.judge_unscanned(guard, selection, judgement);
-        splices
-    }
-
-    fn judge_unscanned(&self, guard: &Guard, selection: &Selection, judgement: &mut Judgement) {
         for unscanned in self.content.unscanned() {
-            let why = Why::of(unscanned.kind);
-            judgement.not_scanned(guard, selection, why, 1);
-            // What the provider itself encrypted is its own and was never readable here.
-            if why != Why::Encrypted {
-                judgement.stop_if(
-                    guard,
-                    selection,
-                    Cause {
-                        rule: why.name(),
-                        description: "content that nobody can read here is not passed on",
-                        role: TextRole::Attachment,
-                    },
-                    |rules| rules.on_unscanned == OnUnscanned::Block,
-                );
-            }
+            judgement.unscanned(guard, selection, unscanned.kind);
         }
+        splices
     }
 }

@@ -1,7 +1,6 @@
 //! Tokens in answers become values again.
 
 use core::ops::Range;
-use std::rc::Rc;
 
 use policy::secret::Secret;
 
@@ -9,11 +8,11 @@ use super::Guard;
 use super::token::{TokenMap, TokenScope, find_tokens};
 
 /// What one exchange knows of the tokens of its session.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Restore {
     scope: TokenScope,
     /// Made from this request or asked of the service.
-    known: Rc<TokenMap>,
+    known: TokenMap,
 }
 
 /// A token in a text.
@@ -26,10 +25,7 @@ pub(crate) struct Restored {
 
 impl Restore {
     pub(crate) fn new(scope: TokenScope, known: TokenMap) -> Self {
-        Self {
-            scope,
-            known: Rc::new(known),
-        }
+        Self { scope, known }
     }
 
     /// Returns the tokens in `text`, in order, with their values.

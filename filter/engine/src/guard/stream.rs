@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dialects::content::Media;
 use dialects::stream::{Channel, ChannelId, Edit, Judge, Ruling, WholeRuling};
-use policy::guardrail::{OnError, OnUnscanned, TextRole};
+use policy::guardrail::{OnError, TextRole};
 
 use super::channel::{Bench, ChannelScan, judge_whole};
 use super::outcome::Why;
@@ -20,23 +20,11 @@ pub(crate) struct StreamJudge<'a> {
 
 impl StreamJudge<'_> {
     /// Counts what nobody could read.
-    pub(crate) fn not_scanned(&mut self, media: Media) {
+    pub(crate) fn unscanned(&mut self, media: Media) {
         let Bench {
             guard, selection, ..
         } = self.bench;
-        let why = Why::of(media);
-        self.judgement.not_scanned(guard, selection, why, 1);
-        // What the provider itself encrypted is its own and was never readable here.
-        if why != Why::Encrypted {
-            let cause = Cause {
-                rule: why.name(),
-                description: "content that nobody can read here is not passed on",
-                role: TextRole::Attachment,
-            };
-            self.judgement.stop_if(guard, selection, cause, |rules| {
-                rules.on_unscanned == OnUnscanned::Block
-            });
-        }
+        self.judgement.unscanned(guard, selection, media);
     }
 }
 

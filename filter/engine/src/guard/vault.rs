@@ -24,7 +24,7 @@ pub struct Minted {
     pub rule: String,
 }
 
-/// What this VM remembers; the session that has not been used for longest is forgotten first.
+/// What this VM remembers; the session that came first is forgotten first.
 #[derive(Debug, Default)]
 pub(super) struct Vault {
     sessions: BTreeMap<TokenScope, TokenMap>,
@@ -42,25 +42,21 @@ impl Vault {
         if made.is_empty() {
             return Vec::new();
         }
-        if !self.sessions.contains_key(scope) {
-            self.order.push_back(scope.clone());
-        }
-        let session = self.sessions.entry(scope.clone()).or_default();
-        let mut new = Vec::new();
-        for minted in made {
-            let known = session.insert(minted.token.clone(), minted.value.clone());
-            if known.is_none() {
-                self.values += 1;
-                self.bytes += minted.value.expose().len();
-                new.push(minted.clone());
-            }
-        }
-        self.forget(scope);
+        let session = self.sessions.get(scope);
+        let is_new =
+            |minted: &&Minted| session.is_none_or(|session| !session.contains_key(&minted.token));
+        let new: Vec<_> = made.iter().filter(is_new).cloned().collect();
+        let values = new.iter().cloned();
+        self.learn(scope, values.map(|minted| (minted.token, minted.value)));
         new
     }
 
-    /// Remembers what the service knows of a session, which may be nothing.
-    pub(super) fn learn(&mut self, scope: &TokenScope, found: Vec<(String, Secret)>) {
+    /// Remembers values of a session; none makes the session known all the same.
+    pub(super) fn learn(
+        &mut self,
+        scope: &TokenScope,
+        found: impl IntoIterator<Item = (String, Secret)>,
+    ) {
         if !self.sessions.contains_key(scope) {
             self.order.push_back(scope.clone());
         }
@@ -80,7 +76,7 @@ impl Vault {
         self.sessions.contains_key(scope)
     }
 
-    pub(super) fn recall(&mut self, scope: &TokenScope, token: &str) -> Option<Secret> {
+    pub(super) fn recall(&self, scope: &TokenScope, token: &str) -> Option<Secret> {
         self.sessions.get(scope)?.get(token).cloned()
     }
 

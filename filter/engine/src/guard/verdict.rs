@@ -4,7 +4,10 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 
 use detect::Finding;
-use policy::guardrail::{Action, GuardrailRules, OnError, OnHistory, RedactStyle, TextRole};
+use dialects::content::Media;
+use policy::guardrail::{
+    Action, GuardrailRules, OnError, OnHistory, OnUnscanned, RedactStyle, TextRole,
+};
 use policy::secret::Secret;
 
 use super::outcome::{Direction, GuardOutcome, Place, Tally, Verdict, Why};
@@ -150,6 +153,28 @@ impl Judgement {
             drain_max_ms: rail.guardrail.rules.stream_end.drain_max_ms,
             redacts_later: false,
         });
+    }
+
+    /// Counts content that nobody can read, and stops the exchange where policy does not let it pass.
+    pub(crate) fn unscanned(&mut self, guard: &Guard, selection: &Selection, media: Media) {
+        let why = Why::of(media);
+        self.not_scanned(guard, selection, why, 1);
+        // What the provider itself encrypted is its own and was never readable here.
+        if why != Why::Encrypted {
+            let cause = Cause {
+                rule: why.name(),
+                description: "content that nobody can read here is not passed on",
+                role: TextRole::Attachment,
+            };
+            self.stop_if(guard, selection, cause, |rules| {
+                rules.on_unscanned == OnUnscanned::Block
+            });
+        }
+    }
+
+    /// Returns the values that are known to have been blocked before.
+    pub(crate) fn blocked_before(&self) -> &[Mark] {
+        &self.blocked_before
     }
 
     /// Judges a text with findings; returns what is to be changed in it, disjoint and in order.
