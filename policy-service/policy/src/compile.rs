@@ -2,6 +2,7 @@
 
 mod guardrails;
 mod plans;
+mod quotas;
 
 use core::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -97,10 +98,15 @@ pub fn compile_with(
         rule_files: enforced.rule_files,
         word_lists: enforced.word_lists,
         token_key: secrets.token_key,
+        quotas: quotas::of_all(documents),
+        prices: quotas::prices(documents),
     };
+    let own_quotas = quotas::OfPeople::new(documents);
     let mut keys = BTreeMap::new();
     for key in documents.keys.values() {
-        keys.insert(key.hash, compiled_key(documents, key, &of_keys));
+        let mut compiled = compiled_key(documents, key, &of_keys);
+        compiled.quotas = own_quotas.of(&compiled.principal);
+        keys.insert(key.hash, compiled);
     }
     let plans = plans::enumerate(&mesh, keys.values());
     mesh.plans = plans.names;
@@ -205,6 +211,7 @@ fn compiled_key(documents: &Documents, key: &VirtualKey, of_keys: &[CompiledRout
         subscription: key.subscription,
         opaque_paths: key.opaque_paths.clone(),
         routes: own_routes.cloned().collect(),
+        quotas: Vec::new(),
         principal,
     }
 }

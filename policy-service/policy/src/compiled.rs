@@ -18,6 +18,8 @@ use crate::documents::{
 use crate::guardrail::{CompiledGuardrail, NamedBlob};
 use crate::ids::{CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId};
 use crate::pattern::{ModelPattern, PathPattern};
+use crate::price::Rates;
+use crate::quota::Quota;
 use crate::secret::Secret;
 use crate::surface::Dialect;
 use crate::units::Timestamp;
@@ -75,6 +77,22 @@ pub struct Mesh {
     /// 32 bytes in hex under which tokens, hashes and fingerprints of values are made. The same for the life of
     /// the mesh, so that a value has one token in every turn.
     pub token_key: Secret,
+    /// Enabled ones, but for those of single users and keys, which stand with the keys; by id.
+    pub quotas: Vec<Quota>,
+    /// The prices that money quotas are reckoned with, by table; empty when there is no such quota.
+    pub prices: Vec<PriceTable>,
+}
+
+/// The prices of one table of the book, the administrator's own in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceTable {
+    pub table: String,
+    /// Go before the book's.
+    pub own: Vec<(ModelPattern, Rates)>,
+    pub book: Vec<(ModelPattern, Rates)>,
+    /// Of models that have no price.
+    pub unknown: Rates,
 }
 
 impl Mesh {
@@ -240,6 +258,9 @@ pub struct CompiledKey {
     /// Routes scoped to this key, in the order they are tried.
     #[serde(default)]
     pub routes: Vec<CompiledRoute>,
+    /// Enabled quotas of the key and of its user, by id.
+    #[serde(default)]
+    pub quotas: Vec<Quota>,
 }
 
 /// Whether a key may be used at a moment, and if not, why; revoked before inactive before expired.

@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compiled::PriceTable;
 use crate::documents::OnUnknownPrice;
 use crate::pattern::ModelPattern;
 use crate::units::{MicroUsd, MicroUsdPerMtok, TokenCount};
@@ -355,6 +356,28 @@ impl PriceBook {
             .into_rates()
     }
 
+    /// Returns the prices of `table` as a filter reckons with them.
+    pub fn compiled(
+        &self,
+        table: &str,
+        on_unknown: OnUnknownPrice,
+        overrides: &[PriceOverride],
+    ) -> PriceTable {
+        let own = overrides.iter().filter(|own| own.table == table);
+        let rows = self.tables.get(table).into_iter().flatten();
+        let rows = rows.flat_map(|row| row.models.iter().map(|model| (model.clone(), row.rates)));
+        PriceTable {
+            table: table.to_owned(),
+            own: own.map(|own| (own.model.clone(), own.rates)).collect(),
+            book: rows.collect(),
+            unknown: if on_unknown == OnUnknownPrice::Zero {
+                Rates::FREE
+            } else {
+                self.dearest(table, overrides)
+            },
+        }
+    }
+
     /// Returns the models of `table` that are called by a plain name and worth offering, sorted.
     pub fn listed_models(&self, table: &str) -> Vec<String> {
         let rows = self.tables.get(table).into_iter().flatten();
@@ -377,6 +400,17 @@ impl PriceBook {
         own.chain(rows.flat_map(|row| &row.models))
             .cloned()
             .collect()
+    }
+}
+
+impl PriceTable {
+    /// Returns the prices of `model`, as [`PriceBook::cost`] finds them.
+    pub fn rates(&self, model: &str) -> &Rates {
+        let own = self.own.iter().map(|(model, rates)| (model, rates));
+        let book = self.book.iter().map(|(model, rates)| (model, rates));
+        best(own, model)
+            .or_else(|| best(book, model))
+            .unwrap_or(&self.unknown)
     }
 }
 

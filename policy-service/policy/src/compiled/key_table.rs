@@ -19,6 +19,7 @@ use super::{CompiledKey, CompiledRoute, DecodeError, FORMAT, Principal, encode_j
 use crate::documents::{Access, KeyState, Subscription};
 use crate::key::KeyHash;
 use crate::pattern::PathPattern;
+use crate::quota::Quota;
 use crate::units::Timestamp;
 
 const MAGIC: &[u8; 3] = b"WKT";
@@ -229,6 +230,8 @@ struct Entry {
     opaque_paths: Vec<PathPattern>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     routes: Vec<CompiledRoute>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    quotas: Vec<Quota>,
 }
 
 impl Entry {
@@ -241,6 +244,7 @@ impl Entry {
             subscription,
             opaque_paths,
             routes,
+            quotas,
         } = key.clone();
         Self {
             principal,
@@ -250,6 +254,7 @@ impl Entry {
             subscription,
             opaque_paths,
             routes,
+            quotas,
         }
     }
 
@@ -262,6 +267,7 @@ impl Entry {
             subscription,
             opaque_paths,
             routes,
+            quotas,
         } = self;
         CompiledKey {
             principal,
@@ -271,6 +277,7 @@ impl Entry {
             subscription,
             opaque_paths,
             routes,
+            quotas,
         }
     }
 }
