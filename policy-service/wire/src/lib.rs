@@ -1,8 +1,12 @@
 //! The protobuf messages between the filter and the policy service, generated from `proto/`.
 //!
-//! Messages only by default, so that the filter stays small; the `service` feature adds the gRPC stubs.
+//! Messages only by default, so that the filter stays small; the `service` feature adds the gRPC stubs. What quotas
+//! say to each other is turned from and into `policy::quota::lease` by [`quota`].
 
-#![allow(
+pub mod quota;
+
+/// `weir.mesh.v1`: snapshots to the filters, records from them.
+#[allow(
     missing_debug_implementations,
     unreachable_pub,
     clippy::all,
@@ -10,8 +14,6 @@
     clippy::restriction,
     reason = "generated code"
 )]
-
-/// `weir.mesh.v1`: snapshots to the filters, records from them.
 pub mod mesh {
     include!(concat!(env!("OUT_DIR"), "/weir.mesh.v1.rs"));
 
