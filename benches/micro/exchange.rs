@@ -1,11 +1,13 @@
 //! Whole exchanges through the engine, natively: everything of an exchange but the proxy and its host calls.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use divan::Bencher;
 use engine::messages::{AttemptNumber, ClosedBy};
+use engine::quota::Desk;
 use engine::{Command, Ended, Exchange, ExchangeRecord, ExchangeSeed, Flow, Headers, Input};
-use policy::ids::ExchangeId;
+use policy::ids::{ExchangeId, HolderId};
 use policy::units::Timestamp;
 use uuid::Uuid;
 use weir_benches::answers;
@@ -97,6 +99,8 @@ impl Prepared {
             mesh: Some(Rc::clone(&self.world.mesh)),
             mesh_is_stale: false,
             guard: None,
+            limits: Rc::default(),
+            desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
             records_are_full: false,
             now: NOW,
         });

@@ -56,6 +56,10 @@ impl Adapt {
                 Command::EditResponse { edits } => host::edit(Side::Response, &edits),
                 Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
                 Command::RewriteAnswer(reply) => self.replacement = Some(rewrite(reply)),
+                Command::ConsultLater { call, kind } => {
+                    let serial = guard.serial;
+                    vm::with(|vm| vm.teller.ask_later(serial, call, kind));
+                }
                 Command::FindKey(_)
                 | Command::FindMarks(_)
                 | Command::KeepMarks(_)
@@ -101,6 +105,10 @@ impl Adapt {
                 Command::EditResponse { edits } => host::edit(Side::Response, &edits),
                 Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
                 Command::RewriteAnswer(reply) => self.replacement = Some(rewrite(reply)),
+                Command::ConsultLater { call, kind } => {
+                    let serial = guard.serial;
+                    vm::with(|vm| vm.teller.ask_later(serial, call, kind));
+                }
                 Command::FindKey(_)
                 | Command::FindMarks(_)
                 | Command::KeepMarks(_)

@@ -7,6 +7,8 @@ use std::time::Duration;
 use dialects::refusal::Reply;
 use engine::messages::{CallId, ClosedBy, ConsultAnswer, ConsultKind};
 use engine::{Command, Exchange, Flow, HeaderEdit, Input};
+use policy::compiled::Principal;
+use policy::quota::lease::GrantRequest;
 use policy::secret::Secret;
 use policy::units::Timestamp;
 use prost::Message as _;
@@ -17,6 +19,7 @@ use wire::mesh;
 use crate::host::{self, READ_BYTES, Side};
 use crate::marks;
 use crate::records;
+use crate::teller::{self, GRANT_TIMEOUT};
 use crate::vm::{self, Running};
 
 /// Where the upstream chain finds the exchange of an attempt.
@@ -39,12 +42,21 @@ pub(crate) struct Govern {
     /// Request body bytes already handed to the engine.
     consumed: usize,
     is_forwarded: bool,
-    consulting: Option<(u32, CallId)>,
+    consulting: Option<Consulting>,
     /// Stands in for the body of a response that the proxy made.
     replacement: Option<Vec<u8>>,
     response_bytes: u64,
     /// Body bytes counted as held.
     held_bytes: usize,
+}
+
+/// A question to the service that is not answered yet.
+#[derive(Debug)]
+struct Consulting {
+    token: u32,
+    call: CallId,
+    /// What was asked for, if it was slices of quotas.
+    grant: Option<GrantRequest>,
 }
 
 /// What the carried-out commands mean for the callback that caused them.
@@ -88,6 +100,9 @@ impl Govern {
                 flow = guard.exchange.handle(now, Input::MarksFound(&known));
             } else if let Command::Consult { call, kind } = command {
                 flow = self.consult(now, &mut guard.exchange, call, kind);
+            } else if let Command::ConsultLater { call, kind } = command {
+                let serial = guard.serial;
+                vm::with(|vm| vm.teller.ask_later(serial, call, kind));
             } else {
                 outcome = self.carry_out(command, outcome);
             }
@@ -105,11 +120,12 @@ impl Govern {
         let timeout = match kind {
             ConsultKind::StatefulOwner { .. } => CONSULT_TIMEOUT,
             ConsultKind::FindTokens { .. } => VAULT_TIMEOUT,
+            ConsultKind::Grant(_) => GRANT_TIMEOUT,
         };
-        let question = question(kind).encode_to_vec();
-        match host::call(&self.cluster, "Consult", &question, timeout) {
+        let (method, question, grant) = question(kind);
+        match host::call(&self.cluster, method, &question, timeout) {
             Some(token) => {
-                self.consulting = Some((token, call));
+                self.consulting = Some(Consulting { token, call, grant });
                 Flow::Hold
             }
             None => exchange.handle(
@@ -166,6 +182,7 @@ impl Govern {
             Command::FindKey(_)
             | Command::FindMarks(_)
             | Command::Consult { .. }
+            | Command::ConsultLater { .. }
             | Command::EditAttempt { .. }
             | Command::SplicePrefix(_)
             | Command::SpliceAnswer(_)
@@ -228,14 +245,14 @@ impl Govern {
 
 impl Context for Govern {
     fn on_grpc_call_response(&mut self, token_id: u32, status_code: u32, response_size: usize) {
-        let Some((token, call)) = self.consulting.take_if(|(token, _)| *token == token_id) else {
+        let asked = self.consulting.take_if(|asked| asked.token == token_id);
+        let Some(Consulting { call, grant, .. }) = asked else {
             return;
         };
-        debug_assert_eq!(token, token_id);
-        let answer = if status_code == 0 {
-            consult_answer(&host::answer(response_size))
-        } else {
-            ConsultAnswer::Unreachable
+        let answer = match grant {
+            Some(request) => teller::grant_answer(&request, status_code, response_size),
+            None if status_code == 0 => consult_answer(&host::answer(response_size)),
+            None => ConsultAnswer::Unreachable,
         };
         let (_, outcome) = self.push(host::now(), Input::Consulted { call, answer });
         if outcome == Outcome::Forwarded {
@@ -376,6 +393,10 @@ pub(crate) fn carry_out_late(running: &mut Running) {
             Command::ResetStream => host::reset_response(),
             Command::KeepMarks(marks) => marks::keep(&marks),
             Command::KeepTokens(minted) => vm::with(|vm| vm.outbox.push_minted(minted)),
+            Command::ConsultLater { call, kind } => {
+                let serial = running.serial;
+                vm::with(|vm| vm.teller.ask_later(serial, call, kind));
+            }
             Command::Forward { edits } => {
                 host::edit(Side::Request, &edits);
                 host::set_property(EXCHANGE_PROPERTY, &running.serial.to_le_bytes());
@@ -400,13 +421,12 @@ pub(crate) fn carry_out_late(running: &mut Running) {
     }
 }
 
-fn deliver(mut record: engine::ExchangeRecord) {
+fn deliver(record: engine::ExchangeRecord) {
     let refused = !record.refusal_code.is_empty();
     let is_stranger = refused && record.principal.key.is_none();
     let now = Timestamp::from_millis(record.started.as_millis().saturating_add(record.latency_ms));
     vm::with(|vm| {
         vm.counters.refusals = vm.counters.refusals.saturating_add(u64::from(refused));
-        vm.rates.settle(&mut record);
         let message = records::message(record);
         if is_stranger {
             vm.outbox.push_stranger(message, now);
@@ -432,9 +452,18 @@ fn rewrite(reply: Reply) -> Vec<u8> {
     reply.body
 }
 
-fn question(kind: ConsultKind) -> mesh::ConsultRequest {
-    let (ids, principal) = match kind {
-        ConsultKind::StatefulOwner { ids, principal } => (ids, principal),
+/// Returns the method and the message of a question.
+fn question(kind: ConsultKind) -> (&'static str, Vec<u8>, Option<GrantRequest>) {
+    match kind {
+        ConsultKind::Grant(request) => {
+            let message = mesh::GrantRequest::from(&request).encode_to_vec();
+            ("Grant", message, Some(request))
+        }
+        ConsultKind::StatefulOwner { ids, principal } => (
+            "Consult",
+            owner_question(ids, &principal).encode_to_vec(),
+            None,
+        ),
         ConsultKind::FindTokens {
             scope,
             tokens,
@@ -446,12 +475,16 @@ fn question(kind: ConsultKind) -> mesh::ConsultRequest {
                 tokens,
                 all_of_session,
             };
-            return mesh::ConsultRequest {
+            let request = mesh::ConsultRequest {
                 exchange_id: Vec::new(),
                 question: Some(mesh::consult_request::Question::FindTokens(question)),
             };
+            ("Consult", request.encode_to_vec(), None)
         }
-    };
+    }
+}
+
+fn owner_question(ids: Vec<String>, principal: &Principal) -> mesh::ConsultRequest {
     let bytes = |id: Option<[u8; 16]>| id.map(|id| id.to_vec()).unwrap_or_default();
     let question = mesh::StatefulOwner {
         ids,

@@ -18,6 +18,7 @@ mod records;
 mod reporter;
 mod root;
 mod shared;
+mod teller;
 mod vm;
 
 use proxy_wasm::traits::RootContext;

@@ -52,6 +52,7 @@ pub(crate) fn message(record: ExchangeRecord) -> mesh::ExchangeRecord {
         first_byte_ms: record.first_byte_ms,
         ended: ended.into(),
         refusal_code: record.refusal_code.to_owned(),
+        refused_by: record.refused_by,
         streamed: record.streamed,
         unkeyed: record.unkeyed,
         subscription: record.subscription,

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use engine::guard::Minted;
+use engine::quota::Denial;
 use policy::units::Timestamp;
 use prost::Message as _;
-use wire::mesh::{ExchangeRecord, GuardProof, GuardProven, ReportRequest, VaultEntry, VmCounters};
+use wire::mesh::{
+    ExchangeRecord, GuardProof, GuardProven, QuotaDenials, ReportRequest, VaultEntry, VmCounters,
+};
 
 use crate::host;
 use crate::records;
@@ -250,6 +253,8 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
         .as_ref()
         .map(|guard| guard.counters())
         .unwrap_or_default();
+    let desk = vm.desk.borrow();
+    let quotas = desk.counters();
     ReportRequest {
         node_id: vm.node_id.clone(),
         process_id: shared::process_id().to_vec(),
@@ -271,9 +276,25 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
             guard_bytes_scanned: guard.bytes,
             guard_findings: guard.findings,
             guard_unknown_tokens: guard.unknown_tokens,
+            quota_exchanges: quotas.exchanges,
+            quota_waits: quotas.waits,
+            quota_wait_ms: quotas.wait_ms,
+            quota_grants: quotas.grants,
+            quota_cuts: quotas.cuts,
+            quota_unsettled: desk.unsettled() as u64,
+            quota_denials: quotas.denials.iter().map(denials).collect(),
         }),
         minted: Vec::new(),
         proof: proof(vm),
+    }
+}
+
+fn denials((denial, count): (&Denial, &u64)) -> QuotaDenials {
+    QuotaDenials {
+        reason: denial.reason.name().to_owned(),
+        level: denial.level.name().to_owned(),
+        unit: denial.unit.name().to_owned(),
+        count: *count,
     }
 }
 
@@ -291,5 +312,7 @@ fn proof(vm: &Vm) -> Option<GuardProof> {
                 problem: vm.proof.problem.clone(),
             })
             .collect(),
+        quotas_proven: vm.proof.quotas.0,
+        quota_problem: vm.proof.quotas.1.clone(),
     })
 }

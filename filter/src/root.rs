@@ -13,6 +13,7 @@ use crate::follower::Follower;
 use crate::govern::{self, Govern};
 use crate::host;
 use crate::reporter;
+use crate::teller;
 use crate::vm::{self, Vm};
 
 /// How often a VM looks for a new snapshot, sends records and watches deadlines.
@@ -42,8 +43,9 @@ impl Root {
                 .poll_deadline()
                 .is_some_and(|deadline| deadline <= now);
             if late && host::enter(guard.context) {
-                // A drain ends by its deadline as it should; a question that nobody answered does not.
-                if !guard.exchange.is_draining() {
+                // A drain ends by its deadline as it should, and so does a turn; a question that nobody answered
+                // does not.
+                if !guard.exchange.is_draining() && !guard.exchange.waits_its_turn() {
                     vm::with(|vm| {
                         vm.counters.resumed_by_watchdog =
                             vm.counters.resumed_by_watchdog.saturating_add(1)
@@ -64,7 +66,10 @@ impl Context for Root {
         let Some(cluster) = config.policy_cluster.clone() else {
             return;
         };
-        if !reporter::answered(&cluster, token_id, status_code, host::now()) {
+        let now = host::now();
+        let is_taken = teller::answered(token_id, status_code, response_size, now)
+            || reporter::answered(&cluster, token_id, status_code, now);
+        if !is_taken {
             self.follower
                 .answered(&config, token_id, status_code, response_size);
         }
@@ -77,6 +82,7 @@ impl Context for Root {
             ..
         }) = &self.config
         {
+            teller::last_words(cluster, host::now());
             reporter::last_words(cluster);
         }
         true
@@ -114,6 +120,7 @@ impl RootContext for Root {
         self.follower.tick(&config, now);
         reporter::tick(cluster, now);
         self.watch_deadlines();
+        teller::tick(cluster, now);
     }
 
     fn create_http_context(&self, context_id: u32) -> Option<Box<dyn HttpContext>> {

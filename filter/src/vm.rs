@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use engine::guard::Guard;
-use engine::{Exchange, ExchangeSeed, OutputRates};
+use engine::quota::{Desk, Limits};
+use engine::{Exchange, ExchangeSeed};
 use policy::compiled::{CompiledKey, KeyTable, Mesh};
-use policy::ids::{ExchangeId, GuardrailId};
+use policy::ids::{ExchangeId, GuardrailId, HolderId};
 use policy::key::KeyHash;
 use policy::units::Timestamp;
 
@@ -15,6 +16,7 @@ use crate::blobs;
 use crate::host;
 use crate::reporter::Outbox;
 use crate::shared::{self, Head};
+use crate::teller::Teller;
 
 /// Request bodies held in the proxy at once, for all exchanges of this VM; they are not copied into the VM.
 const HELD_BODY_BYTES: usize = 512 * 1024 * 1024;
@@ -46,7 +48,9 @@ pub(crate) struct Vm {
     pub proof: Proof,
     pub outbox: Outbox,
     pub counters: Counters,
-    pub rates: OutputRates,
+    pub limits: Rc<Limits>,
+    pub desk: Rc<RefCell<Desk>>,
+    pub teller: Teller,
     held_body_bytes: usize,
     keys: HashMap<KeyHash, Option<Rc<CompiledKey>>>,
     running: HashMap<u64, Rc<RefCell<Running>>>,
@@ -62,6 +66,8 @@ pub(crate) struct Proof {
     pub found: Vec<(GuardrailId, bool)>,
     /// Why the guardrails of that version cannot be enforced here.
     pub problem: String,
+    /// How many quotas refuse what has nothing of them, and the first that does not.
+    pub quotas: (u64, String),
 }
 
 /// What happened since this VM started.
@@ -90,7 +96,11 @@ impl Vm {
             proof: Proof::default(),
             outbox: Outbox::default(),
             counters: Counters::default(),
-            rates: OutputRates::default(),
+            limits: Rc::default(),
+            desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes(
+                shared::process_id(),
+            )))),
+            teller: Teller::default(),
             held_body_bytes: 0,
             keys: HashMap::new(),
             running: HashMap::new(),
@@ -124,6 +134,10 @@ impl Vm {
                 if !self.adopt_guard(&mesh, &head) {
                     return;
                 }
+                if !self.limits.is_for(&mesh) {
+                    self.limits = Rc::new(Limits::new(&mesh));
+                }
+                self.proof.quotas = self.limits.prove();
                 self.mesh = Some(Rc::new(mesh));
             }
             self.proof.version = head.version;
@@ -164,6 +178,7 @@ impl Vm {
                     version,
                     found: guard.prove(),
                     problem: String::new(),
+                    quotas: Default::default(),
                 };
                 self.guard = Some(Rc::new(guard));
                 true
@@ -181,6 +196,7 @@ impl Vm {
                         .map(|rail| (rail.id, false))
                         .collect(),
                     problem: error.to_string(),
+                    quotas: Default::default(),
                 };
                 false
             }
@@ -222,7 +238,10 @@ impl Vm {
             mesh: self.mesh.clone(),
             mesh_is_stale,
             guard: self.guard.clone(),
-            records_are_full: self.outbox.is_full() && !self.drops_records(),
+            limits: Rc::clone(&self.limits),
+            desk: Rc::clone(&self.desk),
+            records_are_full: (self.outbox.is_full() && !self.drops_records())
+                || self.desk.borrow().is_full(),
             now,
         });
         self.serial = self.serial.wrapping_add(1);

@@ -6,8 +6,11 @@ mod body;
 mod closing;
 mod guarded_answer;
 mod guarding;
+mod metering;
+mod quotas;
 mod target;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::mem;
 use std::rc::Rc;
@@ -21,12 +24,14 @@ use policy::units::Timestamp;
 use crate::guard::Guard;
 use crate::messages::{Command, Flow, Input};
 use crate::path::Address;
+use crate::quota::{Desk, Limits};
 use crate::record::{Ended, ExchangeRecord};
 
 use attempt::Attempt;
-use body::{BodyRead, CanaryRead, Waiting};
+use body::{BodyRead, CanaryRead, Waiting, WaitingFor};
 use guarding::Guarding;
 pub(crate) use guarding::{stopped_answer, stopped_request};
+use quotas::Charging;
 use target::Plan;
 
 /// What an exchange is made from.
@@ -40,6 +45,10 @@ pub struct ExchangeSeed {
     pub mesh_is_stale: bool,
     /// The guardrails of that policy; `None` when it has none.
     pub guard: Option<Rc<Guard>>,
+    /// The quotas of that policy.
+    pub limits: Rc<Limits>,
+    /// Where exchanges of this VM are admitted.
+    pub desk: Rc<RefCell<Desk>>,
     /// Whether records can still be taken.
     pub records_are_full: bool,
     pub now: Timestamp,
@@ -59,6 +68,7 @@ pub struct Exchange {
     facts: Facts,
     attempts: Vec<Attempt>,
     guarding: Option<Box<Guarding>>,
+    charging: Option<Box<Charging>>,
     /// Until when the rest of a stopped stream is read and dropped.
     draining_until: Option<Timestamp>,
     /// Set once the response headers have passed towards the client.
@@ -87,6 +97,8 @@ struct Facts {
     model_asked: String,
     request_bytes: u64,
     refusal: Option<RefusalCode>,
+    /// The name of the quota that refused, for administrators.
+    refused_by: String,
     /// Carries the service's canary secret: a refusal of it is a probe and leaves no record.
     is_canary: bool,
     first_byte: Option<Timestamp>,
@@ -117,6 +129,7 @@ impl Exchange {
             facts: Facts::default(),
             attempts: Vec::new(),
             guarding: None,
+            charging: None,
             draining_until: None,
             answered: None,
             response_ended: false,
@@ -164,6 +177,9 @@ impl Exchange {
                 self.commands.push_back(Command::ResetStream);
                 Flow::Continue
             }
+            Input::Consulted { call, answer } if self.awaits_more(call) => {
+                self.more_answered(now, answer)
+            }
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::MarksFound(_)
@@ -198,6 +214,11 @@ impl Exchange {
     /// Returns whether the time of each piece of the answer matters: it may have to be stopped.
     pub fn times_answer(&self) -> bool {
         self.guards_answer()
+    }
+
+    /// Returns whether the request waits for room that others hold, and is to ask again at its deadline.
+    pub fn waits_its_turn(&self) -> bool {
+        matches!(&self.state, State::Waiting(waiting) if matches!(waiting.what, WaitingFor::Turn(_)))
     }
 
     /// Returns whether the stream was stopped and its rest is only read.
@@ -342,6 +363,7 @@ impl Default for Facts {
             model_asked: String::new(),
             request_bytes: 0,
             refusal: None,
+            refused_by: String::new(),
             is_canary: false,
             first_byte: None,
         }

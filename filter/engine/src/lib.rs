@@ -15,10 +15,10 @@ mod headers;
 pub mod messages;
 mod output_rates;
 mod path;
+pub mod quota;
 mod record;
 
 pub use exchange::{Exchange, ExchangeSeed};
 pub use headers::Headers;
 pub use messages::{Command, Flow, HeaderEdit, Input};
-pub use output_rates::OutputRates;
 pub use record::{AttemptRecord, Ended, ExchangeRecord};

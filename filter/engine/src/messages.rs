@@ -5,6 +5,7 @@ use std::rc::Rc;
 use dialects::refusal::Reply;
 use policy::compiled::{CompiledKey, Principal};
 use policy::key::KeyHash;
+use policy::quota::lease::{GrantAnswer, GrantRequest};
 use policy::secret::Secret;
 
 use crate::guard::{Minted, TokenScope};
@@ -40,7 +41,7 @@ pub enum Input<'a> {
     NoRoom,
     /// The request ended with trailers.
     RequestTrailers,
-    /// Answer to [`Command::Consult`].
+    /// Answer to [`Command::Consult`] or [`Command::ConsultLater`].
     Consulted { call: CallId, answer: ConsultAnswer },
     /// The deadline that [`Exchange::poll_deadline`](crate::Exchange::poll_deadline) named has passed.
     DeadlinePassed,
@@ -90,6 +91,8 @@ pub enum ConsultAnswer {
     NotOwned,
     /// The tokens of the session that are known, with their values.
     Tokens(Vec<(String, Secret)>),
+    /// Slices were leased, or not.
+    Grant(GrantAnswer),
     /// No answer: the call failed or timed out.
     Unreachable,
 }
@@ -109,6 +112,8 @@ pub enum ConsultKind {
         /// The provider remembers more of the session than the request shows: every token of it is wanted.
         all_of_session: bool,
     },
+    /// May so much of these quotas be used?
+    Grant(GrantRequest),
 }
 
 /// What the adapter has to do, in order.
@@ -124,6 +129,9 @@ pub enum Command {
     KeepTokens(Vec<Minted>),
     /// Ask the service and push [`Input::Consulted`].
     Consult { call: CallId, kind: ConsultKind },
+    /// As [`Consult`](Self::Consult), but at the next occasion and from where the answer is received even when the
+    /// stream is gone.
+    ConsultLater { call: CallId, kind: ConsultKind },
     /// Answer the client ourselves; nothing goes upstream.
     Reply(Reply),
     /// Answer a canary with the state of this VM.

@@ -20,20 +20,15 @@ const LONGEST_MS: u64 = 120_000;
 ///
 /// A client that leaves early has seen less than the provider generated, thinking above all. Its estimate is raised
 /// to what the model would have written in the time, so that leaving early does not pay.
-///
-/// ```
-/// let rates = engine::OutputRates::default();
-/// assert_eq!(rates.expected("openai", "gpt-x", 10_000).get(), 0);
-/// ```
 #[derive(Clone, Debug, Default)]
-pub struct OutputRates {
+pub(crate) struct OutputRates {
     /// Thousandths of a token per second.
     rates: BTreeMap<(String, String), u64>,
 }
 
 impl OutputRates {
     /// Learns from the exact attempts of `record` and raises its estimated one.
-    pub fn settle(&mut self, record: &mut ExchangeRecord) {
+    pub(crate) fn settle(&mut self, record: &mut ExchangeRecord) {
         let end_ms = record.started.as_millis().saturating_add(record.latency_ms);
         let Some(attempt) = record.attempts.last_mut() else {
             return;
@@ -54,7 +49,7 @@ impl OutputRates {
     }
 
     /// Returns what a model writes in `elapsed_ms`; zero while nothing is known about it.
-    pub fn expected(&self, provider: &str, model: &str, elapsed_ms: u64) -> TokenCount {
+    pub(crate) fn expected(&self, provider: &str, model: &str, elapsed_ms: u64) -> TokenCount {
         let rate = self
             .rates
             .get(&(provider.to_owned(), model.to_owned()))
@@ -129,6 +124,7 @@ mod tests {
             first_byte_ms: None,
             ended: Ended::Complete,
             refusal_code: "",
+            refused_by: String::new(),
             streamed: true,
             unkeyed: false,
             subscription: false,

@@ -30,6 +30,8 @@ pub struct ExchangeRecord {
     pub ended: Ended,
     /// The refusal's code; empty when the exchange was not refused.
     pub refusal_code: &'static str,
+    /// The name of the quota that refused; empty when none did.
+    pub refused_by: String,
     pub streamed: bool,
     pub unkeyed: bool,
     pub subscription: bool,

@@ -16,6 +16,11 @@ macro_rules! ids {
                 Self(id)
             }
 
+            /// Wraps the 16 bytes of an id as they travel.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(Uuid::from_bytes(bytes))
+            }
+
             /// Returns the UUID inside.
             pub const fn uuid(self) -> Uuid {
                 self.0
@@ -56,7 +61,7 @@ ids! {
     GrantId,
     /// A guardrail.
     GuardrailId,
-    /// One VM of an Envoy process, from its start to its end: who has slices; made by the filter.
+    /// One Envoy process, from its start to its end: who has slices; made by the filter.
     HolderId,
     /// A virtual key (not its secret).
     KeyId,

@@ -1,14 +1,16 @@
 //! Whole exchanges as an adapter drives them: nothing depends on chunks, every request ends in a decision, there is
 //! one record, and no provider sees a credential but its own.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use arbitrary::Unstructured;
 use dialects::splice::apply;
 use engine::messages::{AttemptNumber, CallId, ClosedBy, ConsultAnswer};
+use engine::quota::Desk;
 use engine::{Command, Exchange, ExchangeSeed, HeaderEdit, Headers, Input};
-use policy::ids::ExchangeId;
+use policy::ids::{ExchangeId, HolderId};
 use policy::units::Timestamp;
 use uuid::Uuid;
 
@@ -242,6 +244,7 @@ impl Driver<'_> {
                 | Command::SpliceAnswer(_)
                 | Command::RewriteAnswer(_)
                 | Command::ResetStream
+                | Command::ConsultLater { .. }
                 | Command::RewriteResponse(_)
                 | Command::EditResponse { .. }
                 | Command::Record(_)) => self.carry_out(other),
@@ -303,6 +306,7 @@ impl Driver<'_> {
             | Command::RewriteAnswer(_)
             | Command::ResetStream
             | Command::Consult { .. }
+            | Command::ConsultLater { .. }
             | Command::RefuseAttempt(_)
             | Command::ReplaceChunk(_)
             | Command::RewriteResponse(_)
@@ -496,6 +500,8 @@ fn drive(world: &World, script: &Script<'_>, cutting: Option<u8>) -> Outcome {
         mesh: Some(Rc::clone(&world.mesh)),
         mesh_is_stale: false,
         guard: None,
+        limits: Rc::default(),
+        desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
         records_are_full: false,
         now: T0,
     };

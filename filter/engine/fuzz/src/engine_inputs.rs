@@ -1,11 +1,13 @@
 //! Inputs in any order, also those that no proxy would send: nothing panics, decisions and records come at most once.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use arbitrary::Unstructured;
 use engine::messages::{AttemptNumber, CallId, ClosedBy, ConsultAnswer};
+use engine::quota::Desk;
 use engine::{Command, Exchange, ExchangeSeed, Flow, Headers, Input};
-use policy::ids::ExchangeId;
+use policy::ids::{ExchangeId, HolderId};
 use policy::units::Timestamp;
 use uuid::Uuid;
 
@@ -303,6 +305,7 @@ impl Machine<'_> {
                 | Command::SpliceAnswer(_)
                 | Command::RewriteAnswer(_)
                 | Command::ResetStream
+                | Command::ConsultLater { .. }
                 | Command::ReplaceChunk(_)
                 | Command::RewriteResponse(_)
                 | Command::EditResponse { .. } => {}
@@ -344,6 +347,8 @@ pub fn run(input: &[u8]) {
             mesh: (flags & 1 == 0).then(|| Rc::clone(&world.mesh)),
             mesh_is_stale: flags & 6 == 6,
             guard: None,
+            limits: Rc::default(),
+            desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
             records_are_full: flags & 24 == 24,
             now,
         };

@@ -9,6 +9,7 @@ use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
 
 use super::guarded_answer::{AnswerHead, Guarded};
+use super::metering::Metered;
 use super::target::{PROVIDER_CREDENTIALS, Plan};
 use super::{Exchange, State};
 use crate::headers::Headers;
@@ -46,8 +47,8 @@ pub(super) struct Attempt {
 }
 
 impl Exchange {
-    /// Lets the request go on its plan.
-    pub(super) fn forward(&mut self, plan: Plan) -> Flow {
+    /// Lets the request go on its plan; it is admitted by its quotas.
+    pub(super) fn let_go(&mut self, plan: Plan) -> Flow {
         let Some((_, first)) = plan.target(1, None) else {
             return self.refuse_later(
                 RefusalCode::PlanUnavailable,
@@ -186,7 +187,10 @@ impl Exchange {
                 edits: vec![HeaderEdit::remove("content-length")],
             });
         }
-        self.guard_answer_head(head)
+        let flow = self.guard_answer_head(head);
+        self.meter_head(status, framing);
+        self.show_what_is_left(status);
+        flow
     }
 
     /// Returns whether the body of this attempt has to be read.
@@ -250,6 +254,10 @@ impl Exchange {
             Guarded::Replaced(bytes) => replaced = Some(bytes),
             Guarded::AsItCame => {}
         }
+        let passes = replaced.as_deref().unwrap_or(chunk);
+        if let Metered::Replaced(bytes) = self.meter_chunk(passes, end_of_stream) {
+            replaced = Some(bytes);
+        }
         self.commands.extend(replaced.map(Command::ReplaceChunk));
         Flow::Continue
     }
@@ -279,6 +287,30 @@ impl Attempt {
             record.estimated = true;
         }
         record
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.record.number
+    }
+
+    /// Where the attempt went.
+    pub(super) fn place(&self) -> &AttemptRecord {
+        &self.record
+    }
+
+    /// What was used so far, as far as it can be known before the end.
+    pub(super) fn usage_so_far(&self, request_bytes: u64) -> Usage {
+        let (visible, _) = self.meter_reading();
+        let reported = self.reader.as_ref().and_then(|reader| reader.usage());
+        estimate(reported, request_bytes, visible)
+    }
+
+    /// Bytes of output that were seen, and whether the provider has reported anything.
+    pub(super) fn meter_reading(&self) -> (u64, bool) {
+        match &self.reader {
+            Some(reader) => (reader.visible_output_bytes(), reader.usage().is_some()),
+            None => (self.received_bytes, false),
+        }
     }
 
     /// The id of the response that came into being at the provider.

@@ -57,6 +57,10 @@ pub(super) enum WaitingFor {
     Owner(Box<(Admitted, RequestFacts)>),
     /// What the tokens in the request stand for.
     Tokens(Box<Plan>),
+    /// For slices of the quotas that the request is charged to.
+    Grant(Box<Plan>),
+    /// Nothing: others hold what is left, and the service is asked again at the deadline.
+    Turn(Box<Plan>),
 }
 
 impl Exchange {
@@ -255,9 +259,12 @@ impl Exchange {
             Input::Consulted { call, answer } if *call == waiting.call => {
                 self.consulted(now, *waiting, answer.clone())
             }
-            Input::DeadlinePassed if waiting.deadline <= now => {
-                self.consulted(now, *waiting, ConsultAnswer::Unreachable)
-            }
+            Input::DeadlinePassed if waiting.deadline <= now => match waiting.what {
+                WaitingFor::Turn(plan) => self.ask_again(now, *plan),
+                WaitingFor::Owner(_) | WaitingFor::Tokens(_) | WaitingFor::Grant(_) => {
+                    self.consulted(now, *waiting, ConsultAnswer::Unreachable)
+                }
+            },
             Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::RequestHeaders { .. }
@@ -281,12 +288,16 @@ impl Exchange {
     fn consulted(&mut self, now: Timestamp, waiting: Waiting, answer: ConsultAnswer) -> Flow {
         let asked = match waiting.what {
             WaitingFor::Owner(asked) => asked,
+            WaitingFor::Grant(plan) | WaitingFor::Turn(plan) => {
+                return self.grant_answered(now, *plan, answer);
+            }
             WaitingFor::Tokens(plan) => {
                 let found = match answer {
                     ConsultAnswer::Tokens(found) => Some(found),
-                    ConsultAnswer::Owned | ConsultAnswer::NotOwned | ConsultAnswer::Unreachable => {
-                        None
-                    }
+                    ConsultAnswer::Owned
+                    | ConsultAnswer::NotOwned
+                    | ConsultAnswer::Grant(_)
+                    | ConsultAnswer::Unreachable => None,
                 };
                 return self.tokens_found(now, *plan, found);
             }
@@ -298,7 +309,9 @@ impl Exchange {
                 RefusalCode::StatefulIdUnknown,
                 "The response that is referred to was not created through this mesh by your team.".to_owned(),
             ),
-            ConsultAnswer::Unreachable | ConsultAnswer::Tokens(_) => self.refuse_later(
+            ConsultAnswer::Unreachable
+            | ConsultAnswer::Tokens(_)
+            | ConsultAnswer::Grant(_) => self.refuse_later(
                 RefusalCode::ServiceUnreachable,
                 "The policy service did not answer who owns the response that is referred to; try again.".to_owned(),
                 Some(1),

@@ -67,7 +67,8 @@ impl Exchange {
             return Flow::Continue;
         }
         let ended = self.ending(peer);
-        let record = self.record(now, ended, response_bytes);
+        let mut record = self.record(now, ended, response_bytes);
+        self.settle_quotas(now, &mut record);
         self.commands.push_back(Command::Record(Box::new(record)));
         self.state = State::Closed;
         Flow::Continue
@@ -138,6 +139,7 @@ impl Exchange {
                 .map(|first| first.millis_since(self.seed.now)),
             ended,
             refusal_code: facts.refusal.map_or("", RefusalCode::name),
+            refused_by: facts.refused_by.clone(),
             streamed: facts.streamed,
             unkeyed: facts.unkeyed,
             subscription: facts.subscription,

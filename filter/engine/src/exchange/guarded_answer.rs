@@ -304,6 +304,24 @@ impl Exchange {
         self.commands.push_back(Command::RewriteAnswer(reply));
     }
 
+    /// Ends a stream that guardrails look at, for another reason than theirs; `false` if they look at none.
+    pub(super) fn end_guarded_stream(&mut self, notice: &str, out: &mut Vec<u8>) -> bool {
+        let Some(guarding) = &mut self.guarding else {
+            return false;
+        };
+        match guarding.answer.take() {
+            Some(Answer::Stream(mut stream)) => {
+                stream.editor.end(Some(notice), out);
+                guarding.answer = Some(Answer::Over);
+                true
+            }
+            other => {
+                guarding.answer = other;
+                false
+            }
+        }
+    }
+
     /// The client has its terminal events; the provider's stream is read on for its usage, for a while.
     fn stop_stream(&mut self, now: Timestamp, stop: &Stop, end_of_stream: bool) {
         self.facts.refusal = Some(RefusalCode::GuardrailBlocked);

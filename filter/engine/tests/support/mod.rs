@@ -1,11 +1,13 @@
 //! A small mesh, and the one place that knows how to drive an exchange through it.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use dialects::refusal::Reply;
 use dialects::splice::apply;
 use engine::guard::Guard;
 use engine::messages::{AttemptNumber, CallId, ClosedBy};
+use engine::quota::{Desk, Limits};
 use engine::{Command, Exchange, ExchangeRecord, ExchangeSeed, Flow, HeaderEdit, Headers, Input};
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{
@@ -14,7 +16,9 @@ use policy::documents::{
     Scope, StreamUsage, Subscription, Team, Tls, VirtualKey,
 };
 use policy::guardrail::{CompiledGuardrail, GuardCanary, GuardrailRules};
-use policy::ids::{ExchangeId, GuardrailId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId};
+use policy::ids::{
+    ExchangeId, GuardrailId, HolderId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId,
+};
 use policy::key::VirtualKeySecret;
 use policy::pattern::ModelPattern;
 use policy::secret::Secret;
@@ -29,6 +33,7 @@ pub(crate) struct World {
     mesh: Rc<Mesh>,
     key: Rc<CompiledKey>,
     guard: Option<Rc<Guard>>,
+    pub(crate) desk: Rc<RefCell<Desk>>,
 }
 
 impl Default for World {
@@ -44,6 +49,7 @@ impl Default for World {
             mesh: Rc::new(compiled.mesh),
             key: Rc::new(key),
             guard: None,
+            desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([3; 16])))),
         }
     }
 }
@@ -305,6 +311,8 @@ impl Driven {
             mesh,
             mesh_is_stale: false,
             guard: world.guard.clone(),
+            limits: Rc::new(Limits::new(&world.mesh)),
+            desk: Rc::clone(&world.desk),
             records_are_full: false,
             now: T0,
         };

@@ -166,15 +166,35 @@ impl QuotaIndex {
         let mut by_scope: BTreeMap<Scope, Vec<Quota>> = BTreeMap::new();
         for quota in quotas.into_iter().filter(|quota| quota.rules.enabled) {
             by_scope
-                .entry(scope(quota.rules.node))
+                .entry(quota.rules.node.scope())
                 .or_default()
                 .push(quota);
         }
         Self { by_scope }
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_scope.is_empty()
+    }
+
+    /// Returns the quotas, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = &Quota> {
+        self.by_scope.values().flatten()
+    }
+
     /// Returns what [`covering`] returns for all quotas.
     pub fn covering(&self, payer: &Payer<'_>, targets: &[Target<'_>]) -> Vec<Charged<'_>> {
+        self.covering_with(&[], payer, targets)
+    }
+
+    /// [`covering`](Self::covering) with the payer's own quotas, which stand elsewhere.
+    pub fn covering_with<'q>(
+        &'q self,
+        own: &'q [Quota],
+        payer: &Payer<'_>,
+        targets: &[Target<'_>],
+    ) -> Vec<Charged<'q>> {
         let principal = payer.principal;
         let scopes = [
             Some(Scope::Global),
@@ -187,19 +207,21 @@ impl QuotaIndex {
             .iter()
             .flatten()
             .filter_map(|scope| self.by_scope.get(scope));
-        covering(found.flatten(), payer, targets)
+        covering(found.flatten().chain(own), payer, targets)
     }
 }
 
-/// Returns who is covered by a quota at `node`, whoever its members are.
-const fn scope(node: QuotaNode) -> Scope {
-    match node {
-        QuotaNode::Organisation => Scope::Global,
-        QuotaNode::Customer(id) => Scope::Customer(id),
-        QuotaNode::Team(id) | QuotaNode::EachMember(id) => Scope::Team(id),
-        QuotaNode::User(id) => Scope::User(id),
-        QuotaNode::Key(id) => Scope::Key(id),
-        QuotaNode::EachSession(scope) | QuotaNode::EachAgent(scope) => scope,
+impl QuotaNode {
+    /// Returns who is covered by a quota at the node, whoever its members are.
+    pub const fn scope(self) -> Scope {
+        match self {
+            Self::Organisation => Scope::Global,
+            Self::Customer(id) => Scope::Customer(id),
+            Self::Team(id) | Self::EachMember(id) => Scope::Team(id),
+            Self::User(id) => Scope::User(id),
+            Self::Key(id) => Scope::Key(id),
+            Self::EachSession(scope) | Self::EachAgent(scope) => scope,
+        }
     }
 }
 

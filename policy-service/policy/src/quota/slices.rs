@@ -39,6 +39,10 @@ pub const CLOCK_MARGIN_MS: u64 = 1_000;
 /// How far back use is looked at to judge how much to ask for.
 const PACE_MS: u64 = 2_000;
 
+/// How much is asked for in advance: so many times what one [`PACE_MS`] used, or so many requests.
+const PACES_AHEAD: u64 = 15;
+const NEEDS_AHEAD: u64 = 128;
+
 /// What an exchange needs of one account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
@@ -377,13 +381,15 @@ impl Slices {
         })
     }
 
-    /// Returns how much to ask for when `need` is short: what the last seconds used, at least `need`.
+    /// Returns how much to ask for when `need` is short: enough for half a minute at the pace of the last seconds, and
+    /// for many more requests like this one. The ledger gives less as a limit nears, and takes back what is not used.
     pub fn want(&self, need: Need) -> u64 {
         let pace = self
             .pools
             .get(&need.account)
             .map_or(0, |pool| pool.pace.now.max(pool.pace.before));
-        pace.saturating_mul(2).max(need.amount)
+        pace.saturating_mul(PACES_AHEAD)
+            .max(need.amount.saturating_mul(NEEDS_AHEAD))
     }
 
     /// Returns the leases that are still in use, to be kept.

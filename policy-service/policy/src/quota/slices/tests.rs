@@ -260,13 +260,13 @@ fn an_outage_admits_within_the_cap() {
 #[test]
 fn the_pace_says_how_much_to_ask_for() {
     let mut slices = Slices::default();
-    assert_eq!(slices.want(need(1, 5)), 5);
+    assert_eq!(slices.want(need(1, 5)), 640);
     lease(&mut slices, 1, &[(1, 1_000)], FAR, FAR);
     for _ in 0..50 {
         let hold = slices.hold(at(10), &[need(1, 10)]).unwrap();
         slices.release(at(10), hold);
     }
-    assert_eq!(slices.want(need(1, 5)), 1_000);
+    assert_eq!(slices.want(need(1, 5)), 7_500);
 }
 
 #[test]

@@ -1,0 +1,186 @@
+//! The quotas and prices of one policy.
+
+use policy::compiled::{CompiledKey, Mesh, Principal};
+use policy::documents::Scope;
+use policy::ids::{HolderId, KeyId, QuotaId};
+use policy::price::Rates;
+use policy::quota::covering::{Charged, Part, Target};
+use policy::quota::slices::Need;
+use policy::quota::{
+    AccountId, Holds, Level, Mode, OnOutage, OnStream, Payer, Quota, QuotaIndex, QuotaNode, Unit,
+};
+use policy::units::Timestamp;
+
+use super::Desk;
+
+/// The quotas of a mesh, found by whom they stand at, and its prices.
+#[derive(Debug, Default)]
+pub struct Limits {
+    index: QuotaIndex,
+    prices: Vec<policy::compiled::PriceTable>,
+}
+
+/// One account that an exchange is charged to, and what its quota says about the exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub quota: QuotaId,
+    pub account: AccountId,
+    pub level: Level,
+    pub part: Part,
+    pub unit: Unit,
+    pub is_strict: bool,
+    /// Never refuses.
+    pub is_soft: bool,
+    /// Counts only what some targets use.
+    pub is_partial: bool,
+    pub on_stream: OnStream,
+    pub on_outage: OnOutage,
+}
+
+impl Line {
+    fn of(charged: &Charged<'_>) -> Self {
+        let rules = &charged.quota.rules;
+        Self {
+            quota: charged.quota.id,
+            account: charged.account,
+            level: charged.level,
+            part: charged.part,
+            unit: rules.unit,
+            is_strict: rules.holds == Holds::Strict && !rules.unit.counts_at_admission(),
+            is_soft: rules.mode == Mode::Soft,
+            is_partial: !(rules.models.is_empty() && rules.providers.is_empty()),
+            on_stream: rules.on_stream,
+            on_outage: rules.on_outage,
+        }
+    }
+}
+
+impl Limits {
+    /// Puts the quotas of a mesh in order.
+    pub fn new(mesh: &Mesh) -> Self {
+        Self {
+            index: QuotaIndex::new(mesh.quotas.iter().cloned()),
+            prices: mesh.prices.clone(),
+        }
+    }
+
+    /// Whether these are the limits of `mesh`.
+    pub fn is_for(&self, mesh: &Mesh) -> bool {
+        self.prices == mesh.prices
+            && self.index.iter().count() == mesh.quotas.len()
+            && mesh
+                .quotas
+                .iter()
+                .all(|quota| self.named(quota.id) == Some(quota))
+    }
+
+    /// Returns what an exchange that may go to `targets` is charged to, lowest level first.
+    pub fn lines(
+        &self,
+        key: Option<&CompiledKey>,
+        payer: &Payer<'_>,
+        targets: &[Target<'_>],
+    ) -> Vec<Line> {
+        let own = key.map_or(&[][..], |key| key.quotas.as_slice());
+        let charged = self.index.covering_with(own, payer, targets);
+        charged.iter().map(Line::of).collect()
+    }
+
+    /// Whether no exchange of this key is charged to anything.
+    pub fn are_none_for(&self, key: Option<&CompiledKey>) -> bool {
+        self.index.is_empty() && key.is_none_or(|key| key.quotas.is_empty())
+    }
+
+    /// Returns the quota with this id, of the mesh or the key.
+    pub fn quota<'q>(&'q self, key: Option<&'q CompiledKey>, id: QuotaId) -> Option<&'q Quota> {
+        let own = key.and_then(|key| key.quotas.iter().find(|quota| quota.id == id));
+        own.or_else(|| self.named(id))
+    }
+
+    /// Returns the prices of a model; nothing costs anything in a table that no money quota asked for.
+    pub fn rates(&self, table: &str, model: &str) -> &Rates {
+        let table = self.prices.iter().find(|prices| prices.table == table);
+        table.map_or(&Rates::FREE, |prices| prices.rates(model))
+    }
+
+    /// Shows that every quota of the mesh refuses a request that nothing was leased for; returns how many do, and
+    /// what is wrong with the first that does not.
+    pub fn prove(&self) -> (u64, String) {
+        let mut proven = 0;
+        let mut problem = String::new();
+        for quota in self.index.iter() {
+            if self.refuses_unleased(quota) {
+                proven += 1;
+            } else if problem.is_empty() {
+                problem = format!("the quota `{}` does not cover its own node", quota.name);
+            }
+        }
+        (proven, problem)
+    }
+
+    fn refuses_unleased(&self, quota: &Quota) -> bool {
+        let principal = member_of(quota.rules.node);
+        let payer = Payer {
+            principal: &principal,
+            session: "canary",
+            agent: "canary",
+        };
+        let provider = quota
+            .rules
+            .providers
+            .first()
+            .map_or("canary", String::as_str);
+        let pattern = quota
+            .rules
+            .models
+            .first()
+            .map(|pattern| pattern.as_str().replace('*', ""));
+        let target = Target {
+            provider,
+            model: pattern.as_deref().unwrap_or("canary"),
+        };
+        let lines = self.lines(None, &payer, &[target]);
+        let own: Vec<_> = lines
+            .into_iter()
+            .filter(|line| line.quota == quota.id)
+            .collect();
+        let needs: Vec<_> = own
+            .iter()
+            .map(|line| Need {
+                account: line.account,
+                amount: 1,
+            })
+            .collect();
+        let admitted =
+            Desk::new(HolderId::from_bytes([0; 16])).admit(Timestamp::default(), &own, &needs);
+        !own.is_empty() && admitted.is_err()
+    }
+
+    fn named(&self, id: QuotaId) -> Option<&Quota> {
+        self.index.iter().find(|quota| quota.id == id)
+    }
+}
+
+/// A principal that the node covers.
+fn member_of(node: QuotaNode) -> Principal {
+    let scope = match node {
+        QuotaNode::Organisation => Scope::Global,
+        QuotaNode::Customer(id) => Scope::Customer(id),
+        QuotaNode::Team(id) | QuotaNode::EachMember(id) => Scope::Team(id),
+        QuotaNode::User(id) => Scope::User(id),
+        QuotaNode::Key(id) => Scope::Key(id),
+        QuotaNode::EachSession(scope) | QuotaNode::EachAgent(scope) => scope,
+    };
+    let mut principal = Principal {
+        key: Some(KeyId::from_bytes([0; 16])),
+        ..Principal::default()
+    };
+    match scope {
+        Scope::Global => {}
+        Scope::Customer(id) => principal.customer = Some(id),
+        Scope::Team(id) => principal.team = Some(id),
+        Scope::User(id) => principal.user = Some(id),
+        Scope::Key(id) => principal.key = Some(id),
+    }
+    principal
+}
