@@ -68,13 +68,18 @@ fn one(unit: Unit, change: impl FnOnce(&mut QuotaRules)) -> World {
 
 #[track_caller]
 fn asked(driven: &mut Driven) -> (CallId, GrantRequest) {
-    match driven.commands().as_slice() {
-        [Command::Consult { call, kind } | Command::ConsultLater { call, kind }] => match kind {
-            ConsultKind::Grant(request) => (*call, request.clone()),
-            other => panic!("not about quotas: {other:?}"),
-        },
-        other => panic!("nothing asked: {other:?}"),
+    let commands = driven.commands();
+    let asked = commands.iter().find_map(grant_asked);
+    asked.unwrap_or_else(|| panic!("nothing asked: {commands:?}"))
+}
+
+fn grant_asked(command: &Command) -> Option<(CallId, GrantRequest)> {
+    if let Command::Consult { call, kind } | Command::ConsultLater { call, kind } = command
+        && let ConsultKind::Grant(request) = kind
+    {
+        return Some((*call, request.clone()));
     }
+    None
 }
 
 fn grant(request: &GrantRequest, amount: impl Fn(u64) -> u64) -> ConsultAnswer {
@@ -396,18 +401,15 @@ fn write(driven: &mut Driven, seen: &mut Vec<u8>) -> Option<(CallId, GrantReques
         chunk: text.as_bytes(),
         end_of_stream: false,
     });
-    let mut found = None;
-    let mut replaced = None;
-    for command in driven.commands() {
-        match command {
-            Command::ReplaceChunk(bytes) => replaced = Some(bytes),
-            Command::ConsultLater {
-                call,
-                kind: ConsultKind::Grant(request),
-            } => found = Some((call, request)),
-            other => panic!("unexpected {other:?}"),
+    let commands = driven.commands();
+    let found = commands.iter().find_map(grant_asked);
+    let replaced = commands.into_iter().find_map(|command| {
+        if let Command::ReplaceChunk(bytes) = command {
+            Some(bytes)
+        } else {
+            None
         }
-    }
+    });
     seen.extend(replaced.unwrap_or_else(|| text.into_bytes()));
     found
 }
@@ -426,11 +428,7 @@ fn a_stream_that_outgrows_its_budget_is_cut_with_the_ordinary_end() {
         write(&mut driven, &mut seen);
     }
     let text = String::from_utf8(seen).unwrap();
-    assert!(
-        text.contains("message_stop"),
-        "{}",
-        &text[text.len() - 600..]
-    );
+    assert!(text.contains("message_stop"), "{text}");
     assert!(text.contains("rate_limited"), "the end says why");
     assert!(text.ends_with("\n\n"));
     assert_eq!(
@@ -495,9 +493,12 @@ fn what_is_left_is_shown_where_policy_says_so() {
         end_of_stream: false,
     });
     let commands = driven.commands();
-    let edits = commands.iter().find_map(|command| match command {
-        Command::EditResponse { edits } => Some(edits),
-        _other => None,
+    let edits = commands.iter().find_map(|command| {
+        if let Command::EditResponse { edits } = command {
+            Some(edits)
+        } else {
+            None
+        }
     });
     let edits = edits.expect("headers for the client");
     assert_eq!(edit(edits, "ratelimit-limit"), Some("1000000"));
