@@ -13,6 +13,7 @@ pub mod mesh;
 pub mod parts;
 pub mod process;
 pub mod provider;
+pub mod quotas;
 pub mod refused;
 pub mod surfaces;
 pub mod tap;

@@ -1,6 +1,7 @@
 //! A whole mesh of real parts: `weir serve`, Envoy with the compiled filter, providers of our own.
 
 pub mod admin;
+pub mod envoys;
 pub mod records;
 pub mod tenant;
 
@@ -8,7 +9,7 @@ use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::parts;
 use crate::process::{Group, Part};
 use crate::wait;
 use admin::Admin;
+use envoys::Envoy;
 
 /// How long a mesh may take to get ready on a loaded machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -31,8 +33,10 @@ const QUIET: Duration = Duration::from_millis(100);
 /// What a mesh is started with.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Envoy's worker threads.
+    /// Worker threads of each Envoy.
     pub workers: u16,
+    /// Envoys on the one policy service, each with an address of its own.
+    pub envoys: usize,
     /// Settings that differ from the defaults.
     pub settings: Value,
     /// Certificate authorities that providers are verified against; those of the machine when `None`.
@@ -45,6 +49,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             workers: 2,
+            envoys: 1,
             settings: json!({}),
             trust_anchors: None,
             sends_canaries: true,
@@ -60,11 +65,11 @@ pub struct Mesh {
     workers: u16,
     trust_anchors: Option<PathBuf>,
     sends_canaries: bool,
-    listen: SocketAddr,
     admin_listen: SocketAddr,
     grpc_listen: SocketAddr,
     service: Mutex<Option<Part>>,
-    envoy: Mutex<Option<Part>>,
+    /// At least one.
+    envoys: Vec<Envoy>,
     admin: Admin,
     /// Held while policy changes, so that each change can wait for its own version.
     changing: Mutex<()>,
@@ -76,18 +81,18 @@ impl Mesh {
     pub fn start(options: &Options) -> Self {
         let folder = folder();
         let group = Group::new(&folder);
-        let (admin_listen, grpc_listen, listen) = (free_port(), free_port(), free_port());
+        let (admin_listen, grpc_listen) = (free_port(), free_port());
+        let envoys = (0..options.envoys.max(1)).map(Envoy::new).collect();
         let mut mesh = Self {
             folder,
             group,
             workers: options.workers,
             trust_anchors: options.trust_anchors.clone(),
             sends_canaries: options.sends_canaries,
-            listen,
             admin_listen,
             grpc_listen,
             service: Mutex::new(None),
-            envoy: Mutex::new(None),
+            envoys,
             admin: Admin::new(admin_listen, String::new()),
             changing: Mutex::new(()),
         };
@@ -103,20 +108,12 @@ impl Mesh {
         if options.settings != json!({}) {
             mesh.admin.patch("/settings", &options.settings);
         }
-        mesh.render();
-        mesh.start_envoy();
+        for nth in 0..mesh.envoys.len() {
+            mesh.render(nth);
+            mesh.start_envoy_at(nth);
+        }
         mesh.wait_ready();
         mesh
-    }
-
-    /// Returns where clients reach the mesh.
-    pub fn address(&self) -> SocketAddr {
-        self.listen
-    }
-
-    /// Returns the base URL of the mesh.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.listen)
     }
 
     /// Returns the admin API.
@@ -143,14 +140,16 @@ impl Mesh {
     /// Sends `request` to the mesh.
     #[track_caller]
     pub fn send_over(&self, request: &Request, protocol: Protocol) -> Answered {
-        request.send(self.listen, protocol).unwrap_or_else(|error| {
-            panic!(
-                "no answer to {} {} over {protocol:?}: {error}\n{}",
-                request.method,
-                request.target,
-                self.logs()
-            )
-        })
+        request
+            .send(self.address(), protocol)
+            .unwrap_or_else(|error| {
+                panic!(
+                    "no answer to {} {} over {protocol:?}: {error}\n{}",
+                    request.method,
+                    request.target,
+                    self.logs()
+                )
+            })
     }
 
     /// Changes policy by `change` and waits until every worker enforces the outcome.
@@ -205,7 +204,8 @@ impl Mesh {
             if state["ready"] == json!(true) {
                 return;
             }
-            for part in [&self.service, &self.envoy] {
+            let envoys = self.envoys.iter().map(|envoy| &envoy.part);
+            for part in envoys.chain([&self.service]) {
                 if let Some(part) = part.lock().unwrap().as_mut() {
                     assert!(
                         part.ended().is_none(),
@@ -240,10 +240,10 @@ impl Mesh {
                     .flat_map(|path| [OsStr::new("--trust-anchors"), path.as_os_str()]),
             )
             .args(
-                self.sends_canaries
-                    .then(|| ["--mesh-url".to_owned(), self.url()])
-                    .iter()
-                    .flatten(),
+                self.addresses()
+                    .into_iter()
+                    .filter(|_| self.sends_canaries)
+                    .flat_map(|address| ["--mesh-url".to_owned(), format!("http://{address}")]),
             )
             .env("WEIR_LOG", "info")
             .stdout(self.log("service.log"))
@@ -269,53 +269,6 @@ impl Mesh {
             .end(signal)
     }
 
-    /// Starts Envoy; workers may not be ready yet.
-    #[track_caller]
-    pub fn start_envoy(&self) {
-        // A socket of an Envoy that was killed stays behind.
-        std::fs::remove_file(self.admin_socket()).unwrap_or_default();
-        let mut command = Command::new(parts::envoy());
-        command
-            .arg("--config-path")
-            .arg(self.bootstrap())
-            .args(["--concurrency", &self.workers.to_string()])
-            .args([
-                "--log-level",
-                "warning",
-                "--disable-hot-restart",
-                "--drain-strategy",
-                "immediate",
-            ])
-            .stdout(self.log("envoy.log"))
-            .stderr(self.log("envoy.log"));
-        *self.envoy.lock().unwrap() = Some(self.group.spawn(command));
-        wait::until_for("Envoy", START_PATIENCE, || {
-            self.assert_alive(&self.envoy, "Envoy");
-            std::net::TcpStream::connect(self.listen).ok()
-        });
-    }
-
-    /// Ends Envoy by `signal`.
-    #[track_caller]
-    pub fn end_envoy(&self, signal: Signal) -> ExitStatus {
-        self.envoy
-            .lock()
-            .unwrap()
-            .take()
-            .expect("a running Envoy")
-            .end(signal)
-    }
-
-    /// Returns Envoy's process id.
-    pub fn envoy_pid(&self) -> u32 {
-        self.envoy
-            .lock()
-            .unwrap()
-            .as_ref()
-            .expect("a running Envoy")
-            .pid()
-    }
-
     /// Returns the policy service's process id.
     pub fn service_pid(&self) -> u32 {
         self.service
@@ -324,39 +277,6 @@ impl Mesh {
             .as_ref()
             .expect("a running service")
             .pid()
-    }
-
-    /// Returns the Unix socket of Envoy's admin interface.
-    pub fn admin_socket(&self) -> PathBuf {
-        self.folder.join("envoy-admin.sock")
-    }
-
-    /// Returns the bootstrap Envoy is started with.
-    pub fn bootstrap(&self) -> PathBuf {
-        self.folder.join("envoy.yaml")
-    }
-
-    #[track_caller]
-    fn render(&self) {
-        let out = Command::new(parts::weir())
-            .args(["render", "envoy", "--data"])
-            .arg(self.data())
-            .args(["--listen", &self.listen.to_string()])
-            .args(["--policy", &self.grpc_listen.to_string()])
-            .arg("--filter")
-            .arg(parts::filter())
-            .arg("--admin-socket")
-            .arg(self.admin_socket())
-            .args(["--node-id", "tests"])
-            .stdin(Stdio::null())
-            .output()
-            .expect("`weir render envoy`");
-        assert!(
-            out.status.success(),
-            "weir render envoy: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-        std::fs::write(self.bootstrap(), &out.stdout).expect("the bootstrap's file");
     }
 
     #[track_caller]
@@ -383,8 +303,9 @@ impl Mesh {
     /// Returns the last lines of every part's output.
     pub fn logs(&self) -> String {
         let mut text = String::new();
-        for name in ["service.log", "envoy.log"] {
-            let output = self.output(name);
+        let envoys = self.envoys.iter().map(|envoy| envoy.file("log"));
+        for name in ["service.log".to_owned()].into_iter().chain(envoys) {
+            let output = self.output(&name);
             let lines: Vec<&str> = output.lines().collect();
             let tail = &lines[lines.len().saturating_sub(30)..];
             text.push_str(&format!("--- {name}\n{}\n", tail.join("\n")));

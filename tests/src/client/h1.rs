@@ -1,6 +1,6 @@
 //! An HTTP/1.1 client over a plain socket.
 
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -86,6 +86,28 @@ impl Connection {
     pub fn write_head(&mut self, request: &Request) -> io::Result<()> {
         let head = self.head_bytes(request, None);
         self.stream.write_all(&head)
+    }
+
+    /// Sends the first `most` bytes of `request`; returns how many it did not take.
+    ///
+    /// # Errors
+    /// When the peer has closed.
+    pub fn write_first(&mut self, request: &Request, most: usize) -> io::Result<usize> {
+        let mut message = self.head_bytes(request, Some(Framing::Length(request.body.len())));
+        message.extend_from_slice(&request.body);
+        let sent = most.min(message.len());
+        self.stream.write_all(&message[..sent])?;
+        Ok(most - sent)
+    }
+
+    /// Reads `count` bytes, whatever they mean.
+    ///
+    /// # Errors
+    /// When the peer has closed before.
+    pub fn read_raw(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; count];
+        self.reader.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Sends one chunk of a chunked body.

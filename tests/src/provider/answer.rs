@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -25,6 +26,23 @@ enum Coding {
     Empty,
 }
 
+/// What [`Step::Tell`] calls.
+#[derive(Clone)]
+pub struct Tell(Arc<dyn Fn() + Send + Sync>);
+
+impl Tell {
+    /// Calls `listener` each time the step is reached.
+    pub fn new(listener: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(listener))
+    }
+}
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
+}
+
 /// One thing a script does.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -32,6 +50,8 @@ pub enum Step {
     Write(Vec<u8>),
     /// Does nothing for so long.
     Pause(Duration),
+    /// Tells someone that the script has come this far.
+    Tell(Tell),
     /// Waits for a gate to be opened.
     Wait(Gate),
     /// Writes the same bytes for ever, until the peer goes.
@@ -260,6 +280,7 @@ impl Answer {
         match step {
             Step::Write(bytes) if bytes.is_empty() => {}
             Step::Write(bytes) => self.write(stream, bytes)?,
+            Step::Tell(tell) => tell.0(),
             Step::Pause(time) => {
                 if peer_gone_within(stream, *time)? {
                     return Err(io::ErrorKind::ConnectionAborted.into());
