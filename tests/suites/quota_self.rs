@@ -70,7 +70,7 @@ fn a_key_is_told_what_is_left_to_it() {
     for field in ["limit", "used", "held", "left"] {
         assert_eq!(secret[field], Value::Null, "{field} of {secret:#}");
     }
-    for stranger in ["sk-weir-nobody", "", &MESH.admin().token().to_owned()] {
+    for stranger in ["sk-weir-nobody", "", MESH.admin().token()] {
         let refused = own(stranger);
         assert_eq!(refused.status, 401, "{stranger}: {}", refused.text());
     }
