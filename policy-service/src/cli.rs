@@ -10,6 +10,7 @@ mod first_run;
 mod gemini_settings;
 mod greeting;
 mod guardrails;
+mod ledger;
 mod parts;
 mod providers;
 mod records;

@@ -15,6 +15,7 @@ pub(crate) mod codec;
 pub mod entries;
 pub mod ledgers;
 pub mod notices;
+pub mod opening;
 pub(crate) mod redis;
 pub mod shelf;
 pub(crate) mod sql;

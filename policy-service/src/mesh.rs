@@ -10,6 +10,8 @@
 //! In: a [`Store`]. Out: [`Control`], which [`serve`] puts on a listener. It makes no decision about a request.
 
 mod fleet;
+mod grants;
+mod hearing;
 mod publisher;
 mod service;
 mod snapshot;
@@ -36,6 +38,9 @@ pub use fleet::{Counters, Fleet, Lack, Process, RefusedSnapshot, Unproven, Vm, V
 pub use publisher::{PublishError, Published, Publisher, Version, compile_once};
 pub use snapshot::Generation;
 
+use crate::ledger::ledgers::Ledgers;
+use crate::ledger::opening::Opened;
+use crate::mesh::grants::Grants;
 use crate::mesh::service::MeshService;
 use crate::mesh::token::FilterToken;
 use crate::store::Store;
@@ -59,6 +64,8 @@ pub struct Options {
     /// Hosts by which clients address the mesh, beside those of the settings; as in a `Host` header, without
     /// port. Who starts a mesh for an address must not have to say the address again.
     pub extra_hosts: Vec<String>,
+    /// The ledger of quotas. Without one, no grant is answered.
+    pub ledger: Option<Opened>,
 }
 
 /// Why the control plane did not start.
@@ -87,6 +94,8 @@ struct Parts {
     publisher: Publisher,
     clusters: Clusters,
     fleet: Fleet,
+    ledgers: Option<Ledgers>,
+    grants: Option<Grants>,
     /// Ends the tasks when the control plane is dropped.
     stop: watch::Sender<bool>,
 }
@@ -118,7 +127,10 @@ impl Control {
             clusters.clone(),
             generation,
             random_secret(),
-            options.extra_hosts.into(),
+            publisher::Options {
+                extra_hosts: options.extra_hosts.into(),
+                ledger: options.ledger.clone(),
+            },
         );
         publisher.publish().await.map_err(StartError::Publish)?;
         let stop = watch::Sender::new(false);
@@ -126,13 +138,24 @@ impl Control {
         let fleet = Fleet::default();
         let sweeper =
             sweeper::Sweeper::new(store.clone(), fleet.clone(), clusters.clone(), generation);
+        let sweeper = sweeper.with_ledger(options.ledger.as_ref());
         tokio::spawn(sweeper.run(stop.subscribe()));
+        let grants = options
+            .ledger
+            .as_ref()
+            .map(|ledger| Grants::new(ledger.ledgers.clone(), ledger.notices.clone()));
+        if let (Some(ledger), Some(grants)) = (&options.ledger, &grants) {
+            let hearing = hearing::hear(ledger.notices.hear(), store.clone(), grants.clone());
+            tokio::spawn(hearing::until(stop.subscribe(), hearing));
+        }
         Ok(Self {
             parts: Arc::new(Parts {
                 store,
                 publisher,
                 clusters,
                 fleet,
+                ledgers: options.ledger.map(|ledger| ledger.ledgers),
+                grants,
                 stop,
             }),
         })
@@ -168,6 +191,15 @@ impl Control {
     /// Returns the VMs that report.
     pub fn fleet(&self) -> &Fleet {
         &self.parts.fleet
+    }
+
+    /// Returns the ledger of quotas.
+    pub fn ledgers(&self) -> Option<&Ledgers> {
+        self.parts.ledgers.as_ref()
+    }
+
+    pub(crate) fn grants(&self) -> Option<&Grants> {
+        self.parts.grants.as_ref()
     }
 
     pub(crate) fn clusters(&self) -> &Clusters {

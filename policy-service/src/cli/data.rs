@@ -21,11 +21,20 @@ pub(super) enum DataError {
     #[error("cannot write `{path}`")]
     Write { path: PathBuf, source: io::Error },
     #[error(
-        "another `weir` is using the data folder `{path}`; stop it, or name another folder with --data"
+        "another `weir` is using the data folder `{path}`; stop it, or name another folder with --data. Several \
+         `weir serve` may share a folder when all of them keep their ledger in PostgreSQL (--ledger-url)"
     )]
     InUse { path: PathBuf },
     #[error("the system has no randomness to make secrets from: {reason}")]
     Randomness { reason: String },
+}
+
+/// Who may use a data folder at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    Alone,
+    /// Replicas that keep their ledger elsewhere, together.
+    WithReplicas,
 }
 
 /// A data folder, by absolute path.
@@ -71,25 +80,42 @@ impl DataFolder {
         }
     }
 
-    /// Keeps any other `weir` out of the folder for as long as the result lives.
-    pub(super) fn lock(&self) -> Result<File, DataError> {
-        let path = self.root.join("lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| DataError::Write {
-                path: path.clone(),
-                source,
-            })?;
-        match file.try_lock() {
+    /// Keeps any other `weir` out of the folder for as long as the result lives, or any that does not share it.
+    pub(super) fn lock(&self, sharing: Sharing) -> Result<File, DataError> {
+        let (path, file) = self.lock_file("lock")?;
+        let locked = match sharing {
+            Sharing::Alone => file.try_lock(),
+            Sharing::WithReplicas => file.try_lock_shared(),
+        };
+        match locked {
             Ok(()) => Ok(file),
             Err(fs::TryLockError::WouldBlock) => Err(DataError::InUse {
                 path: self.root.clone(),
             }),
             Err(fs::TryLockError::Error(source)) => Err(DataError::Write { path, source }),
+        }
+    }
+
+    /// Waits until no other replica is at its start, and keeps others waiting for as long as the result lives: two
+    /// first starts at once would make two filter tokens.
+    pub(super) fn start_alone(&self) -> Result<File, DataError> {
+        let (path, file) = self.lock_file("start.lock")?;
+        let locked = file.lock();
+        locked.map_err(|source| DataError::Write { path, source })?;
+        Ok(file)
+    }
+
+    fn lock_file(&self, name: &str) -> Result<(PathBuf, File), DataError> {
+        let path = self.root.join(name);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path);
+        match file {
+            Ok(file) => Ok((path, file)),
+            Err(source) => Err(DataError::Write { path, source }),
         }
     }
 
@@ -100,6 +126,11 @@ impl DataFolder {
     /// The SQLite database.
     pub(super) fn database(&self) -> PathBuf {
         self.root.join("weir.db")
+    }
+
+    /// The ledger of quotas, when one replica keeps it.
+    pub(super) fn ledger(&self) -> PathBuf {
+        self.root.join("ledger.db")
     }
 
     /// The key that provider credentials are encrypted with.
@@ -241,10 +272,13 @@ mod tests {
     fn a_second_user_is_told_that_the_folder_is_in_use() {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataFolder::open_or_create(parent.path()).unwrap();
-        let held = folder.lock().unwrap();
-        assert!(matches!(folder.lock(), Err(DataError::InUse { .. })));
+        let held = folder.lock(Sharing::Alone).unwrap();
+        assert!(matches!(
+            folder.lock(Sharing::Alone),
+            Err(DataError::InUse { .. })
+        ));
         drop(held);
-        assert!(folder.lock().is_ok());
+        assert!(folder.lock(Sharing::Alone).is_ok());
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl Parts {
         let options = mesh::Options {
             trust_anchors: trust::find(args.trust_anchors.as_deref()),
             extra_hosts: service::own_host(&url(listen)).into_iter().collect(),
+            ledger: Some(args.ledger.open(folder).await?),
         };
         let control = Control::start(store.clone(), options)
             .await

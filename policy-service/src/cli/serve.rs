@@ -5,12 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::data::{DataError, DataFolder};
+use super::data::{DataError, DataFolder, Sharing};
 use super::first_run::{self, FirstRunError};
+use super::ledger::LedgerArgs;
 use super::service::{self, Servers, ServiceError};
 use super::signals::Signals;
 use super::terminal::say;
 use super::trust;
+use crate::ledger::opening::OpenError;
 use crate::mesh::{self, Control};
 use crate::readiness::{self, Readiness};
 
@@ -44,6 +46,8 @@ pub(super) struct Args {
     /// Workers that each of those Envoys has, when they are to be counted
     #[arg(long, value_name = "N")]
     workers: Option<usize>,
+    #[command(flatten)]
+    ledger: LedgerArgs,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +58,8 @@ pub(super) enum ServeError {
     FirstRun(#[from] FirstRunError),
     #[error(transparent)]
     Service(#[from] ServiceError),
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
     #[error("cannot compile the stored policy")]
     Start { source: mesh::StartError },
     #[error("cannot take signals")]
@@ -65,7 +71,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, ServeError> {
     first_run::close_files_to_others();
     let mut signals = Signals::take().map_err(|source| ServeError::Signals { source })?;
     let folder = DataFolder::open_or_create(&args.data)?;
-    let _lock = folder.lock()?;
+    let _lock = folder.lock(if args.ledger.is_shared() {
+        Sharing::WithReplicas
+    } else {
+        Sharing::Alone
+    })?;
     let (admin_listener, admin_address) = service::listen(args.admin_listen).await?;
     let (grpc_listener, grpc_address) = service::listen(args.grpc_listen).await?;
     service::warn_of_plain_text(
@@ -74,6 +84,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, ServeError> {
         "the providers' keys and the filters' token",
     );
     service::warn_of_plain_text("--admin-listen", admin_address, "admin tokens and new keys");
+    let starting = folder.start_alone()?;
     let store = first_run::open_store(&folder).await?;
     if let Some(token) = first_run::admin_token(&store).await? {
         say(&format!(
@@ -82,6 +93,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, ServeError> {
         ));
     }
     let filter_token = first_run::filter_token(&folder)?;
+    drop(starting);
     let trust_anchors = trust::find(args.trust_anchors.as_deref());
     let hosts = args
         .mesh_url
@@ -90,6 +102,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, ServeError> {
     let options = mesh::Options {
         trust_anchors,
         extra_hosts: hosts.collect(),
+        ledger: Some(args.ledger.open(&folder).await?),
     };
     let control = Control::start(store.clone(), options)
         .await

@@ -8,16 +8,18 @@ use std::time::Duration;
 
 use tokio::time::interval;
 
-use super::data::{DataError, DataFolder};
+use super::data::{DataError, DataFolder, Sharing};
 use super::envoy::{self, Envoy, EnvoyError};
 use super::first_run::{self, FirstRunError};
 use super::gemini_settings::{self, GeminiSettingsError};
 use super::greeting::Greeting;
+use super::ledger::LedgerArgs;
 use super::parts::Parts;
 use super::providers::ProvidersError;
 use super::service::{Servers, ServiceError};
 use super::signals::Signals;
 use super::terminal::{self, say};
+use crate::ledger::opening::OpenError;
 use crate::mesh;
 use crate::operations::OperationError;
 use crate::readiness::{self, NotReady, Readiness};
@@ -65,6 +67,8 @@ pub(super) struct Args {
     /// How long running requests may take to finish when the mesh is stopped
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     drain_secs: u64,
+    #[command(flatten)]
+    pub(super) ledger: LedgerArgs,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +93,8 @@ pub(super) enum UpError {
         "the filter module `{path}` does not exist: build it with `cargo xtask build`, or name it with --filter"
     )]
     NoFilter { path: PathBuf },
+    #[error(transparent)]
+    Ledger(#[from] OpenError),
     #[error("cannot compile the stored policy")]
     Start { source: mesh::StartError },
     #[error("the mesh did not get ready")]
@@ -109,7 +115,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, UpError> {
     let filter = find_filter(args.filter.as_deref())?;
     let workers = args.workers.unwrap_or_else(cores);
     let folder = DataFolder::open_or_create(&args.data)?;
-    let _lock = folder.lock()?;
+    let _lock = folder.lock(Sharing::Alone)?;
 
     let mut servers = Servers::new();
     let mut parts = Parts::start(&args, &folder, &mut servers, workers).await?;

@@ -1,4 +1,5 @@
-//! How replicas of the service hear at once what one of them changed: a limit, or a key that is revoked.
+//! How replicas of the service hear at once what one of them changed: a limit, or a key that is revoked. And what
+//! filters at one of them wait for that filters at another hold.
 //!
 //! A notice says what changed, not how: whoever hears it reads. Notices may be lost while a connection is down, and
 //! then [`Notice::Everything`] is told when it is up again.
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use policy::ids::{KeyId, QuotaId};
+use policy::quota::AccountId;
 use redis::AsyncCommands as _;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgListener, PgPool, PgPoolOptions};
@@ -32,6 +34,8 @@ pub enum Notice {
     Policy,
     Quota(QuotaId),
     KeyRevoked(KeyId),
+    /// Somebody was refused what is held of the account: whoever has some of it free gives it back.
+    Wanted(AccountId),
 }
 
 /// Sends and hears notices. Cheap to clone; hearing ends when the last clone is dropped.

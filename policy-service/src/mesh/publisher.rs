@@ -17,6 +17,9 @@ use tracing::{debug, error, info, warn};
 use utoipa::ToSchema;
 
 use crate::clock;
+use crate::ledger::Quotas;
+use crate::ledger::notices::Notice;
+use crate::ledger::opening::Opened;
 use crate::mesh::snapshot::{BlobHash, Contents, Generation, Snapshot};
 use crate::store::{Store, StoreError};
 use crate::xds::{Clusters, cluster};
@@ -151,14 +154,21 @@ pub struct Publisher {
     shared: Arc<Shared>,
 }
 
+/// What is published beside the documents, and to whom.
+#[derive(Debug)]
+pub(crate) struct Options {
+    /// Hosts of the mesh beside those of the settings.
+    pub(crate) extra_hosts: Arc<[String]>,
+    pub(crate) ledger: Option<Opened>,
+}
+
 #[derive(Debug)]
 struct Shared {
     store: Store,
     clusters: Clusters,
     generation: Generation,
     canary_secret: Secret,
-    /// Hosts of the mesh beside those of the settings.
-    extra_hosts: Arc<[String]>,
+    options: Options,
     /// Newest last.
     kept: Mutex<VecDeque<Arc<Snapshot>>>,
     published: watch::Sender<Published>,
@@ -170,14 +180,14 @@ impl Publisher {
         clusters: Clusters,
         generation: Generation,
         canary_secret: Secret,
-        extra_hosts: Arc<[String]>,
+        options: Options,
     ) -> Self {
         let shared = Shared {
             store,
             clusters,
             generation,
             canary_secret,
-            extra_hosts,
+            options,
             kept: Mutex::new(VecDeque::new()),
             published: watch::Sender::new(Published::default()),
         };
@@ -208,6 +218,7 @@ impl Publisher {
                 }
                 continue;
             }
+            self.tell();
             let mut outcome = self.publish().await;
             while outcome.as_ref().is_err_and(PublishError::is_transient) {
                 tokio::select! {
@@ -217,6 +228,20 @@ impl Publisher {
                 outcome = self.publish().await;
             }
         }
+    }
+
+    /// Tells other replicas to look at once. They tell it on, and whoever finds nothing new is silent.
+    fn tell(&self) {
+        let Some(ledger) = &self.shared.options.ledger else {
+            return;
+        };
+        let notices = ledger.notices.clone();
+        tokio::spawn(async move {
+            if let Err(failure) = notices.tell(Notice::Policy).await {
+                let failure = crate::mesh::chain(&failure);
+                debug!(%failure, "other replicas were not told of a change and find it by themselves");
+            }
+        });
     }
 
     /// Compiles the documents as they are and makes them the current version, if they differ from it.
@@ -254,20 +279,26 @@ impl Publisher {
             canary: self.shared.canary_secret.clone(),
             token_key: self.shared.store.master_key().token_key(),
         };
-        let extra_hosts = self.shared.extra_hosts.clone();
+        let extra_hosts = Arc::clone(&self.shared.options.extra_hosts);
         let prepared = self.shared.store.tried();
         let compiling = tokio::task::spawn_blocking(move || {
             let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            Compiled::new(&documents, secrets, &extra_hosts, &mut prepared)
+            let compiled = Compiled::new(&documents, secrets, &extra_hosts, &mut prepared);
+            compiled.map(|compiled| (compiled, Quotas::new(documents.quotas.into_values())))
         });
         let compiled = compiling
             .await
             .unwrap_or_else(|ended| Err(ended.to_string()));
+        let (compiled, quotas) = compiled.map_err(PublishError::Compile)?;
         let Compiled {
             contents,
             mesh,
             plans_are_incomplete,
-        } = compiled.map_err(PublishError::Compile)?;
+        } = compiled;
+        if let Some(ledger) = &self.shared.options.ledger {
+            // Before any filter hears of it: a filter asks for quotas that it knows.
+            ledger.quotas.send_replace(Arc::new(quotas));
+        }
         let mut kept = self.kept();
         let before = kept.back().map(Arc::as_ref);
         let Some(mut snapshot) = Snapshot::succeed(before, self.shared.generation, contents) else {

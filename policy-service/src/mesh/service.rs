@@ -10,12 +10,13 @@ use tracing::{debug, error};
 use wire::mesh::mesh_server::Mesh;
 use wire::mesh::{
     ConsultAnswer, ConsultRequest, FindTokens, FindTokensAnswer, FollowAnswer, FollowRequest,
-    ReportAnswer, ReportRequest, StatefulOwner, StatefulOwnerAnswer, VaultEntry, consult_answer,
-    consult_request,
+    GrantAnswer, GrantRequest, KeepAnswer, KeepRequest, ReportAnswer, ReportRequest, StatefulOwner,
+    StatefulOwnerAnswer, VaultEntry, consult_answer, consult_request,
 };
 
 use crate::mesh::Control;
 use crate::mesh::fleet::RefusedSnapshot;
+use crate::mesh::grants::Grants;
 use crate::mesh::snapshot::{PageToken, Place, Snapshot};
 use crate::operations::{exchanges, vault};
 use crate::xds;
@@ -102,6 +103,11 @@ impl MeshService {
         Ok(snapshot.page(known(request, &snapshot), token.from))
     }
 
+    fn grants(&self) -> Result<&Grants, Status> {
+        let grants = self.control.grants();
+        grants.ok_or_else(|| Status::unavailable("this service was started without a ledger"))
+    }
+
     fn note_refusal(&self, request: &FollowRequest) {
         if request.refused_version == 0 {
             return;
@@ -181,6 +187,27 @@ impl Mesh for MeshService {
                 error!(%ended, "storing exchange records ended early");
                 Err(Status::unavailable(
                     "records were not stored: send them again",
+                ))
+            }
+        }
+    }
+
+    async fn grant(&self, request: Request<GrantRequest>) -> Result<Response<GrantAnswer>, Status> {
+        let answer = self.grants()?.grant(request.get_ref()).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn keep(&self, request: Request<KeepRequest>) -> Result<Response<KeepAnswer>, Status> {
+        let grants = self.grants()?.clone();
+        let request = request.into_inner();
+        // A task of its own, as for reports.
+        let keeping = tokio::spawn(async move { grants.keep(&request).await });
+        match keeping.await {
+            Ok(answer) => Ok(Response::new(answer?)),
+            Err(ended) => {
+                error!(%ended, "keeping leases ended early");
+                Err(Status::unavailable(
+                    "settlements may not be stored: send them again",
                 ))
             }
         }

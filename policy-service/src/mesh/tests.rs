@@ -629,4 +629,5 @@ async fn a_removed_cluster_stays_until_filters_apply_its_removal() {
     assert!(mesh.control.clusters().leaving().is_empty());
 }
 
+mod grants;
 mod guards;

@@ -156,6 +156,7 @@ mod tests {
             proof: Some(GuardProof {
                 version,
                 guardrails: guardrails.collect(),
+                ..GuardProof::default()
             }),
             ..ReportRequest::default()
         }

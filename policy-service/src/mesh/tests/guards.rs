@@ -191,6 +191,7 @@ fn proof(mesh: &Mounted, proven: &[(GuardrailId, bool)]) -> Option<GuardProof> {
     Some(GuardProof {
         version: mesh.control.version().version,
         guardrails: guardrails.collect(),
+        ..GuardProof::default()
     })
 }
 
