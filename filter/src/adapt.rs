@@ -62,6 +62,7 @@ impl Adapt {
                 }
                 Command::FindKey(_)
                 | Command::FindMarks(_)
+                | Command::FindSpares(_)
                 | Command::KeepMarks(_)
                 | Command::KeepTokens(_)
                 | Command::ResetStream
@@ -111,6 +112,7 @@ impl Adapt {
                 }
                 Command::FindKey(_)
                 | Command::FindMarks(_)
+                | Command::FindSpares(_)
                 | Command::KeepMarks(_)
                 | Command::KeepTokens(_)
                 | Command::ResetStream

@@ -19,6 +19,7 @@ use wire::mesh;
 use crate::host::{self, READ_BYTES, Side};
 use crate::marks;
 use crate::records;
+use crate::spares;
 use crate::teller::{self, GRANT_TIMEOUT};
 use crate::vm::{self, Running};
 
@@ -98,6 +99,9 @@ impl Govern {
             } else if let Command::FindMarks(marks) = command {
                 let known = marks::known(&marks);
                 flow = guard.exchange.handle(now, Input::MarksFound(&known));
+            } else if let Command::FindSpares(wanted) = command {
+                let found = spares::take(now, &wanted);
+                flow = guard.exchange.handle(now, Input::SparesFound(&found));
             } else if let Command::Consult { call, kind } = command {
                 flow = self.consult(now, &mut guard.exchange, call, kind);
             } else if let Command::ConsultLater { call, kind } = command {
@@ -181,6 +185,7 @@ impl Govern {
             }
             Command::FindKey(_)
             | Command::FindMarks(_)
+            | Command::FindSpares(_)
             | Command::Consult { .. }
             | Command::ConsultLater { .. }
             | Command::EditAttempt { .. }
@@ -385,9 +390,13 @@ impl Govern {
 }
 
 /// Carries out what a passed deadline leads to; the stream is held and entered.
-pub(crate) fn carry_out_late(running: &mut Running) {
+pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running) {
     while let Some(command) = running.exchange.poll_command() {
         match command {
+            Command::FindSpares(wanted) => {
+                let found = spares::take(now, &wanted);
+                running.exchange.handle(now, Input::SparesFound(&found));
+            }
             Command::Reply(reply) => host::reply(&reply),
             Command::Record(record) => deliver(*record),
             Command::ResetStream => host::reset_response(),

@@ -18,6 +18,7 @@ mod records;
 mod reporter;
 mod root;
 mod shared;
+mod spares;
 mod teller;
 mod vm;
 

@@ -52,7 +52,7 @@ impl Root {
                     });
                 }
                 guard.exchange.handle(now, Input::DeadlinePassed);
-                govern::carry_out_late(&mut guard);
+                govern::carry_out_late(now, &mut guard);
             }
         }
     }

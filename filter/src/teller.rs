@@ -14,6 +14,7 @@ use wire::quota::{Keep, Kept};
 
 use crate::govern;
 use crate::host;
+use crate::spares;
 use crate::vm;
 
 /// How long a grant is waited for; shorter than the engine's own deadline, which is the watchdog.
@@ -58,6 +59,8 @@ pub(crate) fn tick(cluster: &str, now: Timestamp) {
             None => deliver(now, serial, call, &request, ConsultAnswer::Unreachable),
         }
     }
+    let lent = vm::with(|vm| vm.desk.borrow_mut().lend(now));
+    spares::lend(now, &lent);
     keep(cluster, now);
 }
 
@@ -72,7 +75,11 @@ fn keep(cluster: &str, now: Timestamp) {
     let running = running(now);
     vm::with(|vm| {
         let told = vm.desk.borrow_mut().keep_message(now, !running.is_empty());
-        let Some(told) = told else { return };
+        let Some(mut told) = told else { return };
+        // Whichever VM keeps its own leases keeps those of the spares as well.
+        if told.is_keeping {
+            told.keep.extend(spares::grants(now));
+        }
         let keep = Keep {
             progress: Progress {
                 holder: told.holder,
@@ -124,10 +131,14 @@ pub(crate) fn answered(call: u32, status: u32, size: usize, now: Timestamp) -> b
             .flatten()
             .and_then(|answer| Kept::try_from(&answer).ok());
         match kept {
-            Some(kept) => vm
-                .desk
-                .borrow_mut()
-                .kept(now, &kept.grants, kept.expires, &kept.wanted),
+            Some(kept) => {
+                let mut desk = vm.desk.borrow_mut();
+                desk.kept(now, &kept.grants, kept.expires, &kept.wanted);
+                if !kept.grants.is_empty() || !kept.wanted.is_empty() {
+                    let unused = spares::tend(now, &kept.grants, kept.expires, &kept.wanted);
+                    desk.give_back(unused);
+                }
+            }
             None => failed(vm, now),
         }
         true
@@ -168,7 +179,7 @@ fn deliver(
     guard
         .exchange
         .handle(now, Input::Consulted { call, answer });
-    govern::carry_out_late(&mut guard);
+    govern::carry_out_late(now, &mut guard);
 }
 
 /// Tells what is left to tell, and gives everything back; at the VM's end.

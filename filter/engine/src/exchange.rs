@@ -112,6 +112,8 @@ enum State {
     ReadingCanary(CanaryRead),
     /// For which texts were blocked before.
     AwaitingMarks(Box<Plan>),
+    /// For what other VMs can spare of its quotas.
+    AwaitingSpares(Box<Plan>),
     Waiting(Box<Waiting>),
     Forwarded(Box<Plan>),
     Replied,
@@ -183,6 +185,7 @@ impl Exchange {
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::MarksFound(_)
+            | Input::SparesFound(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers
@@ -206,6 +209,7 @@ impl Exchange {
             | State::ReadingBody(_)
             | State::ReadingCanary(_)
             | State::AwaitingMarks(_)
+            | State::AwaitingSpares(_)
             | State::Replied
             | State::Closed => None,
         }
@@ -276,6 +280,7 @@ impl Exchange {
                 Input::MarksFound(known) => self.marks_found(now, plan, known),
                 Input::RequestHeaders { .. }
                 | Input::KeyFound(_)
+                | Input::SparesFound(_)
                 | Input::RequestBody { .. }
                 | Input::NoRoom
                 | Input::RequestTrailers
@@ -288,6 +293,26 @@ impl Exchange {
                 | Input::ResponseEnded
                 | Input::Closed { .. } => {
                     self.stray(State::AwaitingMarks(plan));
+                    Flow::Hold
+                }
+            },
+            State::AwaitingSpares(plan) => match *input {
+                Input::SparesFound(spares) => self.spares_found(*plan, spares),
+                Input::RequestHeaders { .. }
+                | Input::KeyFound(_)
+                | Input::MarksFound(_)
+                | Input::RequestBody { .. }
+                | Input::NoRoom
+                | Input::RequestTrailers
+                | Input::Consulted { .. }
+                | Input::DeadlinePassed
+                | Input::AttemptStarted { .. }
+                | Input::AttemptHeaders { .. }
+                | Input::AttemptBody { .. }
+                | Input::ResponseHeaders { .. }
+                | Input::ResponseEnded
+                | Input::Closed { .. } => {
+                    self.stray(State::AwaitingSpares(plan));
                     Flow::Hold
                 }
             },

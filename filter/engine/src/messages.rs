@@ -6,6 +6,7 @@ use dialects::refusal::Reply;
 use policy::compiled::{CompiledKey, Principal};
 use policy::key::KeyHash;
 use policy::quota::lease::{GrantAnswer, GrantRequest};
+use policy::quota::slices::{Need, Spare};
 use policy::secret::Secret;
 
 use crate::guard::{Minted, TokenScope};
@@ -32,6 +33,8 @@ pub enum Input<'a> {
     KeyFound(Option<Rc<CompiledKey>>),
     /// Answer to [`Command::FindMarks`]: those that are known.
     MarksFound(&'a [[u8; 16]]),
+    /// Answer to [`Command::FindSpares`].
+    SparesFound(&'a [Spare]),
     /// The next bytes of the client's request body.
     RequestBody {
         chunk: &'a [u8],
@@ -125,6 +128,9 @@ pub enum Command {
     FindMarks(Vec<[u8; 16]>),
     /// Remember that these values were blocked, for every worker of the process.
     KeepMarks(Vec<[u8; 16]>),
+    /// Take what other VMs of the process lent of these accounts, at most so much of each, and push
+    /// [`Input::SparesFound`].
+    FindSpares(Vec<Need>),
     /// Deliver new tokens and their values to the vault of the service.
     KeepTokens(Vec<Minted>),
     /// Ask the service and push [`Input::Consulted`].

@@ -8,6 +8,6 @@ mod limits;
 mod size;
 
 pub(crate) use desk::Settled;
-pub use desk::{Denial, DenialReason, Desk, DeskCounters, KeepMessage};
+pub use desk::{Denial, DenialReason, Desk, DeskCounters, IDLE_MS, KeepMessage};
 pub use limits::{Limits, Line};
 pub(crate) use size::Size;

@@ -9,13 +9,14 @@ use dialects::refusal::Reply;
 use engine::messages::{CallId, ClosedBy, ConsultAnswer, ConsultKind};
 use engine::{Command, Input};
 use policy::compiled::PriceTable;
-use policy::ids::QuotaId;
+use policy::ids::{GrantId, QuotaId};
 use policy::pattern::ModelPattern;
 use policy::price::Rates;
 use policy::quota::lease::{
     GrantAnswer, GrantRequest, Granted, Refusal, RefusalKind, Settlement, Slice, Sureness,
     WindowKey,
 };
+use policy::quota::slices::Spare;
 use policy::quota::{
     Figures, Holds, Level, OnOutage, OnStream, Quota, QuotaNode, QuotaRules, QuotaWindow, Unit,
 };
@@ -68,7 +69,11 @@ fn one(unit: Unit, change: impl FnOnce(&mut QuotaRules)) -> World {
 
 #[track_caller]
 fn asked(driven: &mut Driven) -> (CallId, GrantRequest) {
-    let commands = driven.commands();
+    let mut commands = driven.commands();
+    if matches!(commands.as_slice(), [Command::FindSpares(_)]) {
+        driven.push(Input::SparesFound(&[]));
+        commands = driven.commands();
+    }
     let asked = commands.iter().find_map(grant_asked);
     asked.unwrap_or_else(|| panic!("nothing asked: {commands:?}"))
 }
@@ -517,4 +522,27 @@ fn the_ledger_hears_what_runs() {
         driven.exchange.running_holds(T0).is_none(),
         "not twice at once"
     );
+}
+
+#[test]
+fn what_other_workers_can_spare_admits_without_asking() {
+    let world = one(Unit::TotalTokens, |_| {});
+    let mut driven = Driven::post(&world, PATH, &[], BODY);
+    let commands = driven.commands();
+    let [Command::FindSpares(wanted)] = commands.as_slice() else {
+        panic!("nothing looked for: {commands:?}");
+    };
+    let spare = Spare {
+        account: wanted[0].account,
+        grant: GrantId::from_bytes([9; 16]),
+        window: WINDOW,
+        ends: Timestamp::from_millis(u64::MAX),
+        expires: Timestamp::from_millis(T0.as_millis() + 15_000),
+        amount: wanted[0].amount,
+    };
+    driven.push(Input::SparesFound(&[spare]));
+    driven.forwarded();
+    answered(&mut driven);
+    let settled = settlements(&world);
+    assert_eq!(settled[0].taken[0].grant, spare.grant);
 }

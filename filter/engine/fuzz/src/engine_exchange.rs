@@ -228,6 +228,10 @@ impl Driver<'_> {
                         self.exchange.handle(T0, Input::KeyFound(key));
                 }
                 Command::Consult { call, .. } => self.consult(call),
+                Command::FindSpares(_) => {
+                    let (engine::Flow::Continue | engine::Flow::Hold) =
+                        self.exchange.handle(T0, Input::SparesFound(&[]));
+                }
                 Command::FindMarks(_) => {
                     let (engine::Flow::Continue | engine::Flow::Hold) =
                         self.exchange.handle(T0, Input::MarksFound(&[]));
@@ -300,6 +304,7 @@ impl Driver<'_> {
             Command::Record(_) => self.outcome.records += 1,
             Command::FindKey(_)
             | Command::FindMarks(_)
+            | Command::FindSpares(_)
             | Command::KeepMarks(_)
             | Command::KeepTokens(_)
             | Command::SpliceAnswer(_)

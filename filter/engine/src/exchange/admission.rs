@@ -45,6 +45,7 @@ impl Exchange {
             } => self.request_headers(headers, end_of_stream),
             Input::KeyFound(_)
             | Input::MarksFound(_)
+            | Input::SparesFound(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers
@@ -301,6 +302,7 @@ impl Exchange {
             Input::KeyFound(key) => self.key_found(now, *presented, key.clone()),
             Input::RequestHeaders { .. }
             | Input::MarksFound(_)
+            | Input::SparesFound(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers

@@ -82,6 +82,7 @@ impl Exchange {
             | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::MarksFound(_)
+            | Input::SparesFound(_)
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
@@ -150,6 +151,7 @@ impl Exchange {
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::MarksFound(_)
+            | Input::SparesFound(_)
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
@@ -270,6 +272,7 @@ impl Exchange {
             | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::MarksFound(_)
+            | Input::SparesFound(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers

@@ -37,6 +37,7 @@ impl Exchange {
             | State::ReadingBody(_)
             | State::ReadingCanary(_)
             | State::AwaitingMarks(_)
+            | State::AwaitingSpares(_)
             | State::Waiting(_)
             | State::Replied
             | State::Closed => None,

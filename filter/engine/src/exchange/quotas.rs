@@ -8,7 +8,7 @@ use policy::quota::covering::Target;
 use policy::quota::lease::{
     Ask, GrantAnswer, GrantRequest, Refusal, RefusalKind, Running, Sureness,
 };
-use policy::quota::slices::{Hold, Need};
+use policy::quota::slices::{Hold, Need, Spare};
 use policy::quota::{AccountId, Amount, Figures, Payer, Quota, Unit};
 use policy::surface::Surface;
 use policy::units::{Timestamp, TokenCount};
@@ -62,7 +62,41 @@ impl Exchange {
         self.charging = Some(Box::new(charging));
         match admitted {
             Ok(hold) => self.admitted(hold, plan),
-            Err(asks) => self.ask_grant(now, plan, asks, false),
+            Err(asks) => self.find_spares(plan, &asks),
+        }
+    }
+
+    /// Looks at what other VMs of the process can spare, before the service is asked.
+    fn find_spares(&mut self, plan: Plan, asks: &[Ask]) -> Flow {
+        let is_shared = |account| self.line(account).is_some_and(|line| !line.is_strict);
+        let short = asks
+            .iter()
+            .filter(|ask| ask.need > 0 && is_shared(ask.account));
+        let wanted = short.map(|ask| Need {
+            account: ask.account,
+            amount: ask.want,
+        });
+        let wanted = wanted.collect();
+        self.commands.push_back(Command::FindSpares(wanted));
+        self.state = State::AwaitingSpares(Box::new(plan));
+        Flow::Hold
+    }
+
+    /// The answer to [`Command::FindSpares`].
+    pub(super) fn spares_found(&mut self, plan: Plan, spares: &[Spare]) -> Flow {
+        let now = self.latest;
+        let Some(charging) = &self.charging else {
+            return self.let_go(plan);
+        };
+        let mut desk = self.seed.desk.borrow_mut();
+        desk.borrow_spares(now, spares);
+        let admitted = desk.admit(now, &charging.lines, &charging.needs);
+        drop(desk);
+        // The first question leaves from the stream's own callback, later ones from where turns are watched.
+        let is_late = charging.asked > 0;
+        match admitted {
+            Ok(hold) => self.admitted(hold, plan),
+            Err(asks) => self.ask_grant(now, plan, asks, is_late),
         }
     }
 
@@ -210,7 +244,7 @@ impl Exchange {
             .admit(now, &charging.lines, &charging.needs);
         match asked {
             Ok(hold) => self.admitted(hold, plan),
-            Err(asks) => self.ask_grant(now, plan, asks, true),
+            Err(asks) => self.find_spares(plan, &asks),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use policy::ids::{ExchangeId, GrantId, HolderId, KeyId};
 use policy::quota::estimate::Outputs;
 use policy::quota::lease::{Ask, Granted, Settlement, Sureness, Taken, WindowKey};
-use policy::quota::slices::{Credit, Hold, Need, Slices};
+use policy::quota::slices::{Credit, Hold, Need, Slices, Spare};
 use policy::quota::{AccountId, Level, OnOutage, Unit};
 use policy::units::{Timestamp, TokenCount};
 
@@ -20,8 +20,10 @@ const REMEMBERED: usize = 16_384;
 const SETTLEMENTS: usize = 512;
 /// Settlements that may wait for the service; more exchanges are not admitted then.
 const UNSETTLED: usize = 65_536;
+/// Slices that this VM did not use for so long are for all VMs of the process.
+const UNUSED_MS: u64 = 1_000;
 /// Slices that nobody used for so long go back.
-const IDLE_MS: u64 = 60_000;
+pub const IDLE_MS: u64 = 10_000;
 /// Leases are kept at least so often.
 const KEEP_EVERY_MS: u64 = 1_000;
 /// An account is asked for more along with others when what is free of it is less than so many times the need.
@@ -56,6 +58,8 @@ struct Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeepMessage {
     pub holder: HolderId,
+    /// Whether leases are kept by this message.
+    pub is_keeping: bool,
     pub keep: Vec<GrantId>,
     pub settlements: Vec<Settlement>,
     pub returned: Vec<Taken>,
@@ -197,6 +201,23 @@ impl Desk {
         let is_low = free < need.amount.saturating_mul(TOP_UP);
         let missing = need.amount.saturating_sub(free);
         is_low.then(|| ask(missing, self.slices.want(need).max(missing)))
+    }
+
+    /// Takes in what other VMs of the process lent.
+    pub(crate) fn borrow_spares(&mut self, now: Timestamp, spares: &[Spare]) {
+        spares
+            .iter()
+            .for_each(|spare| self.slices.borrow(now, spare));
+    }
+
+    /// Takes out what other VMs of the process may use as well.
+    pub fn lend(&mut self, now: Timestamp) -> Vec<Spare> {
+        self.slices.lend(now, UNUSED_MS)
+    }
+
+    /// Gives back what nobody in the process uses.
+    pub fn give_back(&mut self, taken: impl IntoIterator<Item = Taken>) {
+        self.returned.extend(taken);
     }
 
     /// Holds what was granted for, right after [`granted`](Self::granted); `None` if others were faster.
@@ -357,7 +378,8 @@ impl Desk {
         } else {
             Vec::new()
         };
-        if keep.is_empty() && !has_news {
+        let has_quotas = self.counters.exchanges > 0;
+        if !(has_news || is_due && has_quotas) {
             return None;
         }
         if is_due {
@@ -367,6 +389,7 @@ impl Desk {
         self.sent = settlements.len();
         Some(KeepMessage {
             holder: self.holder,
+            is_keeping: is_due,
             keep,
             settlements,
             returned: std::mem::take(&mut self.returned),
@@ -400,6 +423,7 @@ impl Desk {
             .chunks(SETTLEMENTS)
             .map(|settlements| KeepMessage {
                 holder: self.holder,
+                is_keeping: false,
                 keep: Vec::new(),
                 settlements: settlements.to_vec(),
                 returned: Vec::new(),
@@ -411,6 +435,7 @@ impl Desk {
             None if returned.is_empty() => {}
             None => messages.push(KeepMessage {
                 holder: self.holder,
+                is_keeping: false,
                 keep: Vec::new(),
                 settlements: Vec::new(),
                 returned,

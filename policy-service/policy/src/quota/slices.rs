@@ -39,6 +39,8 @@ pub const CLOCK_MARGIN_MS: u64 = 1_000;
 /// How far back use is looked at to judge how much to ask for.
 const PACE_MS: u64 = 2_000;
 
+/// Leases are given back at this age, used or not.
+const OLDEST_MS: u64 = 600_000;
 /// How much is asked for in advance: so many times what one [`PACE_MS`] used, or so many requests.
 const PACES_AHEAD: u64 = 15;
 const NEEDS_AHEAD: u64 = 128;
@@ -64,6 +66,17 @@ pub struct Credit {
     pub cap: u64,
     /// The window in force by the last slice or by the caller's knowledge.
     pub window: WindowKey,
+}
+
+/// A free part of a slice on its way from one VM of a holder to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spare {
+    pub account: AccountId,
+    pub grant: GrantId,
+    pub window: WindowKey,
+    pub ends: Timestamp,
+    pub expires: Timestamp,
+    pub amount: u64,
 }
 
 /// What one exchange holds. It must come to [`Slices::release`] in the end; one that is dropped stays held until its
@@ -150,6 +163,16 @@ struct LocalSlice {
     expires: Timestamp,
     free: u64,
     used: Timestamp,
+    granted: Timestamp,
+    /// Half of it was offered to the other VMs.
+    is_shared: bool,
+}
+
+impl Pool {
+    fn sort(&mut self) {
+        self.slices
+            .sort_by_key(|slice| (slice.ends, slice.expires, slice.grant));
+    }
 }
 
 impl LocalSlice {
@@ -200,10 +223,58 @@ impl Slices {
                 expires: granted.expires,
                 free: slice.amount,
                 used: now,
+                granted: now,
+                is_shared: false,
             });
-            pool.slices
-                .sort_by_key(|slice| (slice.ends, slice.expires, slice.grant));
+            pool.sort();
         }
+    }
+
+    /// Takes out what other VMs of the holder may use as well: half of what is new here, and all that was not used
+    /// for `unused_ms`.
+    pub fn lend(&mut self, now: Timestamp, unused_ms: u64) -> Vec<Spare> {
+        let mut lent = Vec::new();
+        for (account, pool) in &mut self.pools {
+            for slice in pool.slices.iter_mut().filter(|slice| slice.is_usable(now)) {
+                let amount = if now.millis_since(slice.used) >= unused_ms {
+                    slice.free
+                } else if slice.is_shared {
+                    0
+                } else {
+                    slice.free / 2
+                };
+                slice.is_shared = true;
+                if amount > 0 {
+                    slice.free -= amount;
+                    lent.push(Spare {
+                        account: *account,
+                        grant: slice.grant,
+                        window: slice.window,
+                        ends: slice.ends,
+                        expires: slice.expires,
+                        amount,
+                    });
+                }
+            }
+        }
+        self.forget_empty();
+        lent
+    }
+
+    /// Takes in what another VM of the holder lent.
+    pub fn borrow(&mut self, now: Timestamp, spare: &Spare) {
+        let pool = self.pools.entry(spare.account).or_default();
+        pool.slices.push(LocalSlice {
+            grant: spare.grant,
+            window: spare.window,
+            ends: spare.ends,
+            expires: spare.expires,
+            free: spare.amount,
+            used: now,
+            granted: now,
+            is_shared: true,
+        });
+        pool.sort();
     }
 
     /// Holds what an exchange needs, all or nothing.
@@ -411,9 +482,14 @@ impl Slices {
         }
     }
 
-    /// Takes out what is to go back: everything free that ended, or that nobody used for `idle_ms`.
+    /// Takes out what is to go back: everything free that ended, that nobody used for `idle_ms`, or that is so old
+    /// that a VM which was lost may have had a part of the same lease.
     pub fn idle(&mut self, now: Timestamp, idle_ms: u64) -> Vec<Taken> {
-        self.take_out(|_, slice| now >= slice.ends || now.millis_since(slice.used) >= idle_ms)
+        self.take_out(|_, slice| {
+            now >= slice.ends
+                || now.millis_since(slice.used) >= idle_ms
+                || now.millis_since(slice.granted) >= OLDEST_MS
+        })
     }
 
     /// Takes out everything free of `account`: others need it.

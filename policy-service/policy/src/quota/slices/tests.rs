@@ -371,3 +371,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_lent_is_free_elsewhere_and_nowhere_else() {
+    let mut slices = Slices::default();
+    lease(&mut slices, 1, &[(1, 100)], FAR, FAR);
+    let hold = slices.hold(at(0), &[need(1, 20)]).unwrap();
+    let lent = slices.lend(at(100), 1_000);
+    assert_eq!(lent.iter().map(|it| it.amount).collect::<Vec<_>>(), [40]);
+    assert_eq!(slices.lend(at(200), 1_000), [], "half, once");
+    assert_eq!(slices.free(at(200), account(1)), 40);
+
+    let mut other = Slices::default();
+    lent.iter().for_each(|spare| other.borrow(at(200), spare));
+    assert_eq!(other.free(at(200), account(1)), 40);
+    let borrowed = other.hold(at(200), &[need(1, 40)]).unwrap();
+    other.release(at(300), borrowed);
+    assert_eq!(other.lend(at(1_300), 1_000).len(), 1, "unused: all of it");
+    assert_eq!(other.keep(), []);
+    slices.release(at(300), hold);
+    assert_eq!(slices.free(at(300), account(1)), 60);
+}
