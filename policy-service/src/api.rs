@@ -1,6 +1,6 @@
 //! The admin API, `/api/v1`: handlers that read a request, call an operation and write its answer.
 //!
-//! Nothing is open without an admin token but `/healthz`. What a handler refuses becomes a body in one outer
+//! Nothing is open without an admin token but `/healthz`, and to virtual keys what they may know of themselves. What a handler refuses becomes a body in one outer
 //! layer, which also names and logs the request.
 
 use std::sync::Arc;
@@ -16,8 +16,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::ledger::ledgers::Ledgers;
 use crate::readiness::Readiness;
 use crate::store::Store;
+use error::ApiError;
 
 mod admin_tokens;
 mod audit;
@@ -26,11 +28,13 @@ mod error;
 mod exchanges;
 mod guardrails;
 mod keys;
+mod me;
 mod mesh;
 mod outer;
 mod page;
 mod prices;
 mod providers;
+mod quotas;
 mod request;
 mod routes;
 mod rule_files;
@@ -45,8 +49,16 @@ struct Shared {
     store: Store,
     /// Absent where the API runs without a mesh.
     readiness: Option<Readiness>,
+    /// Absent where the API runs without a ledger.
+    ledgers: Option<Ledgers>,
     /// The API's description, as JSON.
     description: Arc<str>,
+}
+
+impl Shared {
+    fn ledgers(&self) -> Result<&Ledgers, ApiError> {
+        self.ledgers.as_ref().ok_or(ApiError::NoSuchPath)
+    }
 }
 
 #[derive(OpenApi)]
@@ -69,7 +81,8 @@ impl utoipa::Modify for Bearer {
         let scheme =
             SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         let components = description.components.get_or_insert_default();
-        components.add_security_scheme("admin_token", scheme);
+        components.add_security_scheme("admin_token", scheme.clone());
+        components.add_security_scheme("virtual_key", scheme);
     }
 }
 
@@ -77,33 +90,65 @@ impl utoipa::Modify for Bearer {
 ///
 /// Any other path without a token is answered 401, so that nobody learns what there is.
 pub fn router(store: Store) -> Router {
-    assembled(store, None)
+    assembled(store, None, None)
 }
 
-/// [`router`] of a service that runs a mesh, which it can show.
-pub fn router_with_mesh(store: Store, readiness: Readiness) -> Router {
-    assembled(store, Some(readiness))
+/// [`router`] of a service that runs a mesh and keeps its ledger, both of which it can show.
+pub fn router_with_mesh(
+    store: Store,
+    readiness: Readiness,
+    ledgers: impl Into<Option<Ledgers>>,
+) -> Router {
+    assembled(store, Some(readiness), ledgers.into())
 }
 
-fn assembled(store: Store, readiness: Option<Readiness>) -> Router {
-    let (router, description) = described().split_for_parts();
-    let description = description.to_json().unwrap_or_default().into();
-    let router = router
+fn assembled(store: Store, readiness: Option<Readiness>, ledgers: Option<Ledgers>) -> Router {
+    let Parts {
+        admin,
+        own,
+        description,
+    } = parts();
+    let shared = Shared {
+        store: store.clone(),
+        readiness,
+        ledgers,
+        description: description.to_json().unwrap_or_default().into(),
+    };
+    let admin = admin
         .fallback(outer::no_such_path)
         .method_not_allowed_fallback(outer::method_not_allowed)
-        .with_state(Shared {
-            store: store.clone(),
-            readiness,
-            description,
-        });
-    let open = outer::layered(Router::new().route("/healthz", get(healthz)));
-    authenticated(store, router).merge(open)
+        .with_state(shared.clone());
+    let own = own
+        .method_not_allowed_fallback(outer::method_not_allowed)
+        .with_state(shared);
+    let open = outer::layered(own.route("/healthz", get(healthz)));
+    authenticated(store, admin).merge(open)
 }
 
 /// Puts what the admin API puts before its own handlers before those of `router`: admin tokens, request ids,
 /// error bodies, logging. Such handlers can extract the [`Caller`](crate::operations::Caller) as an extension.
 pub fn authenticated(store: Store, router: Router) -> Router {
     outer::layered(router.layer(from_fn_with_state(store, outer::authenticate)))
+}
+
+/// The API, as it is open to whom.
+struct Parts {
+    /// What needs an admin token.
+    admin: Router<Shared>,
+    /// What needs a virtual key.
+    own: Router<Shared>,
+    description: utoipa::openapi::OpenApi,
+}
+
+fn parts() -> Parts {
+    let (admin, mut description) = described().split_for_parts();
+    let (own, of_own) = me::router().split_for_parts();
+    description.merge(of_own);
+    Parts {
+        admin,
+        own,
+        description,
+    }
 }
 
 fn described() -> OpenApiRouter<Shared> {
@@ -118,6 +163,7 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(mesh::router())
         .merge(prices::router())
         .merge(providers::router())
+        .merge(quotas::router())
         .merge(routes::router())
         .merge(rule_files::router())
         .merge(settings::router())

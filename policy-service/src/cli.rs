@@ -11,6 +11,7 @@ mod gemini_settings;
 mod greeting;
 mod guardrails;
 mod ledger;
+mod left;
 mod parts;
 mod providers;
 mod records;

@@ -8,6 +8,8 @@ use std::fmt;
 use policy::check::Problem;
 use policy::secret::Secret;
 
+use crate::ledger::LedgerError;
+use crate::ledger::window::WindowError;
 use crate::store::StoreError;
 
 pub mod admin_tokens;
@@ -23,6 +25,7 @@ pub mod keys;
 pub mod mesh;
 pub mod prices;
 pub mod providers;
+pub mod quotas;
 pub mod routes;
 pub mod rule_files;
 pub mod schema;
@@ -47,6 +50,7 @@ pub enum ObjectKind {
     Price,
     Provider,
     ProviderKey,
+    Quota,
     Route,
     RuleFile,
     Settings,
@@ -67,6 +71,7 @@ impl ObjectKind {
             Self::Price => "price",
             Self::Provider => "provider",
             Self::ProviderKey => "provider_key",
+            Self::Quota => "quota",
             Self::Route => "route",
             Self::RuleFile => "rule_file",
             Self::Settings => "settings",
@@ -87,6 +92,7 @@ impl ObjectKind {
             Self::Price => "price",
             Self::Provider => "provider",
             Self::ProviderKey => "provider key",
+            Self::Quota => "quota",
             Self::Route => "route",
             Self::RuleFile => "rule file",
             Self::Settings => "settings",
@@ -103,6 +109,9 @@ pub enum OperationError {
     /// No valid credential.
     #[error("a valid admin token is needed")]
     Unauthenticated,
+    /// A virtual key that opens nothing.
+    #[error(transparent)]
+    Key(#[from] quotas::KeyRefusal),
     /// A valid credential that may not do this.
     #[error("permission `{}.{}` is needed", resource.name(), right.name())]
     Forbidden { resource: Resource, right: Right },
@@ -128,6 +137,12 @@ pub enum OperationError {
     /// The database failed.
     #[error("the store failed")]
     Store(#[from] StoreError),
+    /// The ledger of quotas failed.
+    #[error("the ledger failed")]
+    Ledger(#[from] LedgerError),
+    /// A stored window cannot be computed.
+    #[error("a window cannot be computed")]
+    Window(#[from] WindowError),
     /// The operating system gave no random bytes.
     #[error("no randomness for a new secret")]
     Randomness { source: rand::rand_core::OsError },

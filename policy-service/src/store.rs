@@ -28,6 +28,7 @@ pub(crate) mod keys;
 mod master_key;
 pub(crate) mod prices;
 pub(crate) mod providers;
+pub(crate) mod quotas;
 pub(crate) mod routes;
 pub(crate) mod rule_files;
 pub(crate) mod settings;
@@ -228,6 +229,19 @@ impl Store {
         Ok(self.policy().await?.documents)
     }
 
+    /// Reads the documents without quotas, which can be many and say nothing about the rest.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub(crate) async fn documents_but_quotas(&self) -> Result<Documents, StoreError> {
+        let begun = self.reader.begin().await;
+        let mut reading = begun.map_err(|source| StoreError::Database {
+            doing: "begin to read",
+            source,
+        })?;
+        documents_but_quotas(&mut reading, &self.master_key).await
+    }
+
     /// Returns what prices follow from, besides the book.
     ///
     /// # Errors
@@ -359,7 +373,21 @@ impl Change {
 }
 
 /// Reads all policy documents; provider credentials are unsealed.
-pub(crate) async fn all_documents(
+async fn all_documents(
+    db: &mut SqliteConnection,
+    master_key: &MasterKey,
+) -> Result<Documents, StoreError> {
+    let mut documents = documents_but_quotas(db, master_key).await?;
+    documents.quotas = quotas::list(db)
+        .await?
+        .into_iter()
+        .map(|it| (it.id, it))
+        .collect();
+    Ok(documents)
+}
+
+/// Reads all policy documents but quotas, which can be many and say nothing about the rest.
+pub(crate) async fn documents_but_quotas(
     db: &mut SqliteConnection,
     master_key: &MasterKey,
 ) -> Result<Documents, StoreError> {
@@ -391,8 +419,8 @@ pub(crate) async fn fill(
     Ok(())
 }
 
-/// Reads all policy documents but virtual keys, which can be many, and one more does not change the rest; and but
-/// what rule files and word lists hold.
+/// Reads all policy documents but virtual keys and quotas, which can be many, and one more does not change the rest;
+/// and but what rule files and word lists hold.
 pub(crate) async fn documents_but_keys(
     db: &mut SqliteConnection,
     master_key: &MasterKey,
@@ -426,7 +454,6 @@ pub(crate) async fn documents_but_keys(
             .map(|it| (it.id, it))
             .collect(),
         prices: prices::list(db).await?,
-        // Quotas are stored nowhere yet.
         quotas: std::collections::BTreeMap::new(),
         guardrails: guardrails::list(db)
             .await?

@@ -216,6 +216,11 @@ fn compiled_key(documents: &Documents, key: &VirtualKey, of_keys: &[CompiledRout
     }
 }
 
+/// Returns everyone behind `key`, as far as `documents` hold them.
+pub fn principal_of(documents: &Documents, key: &VirtualKey) -> Principal {
+    principal(documents, key).0
+}
+
 /// Returns everyone behind `key`, and their rules from the user up.
 fn principal<'d>(documents: &'d Documents, key: &VirtualKey) -> (Principal, Vec<&'d Access>) {
     let (user, team, customer) = match key.owner {

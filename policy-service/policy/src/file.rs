@@ -9,6 +9,7 @@
 mod entries;
 mod guardrails;
 mod import;
+mod quotas;
 mod reader;
 
 use std::collections::BTreeMap;

@@ -6,7 +6,9 @@
 
 pub mod check;
 pub mod covering;
+pub mod draft;
 pub mod estimate;
+pub mod explain;
 pub mod lease;
 pub mod slices;
 
@@ -20,6 +22,7 @@ use crate::pattern::ModelPattern;
 use crate::units::Timestamp;
 
 pub use self::covering::{AccountId, Member, Payer, QuotaIndex};
+pub use self::draft::QuotaDraft;
 
 /// Quotas of one mesh at most.
 pub const MAX_QUOTAS: usize = 200_000;

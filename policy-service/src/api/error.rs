@@ -120,6 +120,7 @@ impl ApiError {
 fn of_operation(error: &OperationError) -> Refusal {
     let (status, code) = match error {
         OperationError::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthenticated"),
+        OperationError::Key(refusal) => (StatusCode::UNAUTHORIZED, refusal.code()),
         OperationError::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
         OperationError::NotFound { kind, .. } => (StatusCode::NOT_FOUND, not_found_code(*kind)),
         OperationError::NameTaken { .. } => (StatusCode::CONFLICT, "name_taken"),
@@ -129,7 +130,12 @@ fn of_operation(error: &OperationError) -> Refusal {
         OperationError::Store(error) if error.is_transient() => {
             (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
         }
+        OperationError::Ledger(error) if error.is_transient() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "ledger_unavailable")
+        }
         OperationError::Store(_)
+        | OperationError::Ledger(_)
+        | OperationError::Window(_)
         | OperationError::Randomness { .. }
         | OperationError::Summary { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     };
@@ -138,6 +144,9 @@ fn of_operation(error: &OperationError) -> Refusal {
             problems.clone()
         }
         OperationError::Unauthenticated
+        | OperationError::Key(_)
+        | OperationError::Ledger(_)
+        | OperationError::Window(_)
         | OperationError::Forbidden { .. }
         | OperationError::NotFound { .. }
         | OperationError::NameTaken { .. }
@@ -171,6 +180,7 @@ const fn not_found_code(kind: ObjectKind) -> &'static str {
         ObjectKind::Price => "price_not_found",
         ObjectKind::Provider => "provider_not_found",
         ObjectKind::ProviderKey => "provider_key_not_found",
+        ObjectKind::Quota => "quota_not_found",
         ObjectKind::Route => "route_not_found",
         ObjectKind::RuleFile => "rule_file_not_found",
         ObjectKind::Settings => "settings_not_found",

@@ -42,32 +42,40 @@ pub(super) fn limit(asked: Option<Parsed<u32>>, usual: u32, max: u32) -> Result<
     Err(ApiError::Query { problems })
 }
 
-/// Cuts the page out of a whole list. Names are unique, so they can say where a page ended.
+impl PageQuery {
+    /// Returns the name after which the page begins, and the most items it has.
+    pub(super) fn bounds(&self) -> Result<(String, u32), ApiError> {
+        let limit = limit(self.limit, USUAL_ITEMS, MAX_ITEMS)?;
+        let after = self.cursor.as_deref().map(read_cursor).transpose()?;
+        Ok((after.unwrap_or_default(), limit))
+    }
+}
+
+impl<T> Page<T> {
+    /// Makes a page of the first `limit` of `items`, which are in the order of their names.
+    pub(super) fn of(mut items: Vec<T>, name_of: impl Fn(&T) -> String, limit: u32) -> Self {
+        let size = usize::try_from(limit).unwrap_or(usize::MAX);
+        let is_last = items.len() <= size;
+        items.truncate(size);
+        let last = items.last().filter(|_| !is_last);
+        let next_cursor = last.map(|item| hex::encode(name_of(item)));
+        Self { items, next_cursor }
+    }
+}
+
+/// Cuts the page out of a whole list. Names are unique and not empty, so they can say where a page ended.
 pub(super) fn cut<T>(
     mut all: Vec<T>,
     name_of: impl Fn(&T) -> String,
     query: &PageQuery,
 ) -> Result<Page<T>, ApiError> {
-    let limit = limit(query.limit, USUAL_ITEMS, MAX_ITEMS)?;
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let (after, limit) = query.bounds()?;
     if let Some(name) = &query.name {
         all.retain(|item| name_of(item) == *name);
     }
+    all.retain(|item| name_of(item) > after);
     all.sort_by_cached_key(&name_of);
-    if let Some(after) = after {
-        all.retain(|item| name_of(item) > after);
-    }
-    let size = usize::try_from(limit).unwrap_or(usize::MAX);
-    let is_last = all.len() <= size;
-    all.truncate(size);
-    let next_cursor = all
-        .last()
-        .filter(|_| !is_last)
-        .map(|item| hex::encode(name_of(item)));
-    Ok(Page {
-        items: all,
-        next_cursor,
-    })
+    Ok(Page::of(all, name_of, limit))
 }
 
 fn read_cursor(text: &str) -> Result<String, ApiError> {

@@ -8,9 +8,11 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::ledger::{Ledger, LedgerOptions, Quotas};
 use crate::operations::{self, Caller};
 use crate::store::MasterKey;
 
@@ -20,6 +22,7 @@ mod documentation;
 mod exchanges;
 mod guardrails;
 mod policy_objects;
+mod quotas;
 
 const PROVIDER_SECRET: &str = "sk-provider-0123456789";
 
@@ -28,7 +31,27 @@ struct Service {
     store: Store,
     router: Router,
     token: String,
+    books: Books,
     folder: TempDir,
+}
+
+/// A ledger, and the quotas that it knows.
+#[derive(Clone)]
+struct Books {
+    ledgers: Ledgers,
+    quotas: Arc<watch::Sender<Arc<Quotas>>>,
+}
+
+impl Books {
+    async fn open(folder: &Path) -> Self {
+        let (quotas, seen) = watch::channel(Arc::new(Quotas::default()));
+        let options = LedgerOptions::new(seen.clone());
+        let ledger = Ledger::sqlite(&folder.join("ledger.db"), options).await;
+        Self {
+            ledgers: Ledgers::new(ledger.unwrap(), None, seen),
+            quotas: Arc::new(quotas),
+        }
+    }
 }
 
 /// An answer, its body read as JSON.
@@ -87,10 +110,12 @@ impl Service {
             .unwrap()
             .expose()
             .to_owned();
+        let books = Books::open(folder.path()).await;
         Self {
-            router: router(store.clone()),
+            router: assembled(store.clone(), None, Some(books.ledgers.clone())),
             store,
             token,
+            books,
             folder,
         }
     }

@@ -12,16 +12,18 @@ use policy::compiled::CompiledKey;
 use policy::documents::Documents;
 use policy::guardrail::{Question, applying, explain, warnings};
 use policy::key::KeyHash;
+use policy::quota;
 use policy::secret::Secret;
 use policy::surface::Surface;
 
 use super::terminal;
+use crate::ledger::window::zone_is_known;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Policy file, in JSON
     file: PathBuf,
-    /// Say what each guardrail does, in the order in which they are asked
+    /// Say what each guardrail does, in the order in which they are asked, and each quota
     #[arg(long)]
     explain: bool,
     /// Say which guardrails look at requests of this virtual key of the file
@@ -102,7 +104,24 @@ fn documents(bytes: &[u8], folder: &Path) -> Result<Documents, Vec<Problem>> {
         problems.sort();
         checked = Err(problems);
     }
-    checked
+    checked.and_then(with_known_zones)
+}
+
+/// Time zones are the service's to know, not the file's.
+fn with_known_zones(documents: Documents) -> Result<Documents, Vec<Problem>> {
+    let problems = documents.quotas.values().flat_map(|quota| {
+        let of_rules = quota::check::problems(&quota.rules, &zone_is_known).into_iter();
+        of_rules.map(|problem| {
+            let path = format!("quotas[{}].{}", quota.name, problem.field);
+            Problem::new(path, problem.message)
+        })
+    });
+    let problems: Vec<_> = problems.collect();
+    if problems.is_empty() {
+        Ok(documents)
+    } else {
+        Err(problems)
+    }
 }
 
 fn verdict(file: &Path, checked: &Result<Documents, Vec<Problem>>) -> String {
@@ -123,9 +142,17 @@ fn verdict(file: &Path, checked: &Result<Documents, Vec<Problem>>) -> String {
     lines.join("\n")
 }
 
-/// Says what guardrails do, and which of them look at the request that is asked about.
+/// Says what quotas and guardrails do, and which guardrails look at the request that is asked about.
 fn explained(documents: &Documents, args: &Args) -> Result<String, CheckError> {
     let mut text = String::from("\n\n");
+    let quotas = quota::explain::explain(documents);
+    if !quotas.is_empty() {
+        text.push_str("Quotas, in the order in which they are named when several refuse:\n");
+        for (number, sentence) in (1..).zip(quotas) {
+            text.push_str(&format!("{number}. {sentence}\n"));
+        }
+        text.push('\n');
+    }
     let sentences = explain(documents);
     if sentences.is_empty() {
         text.push_str("No guardrail: texts pass as they are.\n");
@@ -264,6 +291,31 @@ mod tests {
             .nth(1)
             .and_then(|rest| rest.split("```").next());
         check(file.unwrap(), &["p.json: no problem"]);
+    }
+
+    #[test]
+    fn the_policy_in_the_guide_to_quotas_is_as_it_is_explained_there() {
+        let guide = include_str!("../../../docs/quotas.md");
+        let block = |fence: &str| {
+            let rest = guide.split_once(fence).unwrap().1;
+            rest.split("```").next().unwrap()
+        };
+        let documents = documents(block("```json\n").as_bytes(), Path::new("")).unwrap();
+        let mut args = args(PathBuf::from("p.json"));
+        args.explain = true;
+        let text = explained(&documents, &args).unwrap();
+        let said = block("```text\n");
+        assert!(said.starts_with("Quotas, "), "{said}");
+        assert!(text.contains(said), "{text}");
+    }
+
+    #[test]
+    fn a_time_zone_that_is_none_is_a_problem() {
+        check(
+            r#"{"quotas": [{"name": "a", "node": "organisation", "unit": "requests", "limit": 1,
+                "window": {"calendar": {"every": "day", "zone": "Europe/Atlantis"}}}]}"#,
+            &["quotas[a].window.calendar.zone", "Europe/Berlin"],
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::data::{DataError, DataFolder};
 use super::endpoint::{Addresses, Endpoint, Examples};
 use super::gemini_settings::{self, GeminiSettingsError};
+use super::left;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -89,6 +90,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, RunError> {
             .set
             .push((gemini_settings::VARIABLE, settings.into_os_string()));
     }
+    if let Some(addresses) = &mesh.addresses {
+        left::say_left(addresses, &mesh.endpoint.key);
+    }
     let source = launch.command().exec();
     if source.kind() == io::ErrorKind::NotFound {
         return Err(RunError::NotInstalled {
@@ -109,6 +113,8 @@ struct Mesh {
     examples: Examples,
     /// `None` when the command line said everything.
     folder: Option<DataFolder>,
+    /// Of the mesh on this machine; `None` when another one was named.
+    addresses: Option<Addresses>,
 }
 
 fn mesh(args: &Args) -> Result<Mesh, RunError> {
@@ -130,13 +136,12 @@ fn mesh(args: &Args) -> Result<Mesh, RunError> {
             .ok_or_else(|| RunError::NoKey { path: path() })?,
         (None, None) => return Err(RunError::NoKey { path: path() }),
     };
-    let examples = addresses
-        .map(|addresses| addresses.examples)
-        .unwrap_or_default();
+    let examples = addresses.as_ref().map(|it| it.examples.clone());
     Ok(Mesh {
         endpoint: Endpoint { url, key },
-        examples,
+        examples: examples.unwrap_or_default(),
         folder,
+        addresses: addresses.filter(|_| args.url.is_none()),
     })
 }
 

@@ -6,15 +6,17 @@
 
 use std::sync::Arc;
 
-use policy::ids::HolderId;
+use policy::ids::{HolderId, QuotaId};
+use policy::quota::AccountId;
 use policy::quota::lease::{
     Ask, GrantAnswer, GrantRequest, Granted, Keeping, Progress, Refusal, RefusalKind, Return,
     Running, Settlement, Taken,
 };
+use policy::units::Timestamp;
 use tokio::sync::watch;
 
 use super::window::keeping;
-use super::{Figures, Kept, Ledger, LedgerError, Quotas};
+use super::{Bucket, Figures, Kept, Ledger, LedgerError, Quotas};
 
 /// A durable ledger, and possibly a hot one.
 #[derive(Clone, Debug)]
@@ -178,6 +180,24 @@ impl Ledgers {
             figures.extend(ledger.look(hot).await?);
         }
         Ok(in_order(&asks, &figures))
+    }
+
+    /// As [`Ledger::history`].
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub async fn history(
+        &self,
+        quota: QuotaId,
+        account: AccountId,
+        since: Timestamp,
+    ) -> Result<Vec<(Timestamp, Bucket)>, LedgerError> {
+        let quotas = self.quotas.borrow().clone();
+        let kept = quotas.get(quota).map(|quota| keeping(&quota.rules));
+        match &self.hot {
+            Some(hot) if kept == Some(Keeping::Hot) => hot.history(account, since).await,
+            Some(_) | None => self.durable.history(account, since).await,
+        }
     }
 
     /// Divides what is asked into what is kept durably and what is kept hot.

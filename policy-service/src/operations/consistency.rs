@@ -16,9 +16,12 @@ const HERE: &str = "\u{0}";
 /// How much of the policy a change can affect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Virtual keys, which can be many, neither name what changes nor are looked at.
+    /// Virtual keys and quotas, which can be many, neither name what changes nor are looked at.
     AllButKeys,
+    /// Everything but quotas that stand at something and name nothing else.
     All,
+    /// Everything but quotas that stand elsewhere.
+    Around(Scope),
 }
 
 /// The documents that a change can affect, to be changed like the stored ones and then checked.
@@ -39,9 +42,17 @@ impl Surroundings {
                     .routes
                     .retain(|_, route| !matches!(route.scope, Scope::Key(_)));
             }
-            Reach::All => {
+            Reach::All | Reach::Around(_) => {
                 let keys = store::keys::list(change.connection()).await?;
                 documents.keys = keys.into_iter().map(|key| (key.id, key)).collect();
+                let db = change.connection();
+                let quotas = match reach {
+                    Reach::Around(scope) => store::quotas::at(db, scope).await?,
+                    Reach::All | Reach::AllButKeys => {
+                        store::quotas::that_name_providers(db).await?
+                    }
+                };
+                documents.quotas = quotas.into_iter().map(|it| (it.id, it)).collect();
             }
         }
         let known = check::check_references(&documents).into_iter().collect();
@@ -123,7 +134,7 @@ pub(super) async fn try_first(
     store: &Store,
     alter: impl FnOnce(&mut Documents),
 ) -> Result<(), StoreError> {
-    let mut documents = store.documents().await?;
+    let mut documents = store.documents_but_quotas().await?;
     alter(&mut documents);
     let tried = store.tried();
     let trying = tokio::task::spawn_blocking(move || {
@@ -138,7 +149,7 @@ pub(super) async fn try_first(
 impl Contents {
     pub(super) async fn read(change: &mut Change) -> Result<Self, StoreError> {
         let master_key = change.master_key().clone();
-        let before = store::all_documents(change.connection(), &master_key).await?;
+        let before = store::documents_but_quotas(change.connection(), &master_key).await?;
         let after = before.clone();
         Ok(Self {
             before,

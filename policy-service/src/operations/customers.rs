@@ -1,7 +1,7 @@
 //! Customers.
 
 use policy::check::Node;
-use policy::documents::Customer;
+use policy::documents::{Customer, Scope};
 use policy::ids::CustomerId;
 use uuid::Uuid;
 
@@ -103,7 +103,8 @@ pub async fn delete(store: &Store, caller: &Caller, id: CustomerId) -> Result<()
     let permit = caller.permit(Resource::Customers, Right::Delete)?;
     let mut change = store.change().await?;
     let customer = read(&mut change, id).await?;
-    let mut surroundings = Surroundings::read(&mut change, Reach::All).await?;
+    let mut surroundings =
+        Surroundings::read(&mut change, Reach::Around(Scope::Customer(id))).await?;
     surroundings.documents.customers.remove(&id);
     surroundings.check_without(ObjectKind::Customer, &customer.name)?;
     store::customers::delete(change.connection(), id).await?;

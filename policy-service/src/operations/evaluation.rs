@@ -41,7 +41,7 @@ pub async fn evaluate(
     fields: EvaluationFields,
 ) -> Result<EvaluationView, OperationError> {
     caller.permit(Resource::Guardrails, Right::View)?;
-    let documents = store.documents().await?;
+    let documents = store.documents_but_quotas().await?;
     let ask = read(fields, &documents)?;
     let secrets = MeshSecrets {
         canary: Secret::new(String::new()),

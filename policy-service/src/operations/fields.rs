@@ -181,6 +181,17 @@ pub struct WordListFields {
     pub words: Option<Vec<String>>,
 }
 
+/// An addition to a quota's limit for a time.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RaiseFields {
+    /// In the quota's unit. Needed.
+    pub amount: Option<u64>,
+    /// When it ends. Must lie in the future. Needed.
+    #[schema(value_type = Option<u64>)]
+    pub until_ms: Option<Timestamp>,
+}
+
 /// A body that guardrails are tried on.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -18,7 +18,7 @@ use crate::store::{self, Change, Effect, Store};
 /// [`OperationError`] when the caller may not or the store fails.
 pub async fn list(store: &Store, caller: &Caller) -> Result<Vec<GuardrailView>, OperationError> {
     caller.permit(Resource::Guardrails, Right::View)?;
-    let documents = store.documents().await?;
+    let documents = store.documents_but_quotas().await?;
     let view = |guardrail: &Guardrail| view(guardrail, describe(guardrail, &documents));
     let mut all = documents.guardrails.values().map(view).collect::<Vec<_>>();
     all.sort_by(|one, other| one.name.cmp(&other.name));
@@ -35,7 +35,7 @@ pub async fn get(
     id: GuardrailId,
 ) -> Result<GuardrailView, OperationError> {
     caller.permit(Resource::Guardrails, Right::View)?;
-    let documents = store.documents().await?;
+    let documents = store.documents_but_quotas().await?;
     let found = documents.guardrails.get(&id);
     found
         .map(|guardrail| view(guardrail, describe(guardrail, &documents)))

@@ -165,7 +165,7 @@ pub async fn delete(store: &Store, caller: &Caller, id: KeyId) -> Result<(), Ope
     let permit = caller.permit(Resource::Keys, Right::Delete)?;
     let mut change = store.change().await?;
     let key = read(&mut change, id).await?;
-    let mut surroundings = Surroundings::read(&mut change, Reach::All).await?;
+    let mut surroundings = Surroundings::read(&mut change, Reach::Around(Scope::Key(id))).await?;
     surroundings.documents.keys.remove(&id);
     surroundings.check_without(ObjectKind::Key, &key.name)?;
     store::keys::delete(change.connection(), id).await?;

@@ -3,6 +3,7 @@
 use utoipa::ToSchema;
 
 pub mod guardrails;
+pub mod quotas;
 
 /// Who may use which models at which providers. Nothing listed means nothing allowed.
 #[derive(Debug, ToSchema)]

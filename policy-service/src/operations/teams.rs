@@ -1,7 +1,7 @@
 //! Teams.
 
 use policy::check::Node;
-use policy::documents::Team;
+use policy::documents::{Scope, Team};
 use policy::ids::TeamId;
 use uuid::Uuid;
 
@@ -100,7 +100,7 @@ pub async fn delete(store: &Store, caller: &Caller, id: TeamId) -> Result<(), Op
     let permit = caller.permit(Resource::Teams, Right::Delete)?;
     let mut change = store.change().await?;
     let team = read(&mut change, id).await?;
-    let mut surroundings = Surroundings::read(&mut change, Reach::All).await?;
+    let mut surroundings = Surroundings::read(&mut change, Reach::Around(Scope::Team(id))).await?;
     surroundings.documents.teams.remove(&id);
     surroundings.check_without(ObjectKind::Team, &team.name)?;
     store::teams::delete(change.connection(), id).await?;

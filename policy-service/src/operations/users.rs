@@ -1,7 +1,7 @@
 //! Users.
 
 use policy::check::Node;
-use policy::documents::User;
+use policy::documents::{Scope, User};
 use policy::ids::UserId;
 use uuid::Uuid;
 
@@ -101,7 +101,7 @@ pub async fn delete(store: &Store, caller: &Caller, id: UserId) -> Result<(), Op
     let permit = caller.permit(Resource::Users, Right::Delete)?;
     let mut change = store.change().await?;
     let user = read(&mut change, id).await?;
-    let mut surroundings = Surroundings::read(&mut change, Reach::All).await?;
+    let mut surroundings = Surroundings::read(&mut change, Reach::Around(Scope::User(id))).await?;
     surroundings.documents.users.remove(&id);
     surroundings.check_without(ObjectKind::User, &user.name)?;
     store::users::delete(change.connection(), id).await?;

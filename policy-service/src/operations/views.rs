@@ -2,6 +2,7 @@
 
 mod evaluation;
 mod guardrails;
+mod quotas;
 
 use std::collections::BTreeMap;
 
@@ -31,6 +32,9 @@ pub use evaluation::{
 };
 pub use guardrails::{
     GuardrailView, NotApplicableView, RuleFileItem, RuleFileView, WordListItem, WordListView,
+};
+pub use quotas::{
+    HistoryView, OwnQuotaView, OwnQuotasView, QuotaView, UsageView, UsedWindowView, WindowView,
 };
 
 /// A customer.

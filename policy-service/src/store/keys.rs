@@ -18,6 +18,9 @@ const SELECT_ALL: &str = "SELECT id, name, hash, user_id, team_id, customer_id, 
 const SELECT_ONE: &str = "SELECT id, name, hash, user_id, team_id, customer_id, environment, state, \
     expires_at_ms, access, subscription, opaque_paths FROM virtual_keys WHERE id = $1";
 
+const SELECT_BY_HASH: &str = "SELECT id, name, hash, user_id, team_id, customer_id, environment, state, \
+    expires_at_ms, access, subscription, opaque_paths FROM virtual_keys WHERE hash = $1";
+
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<VirtualKey>, StoreError> {
     let rows = sqlx::query(SELECT_ALL)
         .fetch_all(db)
@@ -35,6 +38,19 @@ pub(crate) async fn get(
         .fetch_optional(db)
         .await;
     row.map_err(failed("read a virtual key"))?
+        .as_ref()
+        .map(read)
+        .transpose()
+}
+
+/// Returns the key whose secret has this hash.
+pub(crate) async fn find(
+    db: &mut SqliteConnection,
+    hash: &KeyHash,
+) -> Result<Option<VirtualKey>, StoreError> {
+    let row = sqlx::query(SELECT_BY_HASH).bind(hash.as_bytes().as_slice());
+    let row = row.fetch_optional(db).await;
+    row.map_err(failed("find a virtual key"))?
         .as_ref()
         .map(read)
         .transpose()

@@ -3,7 +3,7 @@
 use super::{Checker, Node};
 use crate::documents::Scope;
 use crate::quota::check::problems;
-use crate::quota::{MAX_QUOTAS, Quota, QuotaNode};
+use crate::quota::{MAX_QUOTAS, Quota};
 
 impl Checker<'_> {
     pub(super) fn quotas(&mut self) {
@@ -30,16 +30,8 @@ impl Checker<'_> {
         for problem in problems(&quota.rules, &|_| true) {
             self.add(format!("{at}.{}", problem.field), problem.message);
         }
-        let scope = match quota.rules.node {
-            QuotaNode::Organisation => Scope::Global,
-            QuotaNode::Customer(id) => Scope::Customer(id),
-            QuotaNode::Team(id) | QuotaNode::EachMember(id) => Scope::Team(id),
-            QuotaNode::User(id) => Scope::User(id),
-            QuotaNode::Key(id) => Scope::Key(id),
-            QuotaNode::EachSession(scope) | QuotaNode::EachAgent(scope) => scope,
-        };
         let documents = self.documents;
-        let missing = match scope {
+        let missing = match quota.rules.node.scope() {
             Scope::Global => None,
             Scope::Customer(id) => (!documents.customers.contains_key(&id)).then_some("customer"),
             Scope::Team(id) => (!documents.teams.contains_key(&id)).then_some("team"),

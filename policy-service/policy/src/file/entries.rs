@@ -9,6 +9,7 @@ use crate::documents::{
 use crate::guardrail::{GuardrailDraft, TextRole};
 use crate::pattern::{ModelPattern, PathPattern};
 use crate::price::PriceOverride;
+use crate::quota::QuotaDraft;
 use crate::secret::Secret;
 use crate::surface::{Dialect, Surface};
 use crate::units::Timestamp;
@@ -28,6 +29,7 @@ pub struct PolicyFile {
     pub(super) guardrails: Vec<GuardrailDraft<GuardScopeEntry>>,
     pub(super) rule_files: Vec<RuleFileEntry>,
     pub(super) word_lists: Vec<WordListEntry>,
+    pub(super) quotas: Vec<QuotaDraft<QuotaNodeEntry>>,
 }
 
 /// What is left out keeps its default.
@@ -214,4 +216,18 @@ pub(super) struct WordListEntry {
     pub(super) words: Option<Vec<String>>,
     #[serde(default)]
     pub(super) path: Option<String>,
+}
+
+/// Whose use a quota counts, by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum QuotaNodeEntry {
+    Organisation,
+    Customer(String),
+    Team(String),
+    User(String),
+    Key(String),
+    EachMember(String),
+    EachSession(ScopeEntry),
+    EachAgent(ScopeEntry),
 }

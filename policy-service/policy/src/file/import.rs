@@ -116,7 +116,7 @@ impl<'a> Import<'a> {
             let name = self.route_name(entry);
             let id = RouteId::new(self.id(&format!("{at}.alias"), "routes", &name));
             self.places.insert(Node::Route(id), at.clone());
-            let scope = self.scope(&at, &entry.scope);
+            let scope = self.scope(&format!("{at}.scope"), &entry.scope);
             let (alias, targets) = (entry.alias.clone(), entry.targets.clone());
             self.documents.routes.insert(
                 id,
@@ -129,6 +129,7 @@ impl<'a> Import<'a> {
             );
         }
         self.guardrails(file);
+        self.quotas(file);
         self.finish()
     }
 
@@ -341,8 +342,7 @@ impl<'a> Import<'a> {
         )
     }
 
-    fn scope(&mut self, at: &str, scope: &ScopeEntry) -> Scope {
-        let path = format!("{at}.scope");
+    pub(super) fn scope(&mut self, path: &str, scope: &ScopeEntry) -> Scope {
         let found = match scope {
             ScopeEntry::Global => Some(Scope::Global),
             ScopeEntry::Customer(name) => self
@@ -352,7 +352,7 @@ impl<'a> Import<'a> {
             ScopeEntry::User(name) => self.user(format!("{path}.user"), name).map(Scope::User),
             ScopeEntry::Key(name) => self.known_key(format!("{path}.key"), name).map(Scope::Key),
         };
-        // The import fails all the same; the rest of the route is still looked at.
+        // The import fails all the same; the rest of the entry is still looked at.
         found.unwrap_or(Scope::Global)
     }
 

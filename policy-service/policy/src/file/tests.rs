@@ -259,3 +259,48 @@ fn problems_of_guardrails_have_the_places_of_the_file() {
         ],
     );
 }
+
+#[test]
+fn quotas_name_what_they_stand_at() {
+    let file = br#"{
+        "teams": [{"name": "core"}],
+        "users": [{"name": "ann", "team": "core"}],
+        "quotas": [
+            {"name": "each", "node": {"each_member": "core"}, "unit": "micro_usd", "limit": 500000000,
+             "window": {"calendar": {"every": "month", "zone": "Europe/Berlin"}}},
+            {"name": "runaway", "node": {"each_session": {"user": "ann"}}, "unit": "micro_usd", "limit": 5000000,
+             "window": {"rolling": {"duration_ms": 86400000}}},
+            {"name": "all", "node": "organisation", "unit": "concurrent", "limit": 50}
+        ]
+    }"#;
+    let documents = load(file).unwrap().rehearse().unwrap();
+    assert_eq!(
+        crate::quota::explain::explain(&documents),
+        [
+            "`runaway`: At most $5.00 in any day for each session of user `ann`; more is refused.",
+            "`each`: At most $500.00 per month (Europe/Berlin) for each member of team `core`; more is refused.",
+            "`all`: At most 50 requests at a time for everything together; more is refused.",
+        ]
+    );
+}
+
+#[test]
+fn problems_of_quotas_have_their_place() {
+    let file = br#"{"quotas": [
+        {"name": "a", "node": {"team": "cor"}, "unit": "requests", "limit": 1},
+        {"name": "b", "node": "organisation", "limit": 1},
+        {"name": "a", "node": "organisation", "unit": "concurrent", "limit": 1, "holds": "strict"}
+    ]}"#;
+    let problems = load(file).unwrap().rehearse().unwrap_err();
+    let paths: Vec<_> = problems.iter().map(|it| it.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "quotas[0].node.team",
+            "quotas[0].window",
+            "quotas[1].unit",
+            "quotas[2].holds",
+            "quotas[2].name"
+        ]
+    );
+}

@@ -34,7 +34,7 @@ fn the_guide_lists_every_code() {
 
 #[test]
 fn the_guide_names_every_path_and_no_other() {
-    let (_, description) = described().split_for_parts();
+    let description = parts().description;
     let description: Value = serde_json::from_str(&description.to_json().unwrap()).unwrap();
     let described: BTreeSet<_> = description["paths"]
         .as_object()
@@ -112,6 +112,7 @@ async fn the_guide_works_as_written() {
                 ("/teams", Some(id)) => ids.push(("TEAM_ID", id)),
                 ("/keys", Some(id)) => ids.push(("KEY_ID", id)),
                 ("/providers", Some(id)) => ids.push(("PROVIDER_ID", id)),
+                ("/quotas", Some(id)) => ids.push(("QUOTA_ID", id)),
                 _ => {}
             }
             steps += 1;
