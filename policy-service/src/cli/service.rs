@@ -84,7 +84,8 @@ impl Servers {
 
     /// Serves the admin API, its health probe and the readiness of the mesh.
     pub(super) fn api(&mut self, listener: TcpListener, store: Store, readiness: Readiness) {
-        let app = api::router_with_mesh(store, readiness.clone(), None)
+        let ledgers = readiness.control().ledgers().cloned();
+        let app = api::router_with_mesh(store, readiness.clone(), ledgers)
             .merge(readiness::router(readiness));
         let stopped = self.stopped();
         self.tasks.spawn(async move {
