@@ -63,6 +63,7 @@ impl Adapt {
                 Command::FindKey(_)
                 | Command::FindMarks(_)
                 | Command::FindSpares(_)
+                | Command::TakeCredit(_)
                 | Command::KeepMarks(_)
                 | Command::KeepTokens(_)
                 | Command::ResetStream
@@ -113,6 +114,7 @@ impl Adapt {
                 Command::FindKey(_)
                 | Command::FindMarks(_)
                 | Command::FindSpares(_)
+                | Command::TakeCredit(_)
                 | Command::KeepMarks(_)
                 | Command::KeepTokens(_)
                 | Command::ResetStream

@@ -16,6 +16,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 use wire::mesh;
 
+use crate::credit;
 use crate::host::{self, READ_BYTES, Side};
 use crate::marks;
 use crate::records;
@@ -99,6 +100,9 @@ impl Govern {
             } else if let Command::FindMarks(marks) = command {
                 let known = marks::known(&marks);
                 flow = guard.exchange.handle(now, Input::MarksFound(&known));
+            } else if let Command::TakeCredit(wanted) = command {
+                let without = credit::take(&wanted);
+                flow = guard.exchange.handle(now, Input::CreditTaken(without));
             } else if let Command::FindSpares(wanted) = command {
                 let found = spares::take(now, &wanted);
                 flow = guard.exchange.handle(now, Input::SparesFound(&found));
@@ -186,6 +190,7 @@ impl Govern {
             Command::FindKey(_)
             | Command::FindMarks(_)
             | Command::FindSpares(_)
+            | Command::TakeCredit(_)
             | Command::Consult { .. }
             | Command::ConsultLater { .. }
             | Command::EditAttempt { .. }
@@ -393,6 +398,10 @@ impl Govern {
 pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running) {
     while let Some(command) = running.exchange.poll_command() {
         match command {
+            Command::TakeCredit(wanted) => {
+                let without = credit::take(&wanted);
+                running.exchange.handle(now, Input::CreditTaken(without));
+            }
             Command::FindSpares(wanted) => {
                 let found = spares::take(now, &wanted);
                 running.exchange.handle(now, Input::SparesFound(&found));

@@ -10,6 +10,7 @@
 mod adapt;
 mod blobs;
 mod config;
+mod credit;
 mod follower;
 mod govern;
 mod host;

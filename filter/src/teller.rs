@@ -12,6 +12,7 @@ use prost::Message as _;
 use wire::mesh;
 use wire::quota::{Keep, Kept};
 
+use crate::credit;
 use crate::govern;
 use crate::host;
 use crate::spares;
@@ -59,7 +60,11 @@ pub(crate) fn tick(cluster: &str, now: Timestamp) {
             None => deliver(now, serial, call, &request, ConsultAnswer::Unreachable),
         }
     }
-    let lent = vm::with(|vm| vm.desk.borrow_mut().lend(now));
+    let (lent, unused) = vm::with(|vm| {
+        let mut desk = vm.desk.borrow_mut();
+        (desk.lend(now), desk.unused_credit())
+    });
+    credit::give_back(&unused);
     spares::lend(now, &lent);
     keep(cluster, now);
 }
@@ -132,6 +137,7 @@ pub(crate) fn answered(call: u32, status: u32, size: usize, now: Timestamp) -> b
             .and_then(|answer| Kept::try_from(&answer).ok());
         match kept {
             Some(kept) => {
+                credit::forget();
                 let mut desk = vm.desk.borrow_mut();
                 desk.kept(now, &kept.grants, kept.expires, &kept.wanted);
                 if !kept.grants.is_empty() || !kept.wanted.is_empty() {

@@ -114,6 +114,8 @@ enum State {
     AwaitingMarks(Box<Plan>),
     /// For what other VMs can spare of its quotas.
     AwaitingSpares(Box<Plan>),
+    /// For what it may use while the service is away.
+    AwaitingCredit(Box<Plan>),
     Waiting(Box<Waiting>),
     Forwarded(Box<Plan>),
     Replied,
@@ -186,6 +188,7 @@ impl Exchange {
             | Input::KeyFound(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
+            | Input::CreditTaken(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers
@@ -210,6 +213,7 @@ impl Exchange {
             | State::ReadingCanary(_)
             | State::AwaitingMarks(_)
             | State::AwaitingSpares(_)
+            | State::AwaitingCredit(_)
             | State::Replied
             | State::Closed => None,
         }
@@ -281,6 +285,7 @@ impl Exchange {
                 Input::RequestHeaders { .. }
                 | Input::KeyFound(_)
                 | Input::SparesFound(_)
+                | Input::CreditTaken(_)
                 | Input::RequestBody { .. }
                 | Input::NoRoom
                 | Input::RequestTrailers
@@ -301,6 +306,7 @@ impl Exchange {
                 Input::RequestHeaders { .. }
                 | Input::KeyFound(_)
                 | Input::MarksFound(_)
+                | Input::CreditTaken(_)
                 | Input::RequestBody { .. }
                 | Input::NoRoom
                 | Input::RequestTrailers
@@ -313,6 +319,27 @@ impl Exchange {
                 | Input::ResponseEnded
                 | Input::Closed { .. } => {
                     self.stray(State::AwaitingSpares(plan));
+                    Flow::Hold
+                }
+            },
+            State::AwaitingCredit(plan) => match *input {
+                Input::CreditTaken(without) => self.credit_taken(now, *plan, without),
+                Input::RequestHeaders { .. }
+                | Input::KeyFound(_)
+                | Input::MarksFound(_)
+                | Input::SparesFound(_)
+                | Input::RequestBody { .. }
+                | Input::NoRoom
+                | Input::RequestTrailers
+                | Input::Consulted { .. }
+                | Input::DeadlinePassed
+                | Input::AttemptStarted { .. }
+                | Input::AttemptHeaders { .. }
+                | Input::AttemptBody { .. }
+                | Input::ResponseHeaders { .. }
+                | Input::ResponseEnded
+                | Input::Closed { .. } => {
+                    self.stray(State::AwaitingCredit(plan));
                     Flow::Hold
                 }
             },

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use dialects::refusal::Reply;
 use policy::compiled::{CompiledKey, Principal};
 use policy::key::KeyHash;
+use policy::quota::AccountId;
 use policy::quota::lease::{GrantAnswer, GrantRequest};
 use policy::quota::slices::{Need, Spare};
 use policy::secret::Secret;
@@ -21,6 +22,15 @@ pub struct AttemptNumber(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallId(pub u32);
 
+/// What an exchange takes of an account without a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credit {
+    pub account: AccountId,
+    pub amount: u64,
+    /// What all exchanges of the process may take together until the service is heard again.
+    pub cap: u64,
+}
+
 /// What happens to an exchange.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -35,6 +45,8 @@ pub enum Input<'a> {
     MarksFound(&'a [[u8; 16]]),
     /// Answer to [`Command::FindSpares`].
     SparesFound(&'a [Spare]),
+    /// Answer to [`Command::TakeCredit`]: the first account that has none left, if any; nothing was taken then.
+    CreditTaken(Option<AccountId>),
     /// The next bytes of the client's request body.
     RequestBody {
         chunk: &'a [u8],
@@ -131,6 +143,9 @@ pub enum Command {
     /// Take what other VMs of the process lent of these accounts, at most so much of each, and push
     /// [`Input::SparesFound`].
     FindSpares(Vec<Need>),
+    /// Take so much of what may be used of each account while the service is away, for the whole process, and push
+    /// [`Input::CreditTaken`].
+    TakeCredit(Vec<Credit>),
     /// Deliver new tokens and their values to the vault of the service.
     KeepTokens(Vec<Minted>),
     /// Ask the service and push [`Input::Consulted`].

@@ -281,6 +281,11 @@ fn without_the_service_the_policy_decides() {
         let (call, request) = asked(&mut driven);
         let answer = ConsultAnswer::Unreachable;
         driven.push(Input::Consulted { call, answer });
+        if want.is_some() {
+            let commands = driven.commands();
+            assert!(matches!(commands.as_slice(), [Command::TakeCredit(_)]));
+            driven.push(Input::CreditTaken(None));
+        }
         let returned = world
             .desk
             .borrow_mut()

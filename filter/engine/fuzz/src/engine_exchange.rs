@@ -228,6 +228,10 @@ impl Driver<'_> {
                         self.exchange.handle(T0, Input::KeyFound(key));
                 }
                 Command::Consult { call, .. } => self.consult(call),
+                Command::TakeCredit(_) => {
+                    let (engine::Flow::Continue | engine::Flow::Hold) =
+                        self.exchange.handle(T0, Input::CreditTaken(None));
+                }
                 Command::FindSpares(_) => {
                     let (engine::Flow::Continue | engine::Flow::Hold) =
                         self.exchange.handle(T0, Input::SparesFound(&[]));
@@ -305,6 +309,7 @@ impl Driver<'_> {
             Command::FindKey(_)
             | Command::FindMarks(_)
             | Command::FindSpares(_)
+            | Command::TakeCredit(_)
             | Command::KeepMarks(_)
             | Command::KeepTokens(_)
             | Command::SpliceAnswer(_)

@@ -295,6 +295,10 @@ impl Machine<'_> {
                 Command::EditAttempt { .. } | Command::SplicePrefix(_) => {
                     assert!(self.forwards == 1, "an attempt of what was not forwarded");
                 }
+                Command::TakeCredit(_) => {
+                    let (Flow::Continue | Flow::Hold) =
+                        self.exchange.handle(self.now, Input::CreditTaken(None));
+                }
                 Command::FindSpares(_) => {
                     let (Flow::Continue | Flow::Hold) =
                         self.exchange.handle(self.now, Input::SparesFound(&[]));

@@ -46,6 +46,7 @@ impl Exchange {
             Input::KeyFound(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
+            | Input::CreditTaken(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers
@@ -303,6 +304,7 @@ impl Exchange {
             Input::RequestHeaders { .. }
             | Input::MarksFound(_)
             | Input::SparesFound(_)
+            | Input::CreditTaken(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers

@@ -83,6 +83,7 @@ impl Exchange {
             | Input::KeyFound(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
+            | Input::CreditTaken(_)
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
@@ -152,6 +153,7 @@ impl Exchange {
             | Input::KeyFound(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
+            | Input::CreditTaken(_)
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
@@ -273,6 +275,7 @@ impl Exchange {
             | Input::KeyFound(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
+            | Input::CreditTaken(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
             | Input::RequestTrailers

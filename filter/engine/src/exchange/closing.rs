@@ -38,6 +38,7 @@ impl Exchange {
             | State::ReadingCanary(_)
             | State::AwaitingMarks(_)
             | State::AwaitingSpares(_)
+            | State::AwaitingCredit(_)
             | State::Waiting(_)
             | State::Replied
             | State::Closed => None,

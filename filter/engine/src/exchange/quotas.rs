@@ -385,13 +385,38 @@ impl Exchange {
         let Some(charging) = &self.charging else {
             return self.let_go(plan);
         };
-        let mut desk = self.seed.desk.borrow_mut();
-        let held = desk.hold_on_credit(now, &charging.lines, &charging.needs);
+        let desk = self.seed.desk.borrow();
+        let credit = desk.credit(now, &charging.lines, &charging.needs);
         drop(desk);
-        let account = match held {
-            Ok(hold) => return self.admitted(hold, plan),
-            Err(account) => account,
+        if let Some(without) = credit.iter().find(|credit| credit.cap < credit.amount) {
+            let account = without.account;
+            return self.refuse_unasked(account);
+        }
+        self.commands.push_back(Command::TakeCredit(credit));
+        self.state = State::AwaitingCredit(Box::new(plan));
+        Flow::Hold
+    }
+
+    /// The answer to [`Command::TakeCredit`].
+    pub(super) fn credit_taken(
+        &mut self,
+        now: Timestamp,
+        plan: Plan,
+        without: Option<AccountId>,
+    ) -> Flow {
+        let Some(charging) = &self.charging else {
+            return self.let_go(plan);
         };
+        if let Some(account) = without {
+            return self.refuse_unasked(account);
+        }
+        let mut desk = self.seed.desk.borrow_mut();
+        let hold = desk.hold_on_credit(now, &charging.needs);
+        drop(desk);
+        self.admitted(hold, plan)
+    }
+
+    fn refuse_unasked(&mut self, account: AccountId) -> Flow {
         let line = self.line(account);
         self.note_denial(DenialReason::Unreachable, line);
         self.refused_by(line);

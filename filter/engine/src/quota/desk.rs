@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, VecDeque};
 use policy::ids::{ExchangeId, GrantId, HolderId, KeyId};
 use policy::quota::estimate::Outputs;
 use policy::quota::lease::{Ask, Granted, Settlement, Sureness, Taken, WindowKey};
-use policy::quota::slices::{Credit, Hold, Need, Slices, Spare};
+use policy::quota::slices::{Hold, Need, Slices, Spare};
 use policy::quota::{AccountId, Level, OnOutage, Unit};
 use policy::units::{Timestamp, TokenCount};
 
 use super::Line;
+use crate::messages::Credit;
 use crate::output_rates::OutputRates;
 
 /// Pairs of key and model whose outputs are remembered.
@@ -40,6 +41,7 @@ pub struct Desk {
     /// How many of `unsettled` are on their way.
     sent: usize,
     returned: Vec<Taken>,
+    unused_credit: Vec<Need>,
     known: BTreeMap<AccountId, Known>,
     now: Timestamp,
     kept_at: Timestamp,
@@ -118,6 +120,7 @@ impl Desk {
             unsettled: VecDeque::new(),
             sent: 0,
             returned: Vec::new(),
+            unused_credit: Vec::new(),
             known: BTreeMap::new(),
             now: Timestamp::default(),
             kept_at: Timestamp::default(),
@@ -225,37 +228,37 @@ impl Desk {
         self.slices.hold(now, needs).ok()
     }
 
-    /// Holds while the service is away: what is not leased is a debt where policy allows it.
-    ///
-    /// # Errors
-    /// The first account that has no credit left.
-    pub(crate) fn hold_on_credit(
-        &mut self,
-        now: Timestamp,
-        lines: &[Line],
-        needs: &[Need],
-    ) -> Result<Hold, AccountId> {
-        let credits: Vec<_> = lines
-            .iter()
-            .map(|line| Credit {
-                account: line.account,
-                cap: match line.on_outage {
-                    _ if line.is_soft => u64::MAX,
-                    OnOutage::Allow { outage_cap } => outage_cap,
-                    OnOutage::Deny => 0,
-                },
-                window: self
-                    .known
-                    .get(&line.account)
-                    .map_or_else(WindowKey::default, |known| known.window),
-            })
-            .collect();
-        let held = self.slices.hold_on_credit(now, needs, &credits);
-        held.map_err(|short| {
-            let missing = |line: &&Line| short.missing.iter().any(|it| it.account == line.account);
-            let first = lines.iter().find(missing).map(|line| line.account);
-            first.unwrap_or(AccountId::from_bytes([0; 16]))
-        })
+    /// Returns what would have to be admitted on credit, within what policy allows.
+    pub(crate) fn credit(&self, now: Timestamp, lines: &[Line], needs: &[Need]) -> Vec<Credit> {
+        let uncovered = self.slices.uncovered(now, needs);
+        let credit = |need: Need| {
+            let line = lines.iter().find(|line| line.account == need.account);
+            let cap = line.map_or(0, |line| match line.on_outage {
+                _ if line.is_soft => u64::MAX,
+                OnOutage::Allow { outage_cap } => outage_cap,
+                OnOutage::Deny => 0,
+            });
+            Credit {
+                account: need.account,
+                amount: need.amount,
+                cap,
+            }
+        };
+        uncovered.into_iter().map(credit).collect()
+    }
+
+    /// Holds while the service is away; for what is not leased there is credit.
+    pub(crate) fn hold_on_credit(&mut self, now: Timestamp, needs: &[Need]) -> Hold {
+        let window = |account| {
+            let known = self.known.get(&account);
+            known.map_or_else(WindowKey::default, |known| known.window)
+        };
+        self.slices.hold_on_credit(now, needs, &window)
+    }
+
+    /// Takes out the credit that turned out not to be needed.
+    pub fn unused_credit(&mut self) -> Vec<Need> {
+        std::mem::take(&mut self.unused_credit)
     }
 
     /// Takes in what the ledger leased.
@@ -329,7 +332,8 @@ impl Desk {
 
     /// Ends a hold. What was held of strict quotas goes back to the ledger at once.
     pub(crate) fn release(&mut self, now: Timestamp, hold: Hold, lines: &[Line]) {
-        self.slices.release(now, hold);
+        let unused = self.slices.release(now, hold);
+        self.unused_credit.extend(unused);
         self.give_back_strict(lines);
     }
 
@@ -408,7 +412,6 @@ impl Desk {
         self.unsettled.drain(..self.sent.min(self.unsettled.len()));
         self.sent = 0;
         self.slices.kept(kept, expires);
-        self.slices.reconnected();
         for account in wanted {
             self.returned.extend(self.slices.give_back(*account));
         }

@@ -58,16 +58,6 @@ pub struct Short {
     pub missing: Vec<Need>,
 }
 
-/// Whether an account may be used without a slice while the service is away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credit {
-    pub account: AccountId,
-    /// The quota's `outage_cap`; 0 for none.
-    pub cap: u64,
-    /// The window in force by the last slice or by the caller's knowledge.
-    pub window: WindowKey,
-}
-
 /// A free part of a slice on its way from one VM of a holder to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spare {
@@ -150,8 +140,6 @@ impl Hold {
 struct Pool {
     /// In the order in which they came; those that end first are used first.
     slices: Vec<LocalSlice>,
-    /// Admitted on credit since the service was last heard.
-    debt: u64,
     pace: Pace,
 }
 
@@ -215,7 +203,6 @@ impl Slices {
     pub fn granted(&mut self, now: Timestamp, granted: &Granted) {
         for slice in &granted.slices {
             let pool = self.pools.entry(slice.account).or_default();
-            pool.debt = 0;
             pool.slices.push(LocalSlice {
                 grant: granted.grant,
                 window: slice.window,
@@ -282,16 +269,7 @@ impl Slices {
     /// # Errors
     /// [`Short`] when a slice is short: ask for a grant, then hold again.
     pub fn hold(&mut self, now: Timestamp, needs: &[Need]) -> Result<Hold, Short> {
-        let missing: Vec<Need> = needs
-            .iter()
-            .filter_map(|need| {
-                let missing = need.amount.saturating_sub(self.free(now, need.account));
-                (missing > 0).then_some(Need {
-                    account: need.account,
-                    amount: missing,
-                })
-            })
-            .collect();
+        let missing = self.uncovered(now, needs);
         if !missing.is_empty() {
             return Err(Short { missing });
         }
@@ -305,34 +283,23 @@ impl Slices {
         Ok(hold)
     }
 
-    /// Holds as [`hold`](Self::hold) while the service is away: what slices do not cover is a debt, within the
-    /// account's credit.
-    ///
-    /// # Errors
-    /// [`Short`] with the accounts whose credit is used up.
+    /// Returns what of `needs` no slice covers.
+    pub fn uncovered(&self, now: Timestamp, needs: &[Need]) -> Vec<Need> {
+        let missing = needs.iter().map(|need| Need {
+            account: need.account,
+            amount: need.amount.saturating_sub(self.free(now, need.account)),
+        });
+        missing.filter(|need| need.amount > 0).collect()
+    }
+
+    /// Holds as [`hold`](Self::hold) while the service is away: what slices do not cover is a debt, for which the
+    /// caller has found credit. `window` tells the window of an account as it was last known.
     pub fn hold_on_credit(
         &mut self,
         now: Timestamp,
         needs: &[Need],
-        credits: &[Credit],
-    ) -> Result<Hold, Short> {
-        let credit = |account| credits.iter().find(|credit| credit.account == account);
-        let mut missing = Vec::new();
-        for need in needs {
-            let uncovered = need.amount.saturating_sub(self.free(now, need.account));
-            let debt = self.pools.get(&need.account).map_or(0, |pool| pool.debt);
-            let cap = credit(need.account).map_or(0, |credit| credit.cap);
-            let beyond = debt.saturating_add(uncovered).saturating_sub(cap);
-            if uncovered > 0 && beyond > 0 {
-                missing.push(Need {
-                    account: need.account,
-                    amount: beyond,
-                });
-            }
-        }
-        if !missing.is_empty() {
-            return Err(Short { missing });
-        }
+        window: &dyn Fn(AccountId) -> WindowKey,
+    ) -> Hold {
         let mut hold = Hold {
             admitted: now,
             parts: Vec::new(),
@@ -340,18 +307,16 @@ impl Slices {
         for need in needs {
             let drawn = self.draw(now, &mut hold, *need);
             let uncovered = need.amount.saturating_sub(drawn);
-            if let (true, Some(credit)) = (uncovered > 0, credit(need.account)) {
-                let pool = self.pools.entry(need.account).or_default();
-                pool.debt = pool.debt.saturating_add(uncovered);
+            if uncovered > 0 {
                 hold.parts.push(HeldPart {
                     account: need.account,
-                    window: credit.window,
+                    window: window(need.account),
                     grant: None,
                     amount: uncovered,
                 });
             }
         }
-        Ok(hold)
+        hold
     }
 
     /// Holds more of one account for an exchange that runs; returns how much of it there was, possibly nothing.
@@ -426,22 +391,28 @@ impl Slices {
         settlement
     }
 
-    /// Gives what is left of a hold back to the slices it came from. What came from a lease that is gone is gone.
-    pub fn release(&mut self, now: Timestamp, hold: Hold) {
+    /// Gives what is left of a hold back to the slices it came from. What came from a lease that is gone is gone;
+    /// what came on credit and was not used is returned.
+    pub fn release(&mut self, now: Timestamp, hold: Hold) -> Vec<Need> {
+        let mut unused_credit = Vec::new();
         for part in hold.parts {
-            let Some(pool) = self.pools.get_mut(&part.account) else {
-                continue;
-            };
             let Some(grant) = part.grant else {
-                pool.debt = pool.debt.saturating_sub(part.amount);
+                unused_credit.push(Need {
+                    account: part.account,
+                    amount: part.amount,
+                });
                 continue;
             };
             unhold(&mut self.held, grant, part.amount);
-            if let Some(slice) = pool.slices.iter_mut().find(|slice| slice.grant == grant) {
+            let pool = self.pools.get_mut(&part.account);
+            let mut slices = pool.into_iter().flat_map(|pool| &mut pool.slices);
+            if let Some(slice) = slices.find(|slice| slice.grant == grant) {
                 slice.free = slice.free.saturating_add(part.amount);
                 slice.used = now;
             }
         }
+        unused_credit.retain(|credit| credit.amount > 0);
+        unused_credit
     }
 
     /// Returns what of `account` can be held at `now`.
@@ -505,11 +476,6 @@ impl Slices {
         self.forget_empty();
     }
 
-    /// Notes that the service answers again: credit is full again.
-    pub fn reconnected(&mut self) {
-        self.pools.values_mut().for_each(|pool| pool.debt = 0);
-    }
-
     fn take_out(&mut self, goes: impl Fn(AccountId, &LocalSlice) -> bool) -> Vec<Taken> {
         let mut taken = Vec::new();
         for (account, pool) in &mut self.pools {
@@ -534,7 +500,7 @@ impl Slices {
         self.pools.retain(|_, pool| {
             pool.slices
                 .retain(|slice| slice.free > 0 || held.contains_key(&slice.grant));
-            !pool.slices.is_empty() || pool.debt > 0
+            !pool.slices.is_empty()
         });
     }
 

@@ -218,43 +218,18 @@ fn idle_slices_go_back() {
 }
 
 #[test]
-fn an_outage_admits_within_the_cap() {
+fn what_is_admitted_on_credit_is_a_debt_and_its_rest_comes_back() {
     let mut slices = Slices::default();
     lease(&mut slices, 1, &[(1, 10)], FAR, FAR);
-    let credit = [Credit {
-        account: account(1),
-        cap: 25,
-        window: WindowKey::default(),
-    }];
-    let mut first = slices
-        .hold_on_credit(at(0), &[need(1, 20)], &credit)
-        .unwrap();
-    let short = slices
-        .hold_on_credit(at(0), &[need(1, 20)], &credit)
-        .unwrap_err();
-    assert_eq!(short.missing, [need(1, 5)]);
-    assert!(
-        slices.hold_on_credit(at(0), &[need(1, 15)], &[]).is_err(),
-        "no credit, no service"
-    );
-    let settled = slices.settle(
-        &mut first,
-        exchange(),
-        1,
-        Sureness::Exact,
-        &[(account(1), 18)],
-    );
+    assert_eq!(slices.uncovered(at(0), &[need(1, 20)]), [need(1, 10)]);
+    let mut hold = slices.hold_on_credit(at(0), &[need(1, 20)], &|_| WindowKey::default());
+    let used = [(account(1), 18)];
+    let settled = slices.settle(&mut hold, exchange(), 1, Sureness::Exact, &used);
     assert_eq!(
         (settled.charges[0].amount, settled.charges[0].debt),
         (18, 8)
     );
-    slices.release(at(0), first);
-    slices.reconnected();
-    assert!(
-        slices
-            .hold_on_credit(at(0), &[need(1, 20)], &credit)
-            .is_ok()
-    );
+    assert_eq!(slices.release(at(0), hold), [need(1, 2)]);
 }
 
 #[test]
