@@ -25,6 +25,7 @@ mod admin_tokens;
 mod audit;
 mod customers;
 mod error;
+mod events;
 mod exchanges;
 mod guardrails;
 mod keys;
@@ -157,6 +158,7 @@ fn described() -> OpenApiRouter<Shared> {
         .merge(admin_tokens::router())
         .merge(audit::router())
         .merge(customers::router())
+        .merge(events::router())
         .merge(exchanges::router())
         .merge(guardrails::router())
         .merge(keys::router())

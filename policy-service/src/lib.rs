@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alerts;
 pub mod api;
 pub mod cli;
 pub mod clock;

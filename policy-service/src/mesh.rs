@@ -144,6 +144,10 @@ impl Control {
             .ledger
             .as_ref()
             .map(|ledger| Grants::new(ledger.ledgers.clone(), ledger.notices.clone()));
+        if let Some(ledger) = &options.ledger {
+            let alerts = crate::alerts::run(store.clone(), ledger.clone(), stop.subscribe());
+            tokio::spawn(alerts);
+        }
         if let (Some(ledger), Some(grants)) = (&options.ledger, &grants) {
             let hearing = hearing::hear(ledger.notices.hear(), store.clone(), grants.clone());
             tokio::spawn(hearing::until(stop.subscribe(), hearing));

@@ -18,6 +18,7 @@ mod authority;
 mod consistency;
 pub mod customers;
 pub mod evaluation;
+pub mod events;
 pub mod exchanges;
 pub mod fields;
 pub mod guardrails;

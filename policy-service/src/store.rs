@@ -22,6 +22,7 @@ pub(crate) mod admin_tokens;
 pub(crate) mod audit;
 pub(crate) mod columns;
 pub(crate) mod customers;
+pub(crate) mod events;
 pub(crate) mod exchanges;
 pub(crate) mod guardrails;
 pub(crate) mod keys;
@@ -85,6 +86,9 @@ pub enum StoreError {
     /// A vault entry could not be sealed, or its seal is broken.
     #[error("an entry of the vault cannot be sealed or unsealed with this master key")]
     Vault,
+    /// The secret of the alert webhook could not be sealed, or its seal is broken.
+    #[error("the secret of the alert webhook cannot be sealed or unsealed with this master key")]
+    SealWebhook,
     /// The task that commits ended early.
     #[error("a commit was interrupted")]
     Interrupted { source: tokio::task::JoinError },
@@ -101,7 +105,8 @@ impl StoreError {
             | Self::Corrupt { .. }
             | Self::NameTaken { .. }
             | Self::Seal { .. }
-            | Self::Vault => false,
+            | Self::Vault
+            | Self::SealWebhook => false,
         }
     }
 }

@@ -241,6 +241,21 @@ pub struct SettingsFields {
     pub hosts: Option<Vec<String>>,
     /// Upper bound of attempts for one request.
     pub max_attempts: Option<u8>,
+    /// Where thresholds of quotas are posted; none posts nowhere.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<AlertWebhookFields>)]
+    pub alert_webhook: Option<Option<AlertWebhookFields>>,
+}
+
+/// Fields of the webhook that alerts are posted to.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlertWebhookFields {
+    /// `https://…`, or `http://…` on a network that you trust. Needed for a new one.
+    pub url: Option<String>,
+    /// What posts are signed with: `whsec_` and 24 to 64 bytes in base64; never shown again. Needed for a new one.
+    #[schema(value_type = Option<String>, write_only)]
+    pub secret: Option<Secret>,
 }
 
 /// Fields of an admin token.

@@ -246,6 +246,7 @@ fn name_taken(error: StoreError) -> OperationError {
         | StoreError::Corrupt { .. }
         | StoreError::Seal { .. }
         | StoreError::Vault
+        | StoreError::SealWebhook
         | StoreError::Interrupted { .. }) => other.into(),
     }
 }

@@ -1,12 +1,15 @@
 //! Mesh-wide settings.
 
 use policy::check::Node;
+use policy::secret::Secret;
 
 use super::authority::{Caller, Object, Resource, Right};
 use super::consistency::{Reach, Surroundings};
-use super::fields::SettingsFields;
+use super::fields::{AlertWebhookFields, Problems, SettingsFields};
 use super::views::SettingsView;
 use super::{ObjectKind, OperationError};
+use crate::alerts;
+use crate::store::events::Webhook;
 use crate::store::{self, Effect, Store};
 
 /// Returns the settings.
@@ -15,9 +18,10 @@ use crate::store::{self, Effect, Store};
 /// [`OperationError`] when the caller may not or the store fails.
 pub async fn get(store: &Store, caller: &Caller) -> Result<SettingsView, OperationError> {
     caller.permit(Resource::Settings, Right::View)?;
-    Ok(store::settings::get(&mut *store.read().await?)
-        .await?
-        .into())
+    let mut reading = store.read().await?;
+    let settings = store::settings::get(&mut reading).await?;
+    let webhook = store::events::webhook(&mut reading, store.master_key()).await?;
+    Ok(SettingsView::from(settings).with_webhook(webhook.as_ref()))
 }
 
 /// Changes settings.
@@ -32,7 +36,8 @@ pub async fn update(
     let permit = caller.permit(Resource::Settings, Right::Update)?;
     let mut change = store.change().await?;
     let mut settings = store::settings::get(change.connection()).await?;
-    let before = SettingsView::from(settings.clone());
+    let webhook_before = store::events::webhook(change.connection(), store.master_key()).await?;
+    let before = SettingsView::from(settings.clone()).with_webhook(webhook_before.as_ref());
     let SettingsFields {
         inference_auth,
         on_unknown_price,
@@ -42,6 +47,7 @@ pub async fn update(
         vault_ttl_ms,
         hosts,
         max_attempts,
+        alert_webhook,
     } = fields;
     settings.inference_auth = inference_auth.unwrap_or(settings.inference_auth);
     settings.on_unknown_price = on_unknown_price.unwrap_or(settings.on_unknown_price);
@@ -51,16 +57,52 @@ pub async fn update(
     settings.vault_ttl_ms = vault_ttl_ms.unwrap_or(settings.vault_ttl_ms);
     settings.hosts = hosts.unwrap_or(settings.hosts);
     settings.max_attempts = max_attempts.unwrap_or(settings.max_attempts);
-    let after = SettingsView::from(settings.clone());
-    if after == before {
+    let has_new_webhook = alert_webhook.is_some();
+    let webhook = match alert_webhook {
+        Some(fields) => fields
+            .map(|fields| changed(webhook_before, fields))
+            .transpose()?,
+        None => webhook_before,
+    };
+    let after = SettingsView::from(settings.clone()).with_webhook(webhook.as_ref());
+    // A secret may be new although nothing else is.
+    if after == before && !has_new_webhook {
         return Ok(after);
     }
     let mut surroundings = Surroundings::read(&mut change, Reach::AllButKeys).await?;
     surroundings.documents.settings = settings.clone();
     surroundings.check(Node::Settings, ObjectKind::Settings, "settings")?;
     store::settings::update(change.connection(), &settings).await?;
+    if has_new_webhook {
+        let db = change.connection();
+        store::events::set_webhook(db, store.master_key(), webhook.as_ref()).await?;
+    }
     let object = Object::new(ObjectKind::Settings, "settings", "settings");
     let event = permit.event("update", object, Some(&before), Some(&after))?;
     change.commit(&[event], Effect::Policy).await?;
     Ok(after)
+}
+
+/// Returns a webhook with what `fields` change of it, or what is wrong with them.
+fn changed(before: Option<Webhook>, fields: AlertWebhookFields) -> Result<Webhook, OperationError> {
+    let AlertWebhookFields { url, secret } = fields;
+    let mut problems = Problems::default();
+    let (url_before, secret_before) = before.map(|it| (it.url, it.secret)).unzip();
+    let url = problems.need("alert_webhook.url", url.or(url_before));
+    let secret = problems.need("alert_webhook.secret", secret.or(secret_before));
+    let is_url = |url: &String| {
+        reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
+    };
+    if url.as_ref().is_some_and(|url| !is_url(url)) {
+        let message = "must be an absolute URL that begins with `https://` (or `http://`)";
+        problems.add("alert_webhook.url", message);
+    }
+    let is_secret = |secret: &Secret| alerts::key_of(secret.expose()).is_some();
+    if secret.as_ref().is_some_and(|secret| !is_secret(secret)) {
+        let (min, max) = (alerts::MIN_SECRET_BYTES, alerts::MAX_SECRET_BYTES);
+        let message = format!("must be `whsec_` and {min} to {max} bytes in base64");
+        problems.add("alert_webhook.secret", message);
+    }
+    let webhook = url.zip(secret).map(|(url, secret)| Webhook { url, secret });
+    problems.complete(webhook)
 }

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use super::schema;
 use crate::store::admin_tokens::AdminToken;
 use crate::store::audit::{Actor, StoredAuditEvent};
+use crate::store::events::{StoredEvent, Webhook};
 use crate::store::providers::KeyHistory;
 
 pub use evaluation::{
@@ -253,6 +254,26 @@ pub struct SettingsView {
     pub vault_ttl_ms: u64,
     pub hosts: Vec<String>,
     pub max_attempts: u8,
+    /// Where thresholds of quotas are posted.
+    pub alert_webhook: Option<AlertWebhookView>,
+}
+
+/// The webhook that alerts are posted to, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AlertWebhookView {
+    pub url: String,
+}
+
+impl SettingsView {
+    pub(super) fn with_webhook(self, webhook: Option<&Webhook>) -> Self {
+        let alert_webhook = webhook.map(|webhook| AlertWebhookView {
+            url: webhook.url.clone(),
+        });
+        Self {
+            alert_webhook,
+            ..self
+        }
+    }
 }
 
 impl From<Settings> for SettingsView {
@@ -266,6 +287,7 @@ impl From<Settings> for SettingsView {
             vault_ttl_ms: settings.vault_ttl_ms,
             hosts: settings.hosts,
             max_attempts: settings.max_attempts,
+            alert_webhook: None,
         }
     }
 }
@@ -310,6 +332,41 @@ pub struct AuditEventView {
     /// The object after, without secrets.
     pub after: Option<serde_json::Value>,
     pub request_id: Option<String>,
+}
+
+/// Something that happened by itself.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EventView {
+    /// Place in the log.
+    pub seq: u64,
+    pub id: Uuid,
+    #[schema(value_type = u64)]
+    pub at_ms: Timestamp,
+    /// As in `quota.threshold`.
+    pub kind: String,
+    /// What it is about: the quota's id.
+    pub subject_id: Option<Uuid>,
+    /// What the webhook is told.
+    pub data: serde_json::Value,
+    /// `none` without a webhook, `pending`, `delivered`, or `failed` after the last try.
+    pub delivery: String,
+    pub tries: u32,
+}
+
+impl From<StoredEvent> for EventView {
+    fn from(stored: StoredEvent) -> Self {
+        let StoredEvent { seq, event } = stored;
+        Self {
+            seq,
+            id: event.id,
+            at_ms: event.at,
+            kind: event.kind,
+            subject_id: event.subject,
+            data: event.data,
+            delivery: event.delivery,
+            tries: event.tries,
+        }
+    }
 }
 
 /// Who acted.
