@@ -70,6 +70,25 @@ CREATE TABLE customers (
 
 CREATE UNIQUE INDEX customers_by_name ON customers (LOWER(name));
 
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    at_ms BIGINT NOT NULL,
+    -- As in `quota.threshold`.
+    kind TEXT NOT NULL,
+    -- Not a reference: an event outlives what it names.
+    subject_id BLOB,
+    -- JSON object.
+    data TEXT NOT NULL,
+    -- `none`, `pending`, `delivered`, `failed`
+    delivery TEXT NOT NULL,
+    tries BIGINT NOT NULL DEFAULT 0,
+    -- When it is told (again); whoever moves it tells it.
+    next_try_ms BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE INDEX events_to_deliver ON events (next_try_ms) WHERE delivery = 'pending';
+
 CREATE TABLE exchanges (
     id BLOB PRIMARY KEY NOT NULL,
     started_ms BIGINT NOT NULL,
@@ -261,7 +280,7 @@ CREATE TABLE settings (
     snapshot_max_age_ms BIGINT NOT NULL,
     hosts TEXT NOT NULL,
     max_attempts BIGINT NOT NULL
-, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000);
+, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000, alert_webhook_url TEXT, alert_webhook_sealed_secret BLOB);
 
 CREATE TABLE stateful_ids (
     id TEXT NOT NULL,

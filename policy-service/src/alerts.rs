@@ -19,8 +19,8 @@ use tracing::{debug, error, info, warn};
 use uuid::Uuid;
 
 use crate::clock;
-use crate::ledger::opening::Opened;
 use crate::ledger::Alert;
+use crate::ledger::opening::Opened;
 use crate::store::events::{self, Event, StoredEvent};
 use crate::store::{Store, StoreError};
 

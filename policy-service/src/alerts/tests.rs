@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use policy::ids::{ExchangeId, GrantId, HolderId, QuotaId};
 use policy::quota::covering::Part;
-use policy::quota::lease::{Ask, Charge, GrantAnswer, GrantRequest, Settlement, Sureness};
+use policy::quota::lease::{Ask, Charge, GrantAnswer, GrantRequest, Settlement, Sureness, Taken};
 use policy::quota::{
     AccountId, CalendarWindow, Member, Period, Quota, QuotaNode, QuotaRules, QuotaWindow, Unit,
 };
@@ -61,9 +61,9 @@ impl Bench {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let master_key = MasterKey::from_bytes([1; 32]);
-        let store = Store::open(&folder.path().join("weir.db"), &master_key);
+        let path = folder.path().join("weir.db");
         Self {
-            store: store.await.unwrap(),
+            store: Store::open(&path, &master_key).await.unwrap(),
             folder,
             stop: watch::Sender::new(false),
         }
@@ -73,9 +73,7 @@ impl Bench {
     async fn open(&self) -> Opened {
         let places = Places::file(self.folder.path().join("ledger.db"));
         let opened = Opened::open(&places).await.unwrap();
-        opened
-            .quotas
-            .send_replace(Arc::new(Quotas::new([quota()])));
+        opened.quotas.send_replace(Arc::new(Quotas::new([quota()])));
         let running = run(self.store.clone(), opened.clone(), self.stop.subscribe());
         tokio::spawn(running);
         while opened.alerts.receiver_count() == 0 {
@@ -97,8 +95,9 @@ impl Bench {
 
     async fn events(&self) -> Vec<Event> {
         let mut reading = self.store.read().await.unwrap();
-        let events = events::list(&mut reading, &EventFilter::default(), 100);
-        events.await.unwrap().into_iter().map(|it| it.event).collect()
+        let filter = EventFilter::default();
+        let events = events::list(&mut reading, &filter, 100).await;
+        events.unwrap().into_iter().map(|it| it.event).collect()
     }
 
     /// Waits until `is_so` holds of the events, newest first.
@@ -119,12 +118,7 @@ fn quota() -> Quota {
         zone: String::from("UTC"),
         first_month: 1,
     });
-    let mut rules = QuotaRules::new(
-        QuotaNode::Organisation,
-        Unit::TotalTokens,
-        100,
-        Some(daily),
-    );
+    let mut rules = QuotaRules::new(QuotaNode::Organisation, Unit::TotalTokens, 100, Some(daily));
     rules.alerts = vec![50, 80, 100];
     Quota {
         id: QuotaId::new(Uuid::from_u128(7)),
@@ -163,7 +157,11 @@ async fn spend(ledger: &Opened, number: u128, amount: u64) {
             amount,
             debt: 0,
         }],
-        taken: Vec::new(),
+        taken: vec![Taken {
+            grant: granted.grant,
+            account,
+            amount,
+        }],
         closes: true,
     };
     ledger.ledgers.settle(vec![settlement]).await.unwrap();

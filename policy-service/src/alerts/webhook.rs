@@ -38,7 +38,11 @@ pub(crate) fn key_of(secret: &str) -> Option<Vec<u8>> {
 }
 
 /// Posts `event`; any answer of 2xx means that it was taken.
-pub(super) async fn post(webhook: &Webhook, event: &Event, now: Timestamp) -> Result<(), PostError> {
+pub(super) async fn post(
+    webhook: &Webhook,
+    event: &Event,
+    now: Timestamp,
+) -> Result<(), PostError> {
     let key = key_of(webhook.secret.expose()).ok_or(PostError::Secret)?;
     let id = format!("evt_{}", event.id);
     let seconds = (now.as_millis() / 1_000).to_string();
@@ -77,10 +81,13 @@ fn body(event: &Event) -> String {
     json!({"type": event.kind, "timestamp": at.to_string(), "data": event.data}).to_string()
 }
 
-fn signature(key: &[u8], id: &str, seconds: &str, body: &str) -> Option<String> {
+pub(super) fn signature(key: &[u8], id: &str, seconds: &str, body: &str) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
     mac.update(format!("{id}.{seconds}.{body}").as_bytes());
-    Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+    Some(format!(
+        "v1,{}",
+        STANDARD.encode(mac.finalize().into_bytes())
+    ))
 }
 
 #[cfg(test)]
