@@ -261,6 +261,7 @@ async fn quotas_come_in_pages() {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are what it shows")]
 async fn a_hundred_thousand_quotas_stay_usable() {
     let service = Service::start().await;
     let user = service.add("/api/v1/users", named("ann")).await;
