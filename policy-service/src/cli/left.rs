@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use policy::quota::{Amount, Unit};
+use policy::quota::{Amount, QuotaWindow, Unit};
 use policy::secret::Secret;
 use policy::units::Timestamp;
 use serde::Deserialize;
@@ -61,18 +61,20 @@ fn ask(admin_url: &str, key: &Secret) -> Option<Answer> {
 }
 
 fn line(item: &Item, now: Timestamp) -> Option<String> {
-    let (limit, left) = (item.limit?, item.left?);
     let of = |amount| Amount {
         unit: item.unit,
         amount,
     };
-    let mut line = format!("quota `{}`: {} left of {}", item.name, of(left), of(limit));
+    let (limit, left) = (of(item.limit?), of(item.left?).to_string());
+    // The unit is said once.
+    let left = left.split(' ').next().unwrap_or_default();
+    let mut line = format!("quota `{}`: {left} of {limit} left", item.name);
     if let Some(at) = item.resets_at_ms {
         let millis = at.as_millis().saturating_sub(now.as_millis());
         line.push_str(&format!("; begins anew in {}", about(millis)));
     }
-    if let Some(span) = item.rolling_ms {
-        line.push_str(&format!(" in any {}", about(span)));
+    if let Some(duration_ms) = item.rolling_ms {
+        line.push_str(&format!(" {}", QuotaWindow::Rolling { duration_ms }));
     }
     Some(line)
 }
@@ -106,14 +108,14 @@ mod tests {
         );
         assert_eq!(
             line(&month, NOW).unwrap(),
-            "quota `each`: $412.00 left of $500.00; begins anew in 9 days"
+            "quota `each`: $412.00 of $500.00 left; begins anew in 9 days"
         );
         let rate = item(
             r#"{"name": "rate", "unit": "requests", "resets_at_ms": null, "rolling_ms": 60000, "limit": 60, "left": 59}"#,
         );
         assert_eq!(
             line(&rate, NOW).unwrap(),
-            "quota `rate`: 59 requests left of 60 requests in any 1 minute"
+            "quota `rate`: 59 of 60 requests left in any minute"
         );
     }
 

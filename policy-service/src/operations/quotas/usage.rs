@@ -89,20 +89,20 @@ pub async fn reset(
 ) -> Result<UsageView, OperationError> {
     let permit = caller.permit(Resource::Quotas, Right::Update)?;
     let account = find(store, id, member).await?;
-    // Begun first: what was reset must not stay unaudited because the database has no room for another writer.
-    let change = store.change().await?;
-    let figures = ledgers.reset(vec![account.ask()]).await?;
-    let now = clock::now();
+    let figures = ledgers.look(vec![account.ask()]).await?;
     let cleared = figures.first().map(|it| it.used).unwrap_or_default();
-    let before = account.view(cleared, now)?;
-    let used = Used {
+    let rest = Used {
         held: cleared.held,
         ..Used::default()
     };
-    let after = account.view(used, now)?;
+    let now = clock::now();
+    let (before, after) = (account.view(cleared, now)?, account.view(rest, now)?);
     let object = Object::new(ObjectKind::Quota, id, account.quota.name.as_str());
     let event = permit.event("reset", object, Some(&before), Some(&after))?;
+    // The ledger is a database of its own: rather an event of a reset that failed than a reset without its event.
+    let change = store.change().await?;
     change.commit(&[event], Effect::Nothing).await?;
+    ledgers.reset(vec![account.ask()]).await?;
     Ok(after)
 }
 

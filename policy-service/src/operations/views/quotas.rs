@@ -150,7 +150,10 @@ impl UsageView {
             ceiling: bounds.ceiling,
             spent: used.spent,
             held: used.held,
-            left: bounds.ceiling.map(|ceiling| left(ceiling, used)),
+            left: bounds.ceiling.map(|ceiling| {
+                let unspent = ceiling.saturating_sub(used.spent);
+                unspent.saturating_sub(used.held)
+            }),
             debt: used.debt,
             window: WindowView::at(quota, now)?,
         })
@@ -173,10 +176,6 @@ impl Bounds {
         let ceiling = rules.mode.ceiling(limit).filter(|_| rules.enabled);
         Self { limit, ceiling }
     }
-}
-
-const fn left(ceiling: u64, used: Used) -> u64 {
-    ceiling.saturating_sub(used.spent).saturating_sub(used.held)
 }
 
 /// What was used in one window, or in one part of a rolling one.
@@ -230,8 +229,9 @@ pub struct OwnQuotaView {
     pub limit: Option<u64>,
     /// Used in the present window.
     pub used: Option<u64>,
-    /// Held for requests that run or may begin.
+    /// Leased for requests that run or may begin.
     pub held: Option<u64>,
+    /// What is not used yet, leased or not.
     pub left: Option<u64>,
 }
 
@@ -258,7 +258,10 @@ impl OwnQuotaView {
             limit: is_shown.then_some(bounds.limit),
             used: told.map(|used| used.spent),
             held: told.map(|used| used.held),
-            left: told.map(|used| left(bounds.ceiling.unwrap_or(bounds.limit), used)),
+            left: told.map(|used| {
+                let most = bounds.ceiling.unwrap_or(bounds.limit);
+                most.saturating_sub(used.spent)
+            }),
         })
     }
 }

@@ -78,7 +78,7 @@ async fn a_key_sees_its_quotas_lowest_level_first() {
         ("limit", json!(500_000_000)),
         ("used", json!(87_700_000)),
         ("held", json!(300_000)),
-        ("left", json!(412_000_000)),
+        ("left", json!(412_300_000)),
         ("exhausted", json!(false)),
     ] {
         assert_eq!(items[1][field], want, "{field}");
