@@ -3,8 +3,9 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{ColumnIndex, Decode, Row, Sqlite, Type};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{ColumnIndex, Decode, Row, Sqlite, SqliteConnection, Type};
 use uuid::Uuid;
 
 use crate::store::{CorruptError, StoreError};
@@ -126,6 +127,14 @@ pub(super) fn document<T: Serialize>(
     })
 }
 
+/// The JSON text under which a value is stored, if there is one.
+pub(super) fn optional_document<T: Serialize>(
+    object: &'static str,
+    value: Option<&T>,
+) -> Result<Option<String>, StoreError> {
+    value.map(|value| document(object, value)).transpose()
+}
+
 /// A stored count; negative ones are never written.
 pub(crate) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
@@ -134,6 +143,51 @@ pub(crate) fn unsigned(value: i64) -> u64 {
 /// The largest count that can be stored stands for all above it.
 pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A statement with its values.
+pub(super) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+/// Returns what every row that a statement finds stands for.
+pub(super) async fn all<T>(
+    db: &mut SqliteConnection,
+    doing: &'static str,
+    query: Bound<'_>,
+    read: fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let rows = query.fetch_all(db).await.map_err(failed(doing))?;
+    rows.iter().map(read).collect()
+}
+
+/// Returns what the one row that a statement finds stands for.
+pub(super) async fn one<T>(
+    db: &mut SqliteConnection,
+    doing: &'static str,
+    query: Bound<'_>,
+    read: fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let row = query.fetch_optional(db).await.map_err(failed(doing))?;
+    row.as_ref().map(read).transpose()
+}
+
+/// Writes an object; a unique violation means that `name` is taken.
+pub(super) async fn write(
+    db: &mut SqliteConnection,
+    doing: &'static str,
+    (object, name): (&'static str, &str),
+    query: Bound<'_>,
+) -> Result<(), StoreError> {
+    let done = query.execute(db).await;
+    done.map(drop).map_err(write_failed(doing, object, name))
+}
+
+/// Runs a statement that finds nothing.
+pub(super) async fn run(
+    db: &mut SqliteConnection,
+    doing: &'static str,
+    query: Bound<'_>,
+) -> Result<(), StoreError> {
+    query.execute(db).await.map(drop).map_err(failed(doing))
 }
 
 /// Turns a unique violation into [`StoreError::NameTaken`].

@@ -7,31 +7,21 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::StoreError;
-use crate::store::columns::{Columns, document, failed, signed, write_failed};
+use crate::store::columns::{Columns, all, one, optional_document, run, signed, write};
 
 const OBJECT: &str = "customer";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<Customer>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, access FROM customers ORDER BY name")
-        .fetch_all(db)
-        .await;
-    rows.map_err(failed("list customers"))?
-        .iter()
-        .map(read)
-        .collect()
+    let query = sqlx::query("SELECT id, name, access FROM customers ORDER BY name");
+    all(db, "list customers", query, read).await
 }
 
 pub(crate) async fn get(
     db: &mut SqliteConnection,
     id: CustomerId,
 ) -> Result<Option<Customer>, StoreError> {
-    let row = sqlx::query("SELECT id, name, access FROM customers WHERE id = $1").bind(id.uuid());
-    row.fetch_optional(db)
-        .await
-        .map_err(failed("read a customer"))?
-        .as_ref()
-        .map(read)
-        .transpose()
+    let query = sqlx::query("SELECT id, name, access FROM customers WHERE id = $1");
+    one(db, "read a customer", query.bind(id.uuid()), read).await
 }
 
 pub(crate) async fn insert(
@@ -39,49 +29,29 @@ pub(crate) async fn insert(
     customer: &Customer,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO customers (id, name, access, created_ms) VALUES ($1, $2, $3, $4)")
-        .bind(customer.id.uuid())
-        .bind(&customer.name)
-        .bind(
-            customer
-                .access
-                .as_ref()
-                .map(|access| document(OBJECT, access))
-                .transpose()?,
-        )
-        .bind(signed(now.as_millis()))
-        .execute(db)
-        .await
-        .map_err(write_failed("add a customer", OBJECT, &customer.name))?;
-    Ok(())
+    let query =
+        sqlx::query("INSERT INTO customers (id, name, access, created_ms) VALUES ($1, $2, $3, $4)")
+            .bind(customer.id.uuid())
+            .bind(&customer.name)
+            .bind(optional_document(OBJECT, customer.access.as_ref())?)
+            .bind(signed(now.as_millis()));
+    write(db, "add a customer", (OBJECT, &customer.name), query).await
 }
 
 pub(crate) async fn update(
     db: &mut SqliteConnection,
     customer: &Customer,
 ) -> Result<(), StoreError> {
-    sqlx::query("UPDATE customers SET name = $2, access = $3 WHERE id = $1")
+    let query = sqlx::query("UPDATE customers SET name = $2, access = $3 WHERE id = $1")
         .bind(customer.id.uuid())
         .bind(&customer.name)
-        .bind(
-            customer
-                .access
-                .as_ref()
-                .map(|access| document(OBJECT, access))
-                .transpose()?,
-        )
-        .execute(db)
-        .await
-        .map_err(write_failed("change a customer", OBJECT, &customer.name))?;
-    Ok(())
+        .bind(optional_document(OBJECT, customer.access.as_ref())?);
+    write(db, "change a customer", (OBJECT, &customer.name), query).await
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: CustomerId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM customers WHERE id = $1")
-        .bind(id.uuid())
-        .execute(db)
-        .await;
-    deleted.map(drop).map_err(failed("delete a customer"))
+    let query = sqlx::query("DELETE FROM customers WHERE id = $1");
+    run(db, "delete a customer", query.bind(id.uuid())).await
 }
 
 fn read(row: &SqliteRow) -> Result<Customer, StoreError> {

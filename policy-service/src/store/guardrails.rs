@@ -7,30 +7,21 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::StoreError;
-use crate::store::columns::{Columns, document, failed, signed, write_failed};
+use crate::store::columns::{Columns, all, document, one, run, signed, write};
 
 const OBJECT: &str = "guardrail";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<Guardrail>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, rules FROM guardrails ORDER BY LOWER(name)");
-    rows.fetch_all(db)
-        .await
-        .map_err(failed("list guardrails"))?
-        .iter()
-        .map(read)
-        .collect()
+    let query = sqlx::query("SELECT id, name, rules FROM guardrails ORDER BY LOWER(name)");
+    all(db, "list guardrails", query, read).await
 }
 
 pub(crate) async fn get(
     db: &mut SqliteConnection,
     id: GuardrailId,
 ) -> Result<Option<Guardrail>, StoreError> {
-    let row = sqlx::query("SELECT id, name, rules FROM guardrails WHERE id = $1")
-        .bind(id.uuid())
-        .fetch_optional(db)
-        .await
-        .map_err(failed("read a guardrail"))?;
-    row.as_ref().map(read).transpose()
+    let query = sqlx::query("SELECT id, name, rules FROM guardrails WHERE id = $1");
+    one(db, "read a guardrail", query.bind(id.uuid()), read).await
 }
 
 pub(crate) async fn insert(
@@ -38,38 +29,29 @@ pub(crate) async fn insert(
     guardrail: &Guardrail,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let query = "INSERT INTO guardrails (id, name, rules, created_ms) VALUES ($1, $2, $3, $4)";
-    let done = sqlx::query(query)
-        .bind(guardrail.id.uuid())
-        .bind(&guardrail.name)
-        .bind(document(OBJECT, &guardrail.rules)?)
-        .bind(signed(now.as_millis()))
-        .execute(db)
-        .await;
-    done.map(drop)
-        .map_err(write_failed("add a guardrail", OBJECT, &guardrail.name))
+    let query =
+        sqlx::query("INSERT INTO guardrails (id, name, rules, created_ms) VALUES ($1, $2, $3, $4)")
+            .bind(guardrail.id.uuid())
+            .bind(&guardrail.name)
+            .bind(document(OBJECT, &guardrail.rules)?)
+            .bind(signed(now.as_millis()));
+    write(db, "add a guardrail", (OBJECT, &guardrail.name), query).await
 }
 
 pub(crate) async fn update(
     db: &mut SqliteConnection,
     guardrail: &Guardrail,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query("UPDATE guardrails SET name = $2, rules = $3 WHERE id = $1")
+    let query = sqlx::query("UPDATE guardrails SET name = $2, rules = $3 WHERE id = $1")
         .bind(guardrail.id.uuid())
         .bind(&guardrail.name)
-        .bind(document(OBJECT, &guardrail.rules)?)
-        .execute(db)
-        .await;
-    done.map(drop)
-        .map_err(write_failed("change a guardrail", OBJECT, &guardrail.name))
+        .bind(document(OBJECT, &guardrail.rules)?);
+    write(db, "change a guardrail", (OBJECT, &guardrail.name), query).await
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: GuardrailId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM guardrails WHERE id = $1")
-        .bind(id.uuid())
-        .execute(db)
-        .await;
-    deleted.map(drop).map_err(failed("delete a guardrail"))
+    let query = sqlx::query("DELETE FROM guardrails WHERE id = $1");
+    run(db, "delete a guardrail", query.bind(id.uuid())).await
 }
 
 fn read(row: &SqliteRow) -> Result<Guardrail, StoreError> {

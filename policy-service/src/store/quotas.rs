@@ -5,13 +5,14 @@ use policy::documents::Scope;
 use policy::ids::QuotaId;
 use policy::quota::Quota;
 use policy::units::Timestamp;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
 use crate::store::StoreError;
-use crate::store::columns::{Columns, document, failed, signed, unsigned, write_failed};
+use crate::store::columns::{
+    Bound, Columns, all, document, failed, one, run, signed, unsigned, write,
+};
 
 const OBJECT: &str = "quota";
 
@@ -35,7 +36,7 @@ macro_rules! select_named {
 
 /// Lists all of them.
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<Quota>, StoreError> {
-    all(db, sqlx::query("SELECT id, name, rules FROM quotas")).await
+    listed(db, sqlx::query("SELECT id, name, rules FROM quotas")).await
 }
 
 /// Lists at most `limit` by name, those after `after` only.
@@ -44,12 +45,10 @@ pub(crate) async fn page(
     after: &str,
     limit: u32,
 ) -> Result<Vec<NamedQuota>, StoreError> {
-    let rows = sqlx::query(select_named!(
+    let query = sqlx::query(select_named!(
         "WHERE LOWER(q.name) > LOWER($1) ORDER BY LOWER(q.name) LIMIT $2"
     ));
-    let rows = rows.bind(after).bind(limit).fetch_all(db).await;
-    let rows = rows.map_err(failed("list quotas"))?;
-    rows.iter().map(read_named).collect()
+    all(db, "list quotas", query.bind(after).bind(limit), read_named).await
 }
 
 /// Returns the one of this name.
@@ -57,20 +56,16 @@ pub(crate) async fn named(
     db: &mut SqliteConnection,
     name: &str,
 ) -> Result<Option<NamedQuota>, StoreError> {
-    let row = sqlx::query(select_named!("WHERE LOWER(q.name) = LOWER($1)")).bind(name);
-    let row = row.fetch_optional(db).await;
-    let row = row.map_err(failed("find a quota"))?;
-    row.as_ref().map(read_named).transpose()
+    let query = sqlx::query(select_named!("WHERE LOWER(q.name) = LOWER($1)"));
+    one(db, "find a quota", query.bind(name), read_named).await
 }
 
 pub(crate) async fn get(
     db: &mut SqliteConnection,
     id: QuotaId,
 ) -> Result<Option<NamedQuota>, StoreError> {
-    let row = sqlx::query(select_named!("WHERE q.id = $1")).bind(id.uuid());
-    let row = row.fetch_optional(db).await;
-    let row = row.map_err(failed("read a quota"))?;
-    row.as_ref().map(read_named).transpose()
+    let query = sqlx::query(select_named!("WHERE q.id = $1"));
+    one(db, "read a quota", query.bind(id.uuid()), read_named).await
 }
 
 /// Counts all of them.
@@ -111,13 +106,13 @@ pub(crate) async fn that_name_providers(
     db: &mut SqliteConnection,
 ) -> Result<Vec<Quota>, StoreError> {
     let query = "SELECT id, name, rules FROM quotas WHERE names_providers";
-    all(db, sqlx::query(query)).await
+    listed(db, sqlx::query(query)).await
 }
 
 async fn of_everything(db: &mut SqliteConnection) -> Result<Vec<Quota>, StoreError> {
     let query = "SELECT id, name, rules FROM quotas \
          WHERE customer_id IS NULL AND team_id IS NULL AND user_id IS NULL AND key_id IS NULL";
-    all(db, sqlx::query(query)).await
+    listed(db, sqlx::query(query)).await
 }
 
 async fn at_any(db: &mut SqliteConnection, ids: Ids) -> Result<Vec<Quota>, StoreError> {
@@ -125,15 +120,11 @@ async fn at_any(db: &mut SqliteConnection, ids: Ids) -> Result<Vec<Quota>, Store
         "SELECT id, name, rules FROM quotas \
          WHERE customer_id = $1 OR team_id = $2 OR user_id = $3 OR key_id = $4",
     );
-    all(db, ids.bind(query)).await
+    listed(db, ids.bind(query)).await
 }
 
-async fn all<'q>(
-    db: &mut SqliteConnection,
-    query: Query<'q, Sqlite, SqliteArguments>,
-) -> Result<Vec<Quota>, StoreError> {
-    let rows = query.fetch_all(db).await.map_err(failed("list quotas"))?;
-    rows.iter().map(read).collect()
+async fn listed(db: &mut SqliteConnection, query: Bound<'_>) -> Result<Vec<Quota>, StoreError> {
+    all(db, "list quotas", query, read).await
 }
 
 pub(crate) async fn insert(
@@ -145,12 +136,8 @@ pub(crate) async fn insert(
         "INSERT INTO quotas (customer_id, team_id, user_id, key_id, id, name, names_providers, rules, created_ms) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
-    let done = bind(query, quota)?
-        .bind(signed(now.as_millis()))
-        .execute(db)
-        .await;
-    done.map(drop)
-        .map_err(write_failed("add a quota", OBJECT, &quota.name))
+    let query = bind(query, quota)?.bind(signed(now.as_millis()));
+    write(db, "add a quota", (OBJECT, &quota.name), query).await
 }
 
 pub(crate) async fn update(db: &mut SqliteConnection, quota: &Quota) -> Result<(), StoreError> {
@@ -158,20 +145,14 @@ pub(crate) async fn update(db: &mut SqliteConnection, quota: &Quota) -> Result<(
         "UPDATE quotas SET customer_id = $1, team_id = $2, user_id = $3, key_id = $4, name = $6, \
          names_providers = $7, rules = $8 WHERE id = $5",
     );
-    let done = bind(query, quota)?.execute(db).await;
-    done.map(drop)
-        .map_err(write_failed("change a quota", OBJECT, &quota.name))
+    let query = bind(query, quota)?;
+    write(db, "change a quota", (OBJECT, &quota.name), query).await
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: QuotaId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM quotas WHERE id = $1")
-        .bind(id.uuid())
-        .execute(db)
-        .await;
-    deleted.map(drop).map_err(failed("delete a quota"))
+    let query = sqlx::query("DELETE FROM quotas WHERE id = $1");
+    run(db, "delete a quota", query.bind(id.uuid())).await
 }
-
-type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 /// What is stood at, as the first four parameters.
 #[derive(Clone, Copy, Debug, Default)]

@@ -7,28 +7,19 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::StoreError;
-use crate::store::columns::{Columns, failed, signed, write_failed};
+use crate::store::columns::{Columns, all, one, run, signed, write};
 
 const OBJECT: &str = "rule file";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<RuleFile>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, source FROM rule_files ORDER BY LOWER(name)");
-    rows.fetch_all(db)
-        .await
-        .map_err(failed("list rule files"))?
-        .iter()
-        .map(read)
-        .collect()
+    let query = sqlx::query("SELECT id, name, source FROM rule_files ORDER BY LOWER(name)");
+    all(db, "list rule files", query, read).await
 }
 
 /// Lists them without what they hold, which can be much.
 pub(crate) async fn names(db: &mut SqliteConnection) -> Result<Vec<RuleFile>, StoreError> {
-    let rows = sqlx::query("SELECT id, name FROM rule_files ORDER BY LOWER(name)");
-    let rows = rows
-        .fetch_all(db)
-        .await
-        .map_err(failed("list the names of rule files"))?;
-    let empty = |row| {
+    let query = sqlx::query("SELECT id, name FROM rule_files ORDER BY LOWER(name)");
+    let empty = |row: &SqliteRow| {
         let columns = Columns::new(row, OBJECT);
         Ok(RuleFile {
             id: columns.id("id", RuleFileId::new)?,
@@ -36,19 +27,15 @@ pub(crate) async fn names(db: &mut SqliteConnection) -> Result<Vec<RuleFile>, St
             source: String::new(),
         })
     };
-    rows.iter().map(empty).collect()
+    all(db, "list the names of rule files", query, empty).await
 }
 
 pub(crate) async fn get(
     db: &mut SqliteConnection,
     id: RuleFileId,
 ) -> Result<Option<RuleFile>, StoreError> {
-    let row = sqlx::query("SELECT id, name, source FROM rule_files WHERE id = $1")
-        .bind(id.uuid())
-        .fetch_optional(db)
-        .await
-        .map_err(failed("read a rule file"))?;
-    row.as_ref().map(read).transpose()
+    let query = sqlx::query("SELECT id, name, source FROM rule_files WHERE id = $1");
+    one(db, "read a rule file", query.bind(id.uuid()), read).await
 }
 
 pub(crate) async fn insert(
@@ -56,38 +43,30 @@ pub(crate) async fn insert(
     new: &RuleFile,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let query = "INSERT INTO rule_files (id, name, source, created_ms) VALUES ($1, $2, $3, $4)";
-    let done = sqlx::query(query)
-        .bind(new.id.uuid())
-        .bind(&new.name)
-        .bind(&new.source)
-        .bind(signed(now.as_millis()))
-        .execute(db)
-        .await;
-    done.map(drop)
-        .map_err(write_failed("add a rule file", OBJECT, &new.name))
+    let query = sqlx::query(
+        "INSERT INTO rule_files (id, name, source, created_ms) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(new.id.uuid())
+    .bind(&new.name)
+    .bind(&new.source)
+    .bind(signed(now.as_millis()));
+    write(db, "add a rule file", (OBJECT, &new.name), query).await
 }
 
 pub(crate) async fn update(
     db: &mut SqliteConnection,
     changed: &RuleFile,
 ) -> Result<(), StoreError> {
-    let done = sqlx::query("UPDATE rule_files SET name = $2, source = $3 WHERE id = $1")
+    let query = sqlx::query("UPDATE rule_files SET name = $2, source = $3 WHERE id = $1")
         .bind(changed.id.uuid())
         .bind(&changed.name)
-        .bind(&changed.source)
-        .execute(db)
-        .await;
-    done.map(drop)
-        .map_err(write_failed("change a rule file", OBJECT, &changed.name))
+        .bind(&changed.source);
+    write(db, "change a rule file", (OBJECT, &changed.name), query).await
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: RuleFileId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM rule_files WHERE id = $1")
-        .bind(id.uuid())
-        .execute(db)
-        .await;
-    deleted.map(drop).map_err(failed("delete a rule file"))
+    let query = sqlx::query("DELETE FROM rule_files WHERE id = $1");
+    run(db, "delete a rule file", query.bind(id.uuid())).await
 }
 
 fn read(row: &SqliteRow) -> Result<RuleFile, StoreError> {

@@ -7,29 +7,18 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::StoreError;
-use crate::store::columns::{Columns, document, failed, signed, write_failed};
+use crate::store::columns::{Columns, all, one, optional_document, run, signed, write};
 
 const OBJECT: &str = "team";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<Team>, StoreError> {
-    let rows = sqlx::query("SELECT id, name, customer_id, access FROM teams ORDER BY name")
-        .fetch_all(db)
-        .await;
-    rows.map_err(failed("list teams"))?
-        .iter()
-        .map(read)
-        .collect()
+    let query = sqlx::query("SELECT id, name, customer_id, access FROM teams ORDER BY name");
+    all(db, "list teams", query, read).await
 }
 
 pub(crate) async fn get(db: &mut SqliteConnection, id: TeamId) -> Result<Option<Team>, StoreError> {
-    let row = sqlx::query("SELECT id, name, customer_id, access FROM teams WHERE id = $1")
-        .bind(id.uuid());
-    row.fetch_optional(db)
-        .await
-        .map_err(failed("read a team"))?
-        .as_ref()
-        .map(read)
-        .transpose()
+    let query = sqlx::query("SELECT id, name, customer_id, access FROM teams WHERE id = $1");
+    one(db, "read a team", query.bind(id.uuid()), read).await
 }
 
 pub(crate) async fn insert(
@@ -37,48 +26,30 @@ pub(crate) async fn insert(
     team: &Team,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    let query = sqlx::query(
         "INSERT INTO teams (id, name, customer_id, access, created_ms) VALUES ($1, $2, $3, $4, $5)",
     )
     .bind(team.id.uuid())
     .bind(&team.name)
     .bind(team.customer.map(CustomerId::uuid))
-    .bind(
-        team.access
-            .as_ref()
-            .map(|access| document(OBJECT, access))
-            .transpose()?,
-    )
-    .bind(signed(now.as_millis()))
-    .execute(db)
-    .await
-    .map_err(write_failed("add a team", OBJECT, &team.name))?;
-    Ok(())
+    .bind(optional_document(OBJECT, team.access.as_ref())?)
+    .bind(signed(now.as_millis()));
+    write(db, "add a team", (OBJECT, &team.name), query).await
 }
 
 pub(crate) async fn update(db: &mut SqliteConnection, team: &Team) -> Result<(), StoreError> {
-    sqlx::query("UPDATE teams SET name = $2, customer_id = $3, access = $4 WHERE id = $1")
-        .bind(team.id.uuid())
-        .bind(&team.name)
-        .bind(team.customer.map(CustomerId::uuid))
-        .bind(
-            team.access
-                .as_ref()
-                .map(|access| document(OBJECT, access))
-                .transpose()?,
-        )
-        .execute(db)
-        .await
-        .map_err(write_failed("change a team", OBJECT, &team.name))?;
-    Ok(())
+    let query =
+        sqlx::query("UPDATE teams SET name = $2, customer_id = $3, access = $4 WHERE id = $1")
+            .bind(team.id.uuid())
+            .bind(&team.name)
+            .bind(team.customer.map(CustomerId::uuid))
+            .bind(optional_document(OBJECT, team.access.as_ref())?);
+    write(db, "change a team", (OBJECT, &team.name), query).await
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: TeamId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM teams WHERE id = $1")
-        .bind(id.uuid())
-        .execute(db)
-        .await;
-    deleted.map(drop).map_err(failed("delete a team"))
+    let query = sqlx::query("DELETE FROM teams WHERE id = $1");
+    run(db, "delete a team", query.bind(id.uuid())).await
 }
 
 fn read(row: &SqliteRow) -> Result<Team, StoreError> {

@@ -7,29 +7,20 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::StoreError;
-use crate::store::columns::{Columns, document, failed, signed, write_failed};
+use crate::store::columns::{Columns, all, one, optional_document, run, signed, write};
 
 const OBJECT: &str = "user";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<User>, StoreError> {
-    let rows =
+    let query =
         sqlx::query("SELECT id, name, team_id, customer_id, access FROM users ORDER BY name");
-    rows.fetch_all(db)
-        .await
-        .map_err(failed("list users"))?
-        .iter()
-        .map(read)
-        .collect()
+    all(db, "list users", query, read).await
 }
 
 pub(crate) async fn get(db: &mut SqliteConnection, id: UserId) -> Result<Option<User>, StoreError> {
-    let row = sqlx::query("SELECT id, name, team_id, customer_id, access FROM users WHERE id = $1");
-    let row = row
-        .bind(id.uuid())
-        .fetch_optional(db)
-        .await
-        .map_err(failed("read a user"))?;
-    row.as_ref().map(read).transpose()
+    let query =
+        sqlx::query("SELECT id, name, team_id, customer_id, access FROM users WHERE id = $1");
+    one(db, "read a user", query.bind(id.uuid()), read).await
 }
 
 pub(crate) async fn insert(
@@ -37,7 +28,7 @@ pub(crate) async fn insert(
     user: &User,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    sqlx::query(
+    let query = sqlx::query(
         "INSERT INTO users (id, name, team_id, customer_id, access, created_ms) \
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -45,45 +36,26 @@ pub(crate) async fn insert(
     .bind(&user.name)
     .bind(user.team.map(TeamId::uuid))
     .bind(user.customer.map(CustomerId::uuid))
-    .bind(
-        user.access
-            .as_ref()
-            .map(|access| document(OBJECT, access))
-            .transpose()?,
-    )
-    .bind(signed(now.as_millis()))
-    .execute(db)
-    .await
-    .map_err(write_failed("add a user", OBJECT, &user.name))?;
-    Ok(())
+    .bind(optional_document(OBJECT, user.access.as_ref())?)
+    .bind(signed(now.as_millis()));
+    write(db, "add a user", (OBJECT, &user.name), query).await
 }
 
 pub(crate) async fn update(db: &mut SqliteConnection, user: &User) -> Result<(), StoreError> {
-    sqlx::query(
+    let query = sqlx::query(
         "UPDATE users SET name = $2, team_id = $3, customer_id = $4, access = $5 WHERE id = $1",
     )
     .bind(user.id.uuid())
     .bind(&user.name)
     .bind(user.team.map(TeamId::uuid))
     .bind(user.customer.map(CustomerId::uuid))
-    .bind(
-        user.access
-            .as_ref()
-            .map(|access| document(OBJECT, access))
-            .transpose()?,
-    )
-    .execute(db)
-    .await
-    .map_err(write_failed("change a user", OBJECT, &user.name))?;
-    Ok(())
+    .bind(optional_document(OBJECT, user.access.as_ref())?);
+    write(db, "change a user", (OBJECT, &user.name), query).await
 }
 
 pub(crate) async fn delete(db: &mut SqliteConnection, id: UserId) -> Result<(), StoreError> {
-    let deleted = sqlx::query("DELETE FROM users WHERE id = $1")
-        .bind(id.uuid())
-        .execute(db)
-        .await;
-    deleted.map(drop).map_err(failed("delete a user"))
+    let query = sqlx::query("DELETE FROM users WHERE id = $1");
+    run(db, "delete a user", query.bind(id.uuid())).await
 }
 
 fn read(row: &SqliteRow) -> Result<User, StoreError> {
