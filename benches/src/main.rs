@@ -67,6 +67,9 @@ struct OverheadArgs {
     /// A guardrail that looks at everything; may be repeated
     #[arg(long, value_enum)]
     guardrail: Vec<Guardrail>,
+    /// Budgets at five levels, far from exhausted
+    #[arg(long)]
+    quotas: bool,
     /// Measure only scenarios whose name holds this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
@@ -137,6 +140,7 @@ fn overhead(cli: &Cli, args: &OverheadArgs) -> Result<()> {
     };
     let mut plan = plan(cli, streams, Some(args.gateway.clone()));
     plan.guardrails.clone_from(&args.guardrail);
+    plan.has_quotas = args.quotas;
     let rig = Rig::start(&plan)?;
     let effort = Effort {
         rounds: args.rounds,
@@ -215,6 +219,7 @@ fn plan(cli: &Cli, streams: Streams, gateway: Option<GatewayArgs>) -> Plan {
         provider_port: cli.provider_port,
         gateway,
         guardrails: Vec::new(),
+        has_quotas: false,
     }
 }
 

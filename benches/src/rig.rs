@@ -29,6 +29,8 @@ pub struct Plan {
     pub provider_port: u16,
     pub gateway: Option<GatewayArgs>,
     pub guardrails: Vec<Guardrail>,
+    /// Whether budgets stand at every level, far from exhausted.
+    pub has_quotas: bool,
 }
 
 /// Everything that runs.
@@ -62,7 +64,7 @@ impl Rig {
             for guardrail in &plan.guardrails {
                 admin.post("/guardrails", &guardrail.body());
             }
-            furnish(admin, provider.address())
+            furnish(admin, provider.address(), plan.has_quotas)
         })?;
         let weir = Side {
             name: "Weir".to_owned(),
@@ -142,7 +144,7 @@ impl Guardrail {
 }
 
 /// Registers the provider under each dialect, an alias, and a key that may use everything; returns the key.
-fn furnish(admin: &Admin, provider: SocketAddr) -> Result<String> {
+fn furnish(admin: &Admin, provider: SocketAddr, has_quotas: bool) -> Result<String> {
     for (name, dialect, path) in PROVIDERS {
         admin.post("/providers", &json!({
             "name": name, "dialect": dialect, "base_url": format!("http://{provider}{path}"), "models": ["*"],
@@ -152,7 +154,36 @@ fn furnish(admin: &Admin, provider: SocketAddr) -> Result<String> {
     admin.post("/routes", &json!({
         "alias": ALIAS, "scope": "global", "targets": [{"provider": "bench-anthropic", "model": "claude-sonnet-4-5"}],
     }));
+    if has_quotas {
+        return key_under_quotas(admin);
+    }
     make_key(admin, &team(admin, "bench")?, "bench")
+}
+
+/// Makes a key with a budget at each of five levels, and returns it.
+fn key_under_quotas(admin: &Admin) -> Result<String> {
+    let made = |path: &str, body: &Value| -> Result<Value> {
+        let made = admin.post(path, body);
+        let id = made.get("id").with_context(|| format!("no id: {made}"))?;
+        Ok(id.clone())
+    };
+    let customer = made("/customers", &json!({"name": "bench"}))?;
+    let team = made("/teams", &json!({"name": "bench", "customer": customer}))?;
+    let user = made("/users", &json!({"name": "bench", "team": team}))?;
+    let nodes = [
+        json!("organisation"),
+        json!({"customer": customer}),
+        json!({"team": team}),
+        json!({"user": user}),
+        json!({"each_session": "global"}),
+    ];
+    for (number, node) in nodes.iter().enumerate() {
+        admin.post("/quotas", &json!({
+            "name": format!("bench-{number}"), "node": node, "unit": "micro_usd", "limit": 1_000_000_000_000_u64,
+            "window": {"calendar": {"every": "month"}},
+        }));
+    }
+    make_key(admin, &json!({"user": user}), "bench")
 }
 
 /// Makes a team that can own keys.

@@ -82,14 +82,14 @@ impl Exchange {
             let quota = self.quota(line.quota)?;
             let limit = quota.rules.limit;
             let is_shown = quota.rules.figures == Figures::Shown && limit > 0;
-            let (left, ends) = is_shown.then(|| desk.left(line.account)).flatten()?;
+            let (left, resets_ms) = is_shown.then(|| desk.left(line.account)).flatten()?;
             let share = u128::from(left) * 1_000_000 / u128::from(limit);
-            Some((share, limit, left, ends))
+            Some((share, limit, left, resets_ms))
         });
-        let Some((_, limit, left, ends)) = shown.min() else {
+        let Some((_, limit, left, resets_ms)) = shown.min() else {
             return;
         };
-        let resets = ends.millis_since(desk.now()).div_ceil(1_000);
+        let resets = resets_ms.div_ceil(1_000);
         drop(desk);
         let edits = [
             ("ratelimit-limit", limit),

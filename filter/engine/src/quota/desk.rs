@@ -27,6 +27,8 @@ const UNUSED_MS: u64 = 1_000;
 pub const IDLE_MS: u64 = 10_000;
 /// Leases are kept at least so often.
 const KEEP_EVERY_MS: u64 = 1_000;
+/// Rolling windows are counted in so many parts.
+const WIDTHS: u64 = 60;
 /// An account is asked for more along with others when what is free of it is less than so many times the need.
 const TOP_UP: u64 = 8;
 
@@ -287,11 +289,16 @@ impl Desk {
         }));
     }
 
-    /// Returns what is left of an account by the ledger's last word and what is free here, and when its window ends.
-    pub(crate) fn left(&self, account: AccountId) -> Option<(u64, Timestamp)> {
+    /// Returns what is left of an account by the ledger's last word and what is free here, and in how many
+    /// milliseconds all of it is there again: at the window's end, or after the length of one that rolls.
+    pub(crate) fn left(&self, account: AccountId) -> Option<(u64, u64)> {
         let known = self.known.get(&account)?;
         let free = self.slices.free(self.now, account);
-        Some((known.left.saturating_add(free), known.ends))
+        let resets_in = match known.window.width_ms {
+            0 => known.ends.millis_since(self.now),
+            width => width.saturating_mul(WIDTHS),
+        };
+        Some((known.left.saturating_add(free), resets_in))
     }
 
     /// Holds more for an exchange that runs; returns how much of it there was.
