@@ -167,7 +167,7 @@ fn an_envoy_that_is_killed_costs_a_report_interval_at_most() {
         (loads.map(|load| load.join().unwrap()), killed)
     });
     mesh.start_envoy();
-    mesh.wait_ready();
+    mesh.wait_serves(0);
     for (stage, met) in [&paid, &counted].into_iter().zip(&mut met) {
         // What the killed Envoy held is free or charged when its leases have ended.
         mesh.settled(&stage.quota);

@@ -150,11 +150,15 @@ impl Surface {
             answered
         });
         assert_eq!(answered.status, 200, "{}: {}", self.name, answered.text());
-        assert!(answered.complete, "{}: the stream broke off", self.name);
         let text = answered.text();
         let tail = text
             .get(text.len().saturating_sub(2_000)..)
             .unwrap_or(&text);
+        assert!(
+            answered.complete,
+            "{}: the stream broke off behind {tail}",
+            self.name
+        );
         assert!(
             self.ends.iter().any(|end| tail.contains(end)),
             "{} ends with {tail}",

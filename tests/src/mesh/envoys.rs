@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use nix::sys::signal::Signal;
 
 use super::{Mesh, START_PATIENCE, free_port};
+use crate::client::{Protocol, Request};
 use crate::parts;
 use crate::process::Part;
 use crate::wait;
@@ -86,6 +87,21 @@ impl Mesh {
         wait::until_for("Envoy", START_PATIENCE, || {
             self.assert_alive(&envoy.part, "Envoy");
             std::net::TcpStream::connect(envoy.listen).ok()
+        });
+    }
+
+    /// Waits until every worker of an Envoy that was started anew has its policy.
+    #[track_caller]
+    pub fn wait_serves(&self, nth: usize) {
+        let address = self.envoys[nth].listen;
+        let unkeyed = Request::get("/v1/models");
+        wait::until("an Envoy to have its policy", || {
+            // Fresh connections meet every worker.
+            let knows = |_: usize| {
+                let answered = unkeyed.send(address, Protocol::Http1);
+                answered.is_ok_and(|it| it.weir_code().as_deref() == Some("missing_credential"))
+            };
+            (0..20).all(knows).then_some(())
         });
     }
 

@@ -71,14 +71,12 @@ pub fn answer(used: Tokens) -> Answer {
     Answer::json(200, &anthropic::message(MODEL, "one two three", used))
 }
 
-/// Sets the price of [`MODEL`] for every dialect.
+/// Sets the price of [`MODEL`] for every dialect; it applies when a provider is there whose price it is.
 #[track_caller]
 pub fn set_prices(mesh: &Mesh) {
-    mesh.change(|admin| {
-        for dialect in [Dialect::Anthropic, Dialect::Openai, Dialect::Gemini] {
-            price(admin, dialect, MODEL, PRICE);
-        }
-    });
+    for dialect in [Dialect::Anthropic, Dialect::Openai, Dialect::Gemini] {
+        price(mesh.admin(), dialect, MODEL, PRICE);
+    }
 }
 
 /// See the module.
