@@ -116,6 +116,8 @@ fn a_changed_limit_applies_within_a_second() {
     takes_effect(&stage, &json!({"limit": 4 * DIME}), &Reception::Admitted);
     MESH.settled(&stage.quota);
     takes_effect(&stage, &json!({"limit": DIME}), &Reception::Exhausted);
+    // What was admitted before the change is not to be charged after the reset.
+    MESH.settled(&stage.quota);
     let reset = format!("/quotas/{}/reset", stage.quota.id);
     MESH.admin().post(&reset, &json!({}));
     assert_eq!(MESH.usage(&stage.quota).spent, 0);
