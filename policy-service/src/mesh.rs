@@ -34,10 +34,14 @@ use tonic::transport::Server;
 use utoipa::ToSchema;
 use wire::mesh::mesh_server::MeshServer;
 
-pub use fleet::{Counters, Fleet, Lack, Process, RefusedSnapshot, Unproven, Vm, VmName};
+pub use fleet::{
+    Counters, Fleet, Lack, Process, RefusedSnapshot, Unproven, UnprovenQuota, Vm, VmName,
+};
+pub(crate) use publisher::QuotasToProve;
 pub use publisher::{PublishError, Published, Publisher, Version, compile_once};
 pub use snapshot::Generation;
 
+use crate::ledger::Quotas;
 use crate::ledger::ledgers::Ledgers;
 use crate::ledger::opening::Opened;
 use crate::mesh::grants::Grants;
@@ -94,7 +98,7 @@ struct Parts {
     publisher: Publisher,
     clusters: Clusters,
     fleet: Fleet,
-    ledgers: Option<Ledgers>,
+    ledger: Option<Opened>,
     grants: Option<Grants>,
     /// Ends the tasks when the control plane is dropped.
     stop: watch::Sender<bool>,
@@ -158,7 +162,7 @@ impl Control {
                 publisher,
                 clusters,
                 fleet,
-                ledgers: options.ledger.map(|ledger| ledger.ledgers),
+                ledger: options.ledger,
                 grants,
                 stop,
             }),
@@ -199,7 +203,13 @@ impl Control {
 
     /// Returns the ledger of quotas.
     pub fn ledgers(&self) -> Option<&Ledgers> {
-        self.parts.ledgers.as_ref()
+        self.parts.ledger.as_ref().map(|ledger| &ledger.ledgers)
+    }
+
+    /// Returns the ledger with the quotas that it enforces.
+    pub(crate) fn ledger_quotas(&self) -> Option<(&Ledgers, Arc<Quotas>)> {
+        let ledger = self.parts.ledger.as_ref()?;
+        Some((&ledger.ledgers, Arc::clone(&ledger.quotas.borrow())))
     }
 
     pub(crate) fn grants(&self) -> Option<&Grants> {

@@ -6,10 +6,12 @@
 //!
 //! Guardrails are proven by the VMs themselves: each runs every guardrail's canary text through its own detection
 //! and reports what it found. That needs no listener, so it works under any Envoy; without a URL to send canary
-//! exchanges to, the reports are the whole proof.
+//! exchanges to, the reports are the whole proof. VMs also say how many quotas of the mesh they enforce; that the
+//! ledger answers for every quota, and that those of single keys are with the keys, is tried here.
 
 mod canary;
 mod proof;
+mod quotas;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,9 +28,10 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use crate::mesh::{Control, Lack, Unproven};
+use crate::mesh::{Control, Lack, Unproven, UnprovenQuota, Version};
 use crate::readiness::canary::Canary;
 use crate::readiness::proof::{Proof, Shortfall};
+pub(crate) use crate::readiness::quotas::QuotaProof;
 
 /// A worker that was proven is asked again after this time; that also revives one whose VM trapped while idle.
 const CHECK_AGAIN: Duration = Duration::from_secs(15);
@@ -63,6 +66,8 @@ pub struct State {
     pub missing: Option<String>,
     /// Guardrails that some filter VM has not proven under the version being proven; the first few.
     pub guardrails_unproven: Vec<Unproven>,
+    /// Quotas that are not proven to be enforced; the first few.
+    pub quotas_unproven: Vec<UnprovenQuota>,
 }
 
 impl fmt::Display for State {
@@ -110,6 +115,7 @@ impl Readiness {
             state: sender,
             ready_until: None,
             keyless_proven: None,
+            quotas: QuotaProof::default(),
         };
         tokio::spawn(prover.run(ended));
         Self {
@@ -163,6 +169,8 @@ struct Readyz {
     proven_version: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     guardrails_unproven: Vec<UnprovenName>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    quotas_unproven: Vec<UnprovenQuotaName>,
 }
 
 /// A guardrail and a worker that does not prove it.
@@ -171,6 +179,32 @@ struct UnprovenName {
     guardrail: String,
     node_id: String,
     vm: String,
+}
+
+/// A quota that is not enforced, and why; the values of a quota are in neither.
+#[derive(Clone, Debug, Serialize)]
+struct UnprovenQuotaName {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vm: Option<String>,
+    why: String,
+}
+
+impl From<UnprovenQuota> for UnprovenQuotaName {
+    fn from(unproven: UnprovenQuota) -> Self {
+        Self {
+            quota: unproven.quota,
+            node_id: unproven.node_id,
+            vm: unproven.vm.map(|vm| hex::encode(vm.vm)),
+            why: match unproven.lack {
+                Lack::NotTried => String::from("not tried yet"),
+                Lack::NotFound { problem } => problem,
+            },
+        }
+    }
 }
 
 impl From<Unproven> for UnprovenName {
@@ -206,6 +240,11 @@ async fn readyz(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<Ready
             .into_iter()
             .map(UnprovenName::from)
             .collect(),
+        quotas_unproven: state
+            .quotas_unproven
+            .into_iter()
+            .map(UnprovenQuotaName::from)
+            .collect(),
     };
     (status, Json(seen))
 }
@@ -228,7 +267,11 @@ impl Progress {
             | Shortfall::NobodyReports
             | Shortfall::NobodyAnswers
             | Shortfall::Behind { .. } => Self::Waiting,
-            Shortfall::Guardrail { first, .. } => match first.lack {
+            Shortfall::Guardrail {
+                first: Unproven { lack, .. },
+                ..
+            }
+            | Shortfall::Quota(UnprovenQuota { lack, .. }) => match lack {
                 Lack::NotTried => Self::Waiting,
                 Lack::NotFound { .. } => Self::Blocked,
             },
@@ -245,6 +288,7 @@ struct Prover {
     ready_until: Option<Instant>,
     /// Under which setting it was proven what happens to a request without a key.
     keyless_proven: Option<InferenceAuth>,
+    quotas: QuotaProof,
 }
 
 impl Prover {
@@ -302,6 +346,9 @@ impl Prover {
             let count = unproven.len();
             Some(Shortfall::Guardrail { first, count })
         });
+        let unproven_quotas = self.unproven_quotas(proof.version()).await;
+        let shortfall =
+            shortfall.or_else(|| unproven_quotas.first().cloned().map(Shortfall::Quota));
         let outcome = match (shortfall, failure) {
             (None, _) => self
                 .prove_keyless()
@@ -316,10 +363,18 @@ impl Prover {
                 Progress::Proven
             }
             Err((missing, progress)) => {
-                self.failed(missing, counts, unproven);
+                self.failed(missing, counts, unproven, unproven_quotas);
                 progress
             }
         }
+    }
+
+    /// Returns what is not enforced: by the service, else by filters.
+    async fn unproven_quotas(&mut self, wanted: Version) -> Vec<UnprovenQuota> {
+        let by_service = self.quotas.advance(&self.control).await;
+        let count = self.control.publisher().status().quotas.in_mesh;
+        let by_filters = self.control.fleet().unproven_quotas(wanted, count);
+        by_service.into_iter().chain(by_filters).collect()
     }
 
     /// Sends some canaries to every URL; returns why the last one that failed did so.
@@ -373,6 +428,7 @@ impl Prover {
             workers_expected,
             missing: None,
             guardrails_unproven: Vec::new(),
+            quotas_unproven: Vec::new(),
         });
     }
 
@@ -381,7 +437,9 @@ impl Prover {
         missing: String,
         (workers_proven, workers_expected): (usize, usize),
         mut guardrails_unproven: Vec<Unproven>,
+        mut quotas_unproven: Vec<UnprovenQuota>,
     ) {
+        quotas_unproven.truncate(UNPROVEN_SHOWN);
         guardrails_unproven.truncate(UNPROVEN_SHOWN);
         let ready = self.ready_until.is_some_and(|until| Instant::now() < until);
         let before = self.state.borrow().clone();
@@ -395,6 +453,7 @@ impl Prover {
             workers_expected,
             missing: Some(missing),
             guardrails_unproven,
+            quotas_unproven,
         });
     }
 }

@@ -27,6 +27,10 @@ impl Quotas {
         Self { by_id }
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Quota>> {
+        self.by_id.values()
+    }
+
     pub(crate) fn get(&self, id: QuotaId) -> Option<&Arc<Quota>> {
         self.by_id.get(&id)
     }

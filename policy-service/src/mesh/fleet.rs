@@ -1,6 +1,7 @@
 //! The filter VMs that report to this service: what each applies, and when it was last heard of.
 
 mod guards;
+mod quotas;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 use wire::mesh::{ReportRequest, VmCounters};
 
 pub use guards::{Lack, Unproven};
+pub use quotas::UnprovenQuota;
 
 use crate::mesh::publisher::Version;
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use policy::compile::MeshSecrets;
 use policy::compiled::{KeyTable, Mesh};
-use policy::documents::{Documents, InferenceAuth};
+use policy::documents::{Documents, InferenceAuth, Owner, Scope};
 use policy::guardrail::{BlobId, Prepared};
-use policy::ids::GuardrailId;
+use policy::ids::{GuardrailId, QuotaId};
+use policy::key::KeyHash;
+use policy::quota::QuotaNode;
 use policy::secret::Secret;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -143,6 +145,59 @@ pub struct Published {
     #[serde(skip)]
     #[schema(ignore)]
     pub(crate) guardrails: ToProve,
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub(crate) quotas: QuotasToProve,
+}
+
+/// Which quotas have to be proven, and where.
+#[derive(Clone, Debug)]
+pub(crate) struct QuotasToProve {
+    /// All there are.
+    pub(crate) all: usize,
+    /// Those in the mesh; each VM has to prove as many.
+    pub(crate) in_mesh: u64,
+    /// Enabled ones of single keys and users, by each key that is charged to them. Told by the documents and not by
+    /// what was compiled from them.
+    pub(crate) of_keys: Arc<[(KeyHash, QuotaId)]>,
+}
+
+impl Default for QuotasToProve {
+    fn default() -> Self {
+        Self {
+            all: 0,
+            in_mesh: 0,
+            of_keys: Arc::new([]),
+        }
+    }
+}
+
+impl QuotasToProve {
+    fn of(documents: &Documents, in_mesh: usize) -> Self {
+        let mut by_scope: BTreeMap<Scope, Vec<QuotaId>> = BTreeMap::new();
+        for quota in documents.quotas.values() {
+            let node = quota.rules.node;
+            if quota.rules.enabled && matches!(node, QuotaNode::User(_) | QuotaNode::Key(_)) {
+                by_scope.entry(node.scope()).or_default().push(quota.id);
+            }
+        }
+        let mut of_keys = Vec::new();
+        for key in documents.keys.values() {
+            let user = match key.owner {
+                Owner::User(user) => Some(Scope::User(user)),
+                Owner::Team(_) | Owner::Customer(_) => None,
+            };
+            let scopes = [Some(Scope::Key(key.id)), user];
+            let ids = scopes.iter().flatten();
+            let ids = ids.filter_map(|scope| by_scope.get(scope));
+            of_keys.extend(ids.flatten().map(|id| (key.hash, *id)));
+        }
+        Self {
+            all: documents.quotas.len(),
+            in_mesh: in_mesh as u64,
+            of_keys: of_keys.into(),
+        }
+    }
 }
 
 /// Ids and names of guardrails.
@@ -284,12 +339,16 @@ impl Publisher {
         let compiling = tokio::task::spawn_blocking(move || {
             let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
             let compiled = Compiled::new(&documents, secrets, &extra_hosts, &mut prepared);
-            compiled.map(|compiled| (compiled, Quotas::new(documents.quotas.into_values())))
+            compiled.map(|compiled| {
+                let to_prove = QuotasToProve::of(&documents, compiled.mesh.quotas.len());
+                let quotas = Quotas::new(documents.quotas.into_values());
+                (compiled, quotas, to_prove)
+            })
         });
         let compiled = compiling
             .await
             .unwrap_or_else(|ended| Err(ended.to_string()));
-        let (compiled, quotas) = compiled.map_err(PublishError::Compile)?;
+        let (compiled, quotas, to_prove) = compiled.map_err(PublishError::Compile)?;
         let Compiled {
             contents,
             mesh,
@@ -302,6 +361,10 @@ impl Publisher {
         let mut kept = self.kept();
         let before = kept.back().map(Arc::as_ref);
         let Some(mut snapshot) = Snapshot::succeed(before, self.shared.generation, contents) else {
+            // Should quotas that are new not have changed what filters get, that must not go unseen.
+            self.shared
+                .published
+                .send_modify(|published| published.quotas = to_prove);
             return Ok(());
         };
         snapshot.clusters = self
@@ -334,6 +397,7 @@ impl Publisher {
                 .into_iter()
                 .map(|guardrail| (guardrail.id, guardrail.name))
                 .collect(),
+            quotas: to_prove,
         });
         Ok(())
     }

@@ -97,6 +97,13 @@ impl Snapshot {
         })
     }
 
+    /// Returns the key table of a shard.
+    pub(crate) fn shard(&self, shard: u8) -> Option<&[u8]> {
+        let mut items = self.items.iter();
+        let found = items.find(|item| item.what == What::Shard(shard))?;
+        Some(&found.bytes)
+    }
+
     /// Returns the page that starts at `from`, of what has changed after the version `known` (0: everything).
     pub(crate) fn page(&self, known: u64, from: Place) -> FollowAnswer {
         let mut answer = FollowAnswer {

@@ -631,3 +631,4 @@ async fn a_removed_cluster_stays_until_filters_apply_its_removal() {
 
 mod grants;
 mod guards;
+mod quotas;

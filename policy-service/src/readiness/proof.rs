@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::mesh::{Lack, Process, Unproven, Version};
+use crate::mesh::{Lack, Process, Unproven, UnprovenQuota, Version};
 use crate::readiness::canary::Answer;
 
 /// What was answered under one version.
@@ -40,6 +40,8 @@ pub(crate) enum Shortfall {
         first: Unproven,
         count: usize,
     },
+    /// A quota that is not enforced.
+    Quota(UnprovenQuota),
 }
 
 impl Proof {
@@ -165,6 +167,7 @@ impl fmt::Display for Shortfall {
             Self::StillAppearing { node_id } => {
                 write!(f, "workers of the Envoy `{node_id}` are still being counted")
             }
+            Self::Quota(unproven) => f.write_str(&told(unproven)),
             Self::Guardrail { first, count } => {
                 let Unproven { guardrail, node_id, vm, lack } = first;
                 let vm = hex::encode(&vm.vm);
@@ -184,6 +187,24 @@ impl fmt::Display for Shortfall {
                 }
             }
         }
+    }
+}
+
+fn told(unproven: &UnprovenQuota) -> String {
+    let which = match &unproven.quota {
+        Some(quota) => format!("the quota `{quota}`"),
+        None => String::from("quotas"),
+    };
+    let by = match (&unproven.node_id, &unproven.vm) {
+        (Some(node_id), Some(vm)) => {
+            let vm = hex::encode(&vm.vm);
+            format!(" by the filter VM {vm} of the Envoy `{node_id}`")
+        }
+        (Some(_) | None, _) => String::new(),
+    };
+    match &unproven.lack {
+        Lack::NotTried => format!("{which}: not proven yet{by}"),
+        Lack::NotFound { problem } => format!("{which}: not enforced{by}: {problem}"),
     }
 }
 

@@ -39,7 +39,9 @@ pub enum Lack {
 /// What one VM found under one version.
 #[derive(Clone, Debug)]
 pub(super) struct Proof {
-    version: u64,
+    pub(super) version: u64,
+    /// How many quotas the VM enforces, and why not all.
+    pub(super) quotas: (u64, String),
     /// `None` for a canary that was found.
     guardrails: BTreeMap<GuardrailId, Option<String>>,
 }
@@ -54,6 +56,10 @@ impl Proof {
         });
         Self {
             version: proof.version,
+            quotas: (
+                proof.quotas_proven,
+                proof.quota_problem.chars().take(REASON_CHARS).collect(),
+            ),
             guardrails: guardrails.collect(),
         }
     }

@@ -68,10 +68,14 @@ fn account(number: u128) -> AccountId {
 }
 
 fn ask(number: u128, need: u64) -> Ask {
+    ask_of(quota_id(number), need)
+}
+
+pub(super) fn ask_of(quota: QuotaId, need: u64) -> Ask {
     Ask {
-        quota: quota_id(number),
+        quota,
         part: Part::Limit,
-        account: account(number),
+        account: AccountId::of(quota, &Member::Everyone),
         need,
         want: need,
     }
@@ -85,7 +89,7 @@ fn grant_id(number: u128) -> GrantId {
     GrantId::new(Uuid::from_u128(number))
 }
 
-fn request(number: u128, asks: Vec<Ask>) -> GrantRequest {
+pub(super) fn request(number: u128, asks: Vec<Ask>) -> GrantRequest {
     GrantRequest {
         grant: grant_id(number),
         holder: holder(),
@@ -99,14 +103,14 @@ async fn grant(filter: &mut Filter, request: &GrantRequest) -> GrantAnswer {
     answer.unwrap().get_ref().of(request.grant).unwrap()
 }
 
-async fn granted(filter: &mut Filter, request: &GrantRequest) -> Granted {
+pub(super) async fn granted(filter: &mut Filter, request: &GrantRequest) -> Granted {
     match grant(filter, request).await {
         GrantAnswer::Granted(granted) => granted,
         GrantAnswer::Refused(refusal) => panic!("refused: {refusal:?}"),
     }
 }
 
-async fn refused(filter: &mut Filter, request: &GrantRequest) -> RefusalKind {
+pub(super) async fn refused(filter: &mut Filter, request: &GrantRequest) -> RefusalKind {
     match grant(filter, request).await {
         GrantAnswer::Granted(granted) => panic!("granted: {granted:?}"),
         GrantAnswer::Refused(refusal) => refusal.kind,
