@@ -18,6 +18,8 @@ use crate::quota::{Line, Size};
 const EVERY_BYTES: u64 = 256;
 /// More is held when so much of a hold is used, in percent.
 const HIGH_WATER: u64 = 75;
+/// When there is no room for more, a stream goes on with this part of what is held in one step.
+const LAST_ROOM: u64 = 16;
 /// After a refusal the service is asked again so much later.
 const AGAIN_MS: u64 = 1_000;
 
@@ -184,11 +186,15 @@ impl Exchange {
             };
             let got = desk.extend(hold, need);
             if got < step {
-                let missing = Need {
-                    amount: step - got,
-                    ..need
-                };
-                asks.push(desk.ask_more(line, missing));
+                // The last room of a limit is of use, too.
+                let least = used.saturating_sub(held).max(step / LAST_ROOM).max(1);
+                asks.push(Ask {
+                    quota: line.quota,
+                    part: line.part,
+                    account: line.account,
+                    need: least.saturating_sub(got).max(1),
+                    want: step.max(least),
+                });
             }
             let refused = charging.meter.refused.is_some_and(|(_, is_unanswered)| {
                 !(is_unanswered && matches!(line.on_outage, OnOutage::Allow { .. }))

@@ -306,22 +306,6 @@ impl Desk {
         self.slices.extend(self.now, hold, need)
     }
 
-    /// Returns what to ask for when more of `need` is wanted for an exchange that runs.
-    pub(crate) fn ask_more(&self, line: &Line, need: Need) -> Ask {
-        let want = if line.is_strict {
-            need.amount
-        } else {
-            self.slices.want(need)
-        };
-        Ask {
-            quota: line.quota,
-            part: line.part,
-            account: line.account,
-            need: need.amount,
-            want,
-        }
-    }
-
     /// Settles one attempt of an exchange.
     pub(crate) fn settle(&mut self, hold: &mut Hold, attempt: Settled, used: &[(AccountId, u64)]) {
         let Settled {
