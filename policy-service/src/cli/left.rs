@@ -7,7 +7,6 @@ use policy::secret::Secret;
 use policy::units::Timestamp;
 use serde::Deserialize;
 
-use super::endpoint::Addresses;
 use super::terminal::say;
 use crate::clock;
 
@@ -30,10 +29,10 @@ struct Item {
     left: Option<u64>,
 }
 
-/// Prints what is left of the quotas that show it; nothing where there is none, and nothing when that cannot be found
+/// Prints what the admin API at `admin_url` says is left of the quotas that show it; nothing where there is none, and nothing when that cannot be found
 /// out in time.
-pub(super) fn say_left(addresses: &Addresses, key: &Secret) {
-    let Some(answer) = ask(&addresses.admin_url, key) else {
+pub(super) fn say_left(admin_url: &str, key: &Secret) {
+    let Some(answer) = ask(admin_url, key) else {
         return;
     };
     let now = clock::now();

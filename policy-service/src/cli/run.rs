@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// Virtual key
     #[arg(long, env = "WEIR_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// Base URL of the admin API, where this asks what is left to the key; known for a mesh on this machine
+    #[arg(long, env = "WEIR_ADMIN_URL")]
+    admin_url: Option<String>,
     /// Arguments for the agent, after `--`
     #[arg(last = true, value_name = "ARGS")]
     rest: Vec<OsString>,
@@ -90,8 +93,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, RunError> {
             .set
             .push((gemini_settings::VARIABLE, settings.into_os_string()));
     }
-    if let Some(addresses) = &mesh.addresses {
-        left::say_left(addresses, &mesh.endpoint.key);
+    if let Some(admin_url) = &mesh.admin_url {
+        left::say_left(admin_url, &mesh.endpoint.key);
     }
     let source = launch.command().exec();
     if source.kind() == io::ErrorKind::NotFound {
@@ -113,8 +116,8 @@ struct Mesh {
     examples: Examples,
     /// `None` when the command line said everything.
     folder: Option<DataFolder>,
-    /// Of the mesh on this machine; `None` when another one was named.
-    addresses: Option<Addresses>,
+    /// Where to ask what is left; `None` when it is not known.
+    admin_url: Option<String>,
 }
 
 fn mesh(args: &Args) -> Result<Mesh, RunError> {
@@ -136,12 +139,14 @@ fn mesh(args: &Args) -> Result<Mesh, RunError> {
             .ok_or_else(|| RunError::NoKey { path: path() })?,
         (None, None) => return Err(RunError::NoKey { path: path() }),
     };
-    let examples = addresses.as_ref().map(|it| it.examples.clone());
+    // The admin API of this machine knows nothing of another mesh.
+    let own = addresses.as_ref().filter(|_| args.url.is_none());
+    let admin_url = args.admin_url.as_ref().or(own.map(|it| &it.admin_url));
     Ok(Mesh {
         endpoint: Endpoint { url, key },
-        examples: examples.unwrap_or_default(),
+        admin_url: admin_url.cloned(),
+        examples: addresses.map(|it| it.examples).unwrap_or_default(),
         folder,
-        addresses: addresses.filter(|_| args.url.is_none()),
     })
 }
 
@@ -433,9 +438,12 @@ mod tests {
             data: PathBuf::from("/nonexistent"),
             url: Some("http://h".to_owned()),
             key: Some(KEY.to_owned()),
+            admin_url: None,
             rest: Vec::new(),
         };
-        assert_eq!(mesh(&args).unwrap().endpoint.url, "http://h");
+        let known = mesh(&args).unwrap();
+        assert_eq!(known.endpoint.url, "http://h");
+        assert_eq!(known.admin_url, None);
         let without_key = Args { key: None, ..args };
         assert!(matches!(
             mesh(&without_key),
