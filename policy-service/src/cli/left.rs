@@ -60,6 +60,10 @@ fn ask(admin_url: &str, key: &Secret) -> Option<Answer> {
 }
 
 fn line(item: &Item, now: Timestamp) -> Option<String> {
+    // What runs at a time is not used up.
+    if item.unit == Unit::Concurrent {
+        return None;
+    }
     let of = |amount| Amount {
         unit: item.unit,
         amount,

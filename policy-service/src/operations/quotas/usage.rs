@@ -111,6 +111,8 @@ struct Account {
     quota: Quota,
     account: AccountId,
     part: Part,
+    /// Whose part it is, for people.
+    member: Option<String>,
 }
 
 impl Account {
@@ -125,7 +127,12 @@ impl Account {
     }
 
     fn view(&self, used: Used, now: Timestamp) -> Result<UsageView, OperationError> {
-        Ok(UsageView::new(&self.quota, self.part, used, now)?)
+        Ok(UsageView::new(
+            &self.quota,
+            (self.part, self.member.as_deref()),
+            used,
+            now,
+        )?)
     }
 }
 
@@ -153,11 +160,28 @@ async fn find(
         OperationError::Invalid { problems }
     })?;
     let account = AccountId::of(quota.id, &member);
+    let member = named(&member);
     Ok(Account {
         quota,
         account,
         part,
+        member,
     })
+}
+
+/// Returns what names a member in the audit log.
+fn named(member: &Member<'_>) -> Option<String> {
+    let of = |kind: &str, id: &str, key: Option<KeyId>| match key {
+        Some(key) => format!("{kind}:{id} of key:{key}"),
+        None => format!("{kind}:{id}"),
+    };
+    match *member {
+        Member::Everyone => None,
+        Member::User(id) => Some(format!("user:{id}")),
+        Member::Key(id) => Some(format!("key:{id}")),
+        Member::Session { key, id } => Some(of("session", id, key)),
+        Member::Agent { key, id } => Some(of("agent", id, key)),
+    }
 }
 
 /// Returns whose part of a quota is meant, or what should have been asked; `person` is who counts as a member.

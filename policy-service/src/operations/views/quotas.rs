@@ -116,6 +116,8 @@ pub struct UsageView {
     #[schema(value_type = uuid::Uuid)]
     pub quota: QuotaId,
     pub name: String,
+    /// Whose part it is, as in `user:ID`; `null` for all of the quota.
+    pub member: Option<String>,
     #[schema(value_type = schema::Unit)]
     pub unit: Unit,
     /// The limit in force, with what raises add; for one member of a pool the member's cap.
@@ -137,7 +139,7 @@ pub struct UsageView {
 impl UsageView {
     pub(in crate::operations) fn new(
         quota: &Quota,
-        part: Part,
+        (part, member): (Part, Option<&str>),
         used: Used,
         now: Timestamp,
     ) -> Result<Self, WindowError> {
@@ -145,6 +147,7 @@ impl UsageView {
         Ok(Self {
             quota: quota.id,
             name: quota.name.clone(),
+            member: member.map(str::to_owned),
             unit: quota.rules.unit,
             limit: bounds.limit,
             ceiling: bounds.ceiling,

@@ -127,7 +127,8 @@ async fn members_and_sessions_are_looked_up_apart() {
         3_000_000
     );
     let path = format!("/api/v1/quotas/{runs}/reset{query}");
-    service.call("POST", &path, None).await.ok();
+    let after = service.call("POST", &path, None).await.ok();
+    assert_eq!(after["member"], format!("session:s-1 of key:{key}"));
     assert_eq!(usage(&service, &runs, &query).await.ok()["spent"], 0);
     for (quota, query, place) in [
         (&runs, "?agent=a".to_owned(), "member"),
