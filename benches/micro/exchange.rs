@@ -1,14 +1,20 @@
 //! Whole exchanges through the engine, natively: everything of an exchange but the proxy and its host calls.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use divan::Bencher;
-use engine::messages::{AttemptNumber, ClosedBy};
-use engine::quota::Desk;
+use engine::messages::{AttemptNumber, ClosedBy, ConsultAnswer, ConsultKind};
+use engine::quota::{Desk, Limits};
 use engine::{Command, Ended, Exchange, ExchangeRecord, ExchangeSeed, Flow, Headers, Input};
-use policy::ids::{ExchangeId, HolderId};
-use policy::units::Timestamp;
+use policy::compiled::PriceTable;
+use policy::documents::Scope;
+use policy::ids::{ExchangeId, HolderId, QuotaId};
+use policy::price::Rates;
+use policy::quota::lease::{GrantAnswer, GrantRequest, Granted, Slice, WindowKey};
+use policy::quota::{Quota, QuotaNode, QuotaRules, QuotaWindow, Unit};
+use policy::units::{MicroUsdPerMtok, Timestamp};
 use uuid::Uuid;
 use weir_benches::answers;
 use weir_benches::bodies::{Api, Body, ModelPlace};
@@ -33,6 +39,8 @@ struct Prepared {
     provider: &'static str,
     answer_headers: Headers,
     answer: Vec<Vec<u8>>,
+    limits: Rc<Limits>,
+    desk: Rc<RefCell<Desk>>,
 }
 
 impl Prepared {
@@ -89,7 +97,68 @@ impl Prepared {
             provider,
             answer_headers,
             answer,
+            limits: Rc::default(),
+            desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
         }
+    }
+
+    /// Charges every exchange to budgets at five levels, of which enough is leased here.
+    fn under_budgets(mut self) -> Self {
+        let mesh = Rc::get_mut(&mut self.world.mesh).expect("the only holder");
+        let global = Scope::Global;
+        let nodes = [
+            QuotaNode::Organisation,
+            QuotaNode::Organisation,
+            QuotaNode::Organisation,
+            QuotaNode::EachAgent(global),
+            QuotaNode::EachSession(global),
+        ];
+        let window = QuotaWindow::Rolling {
+            duration_ms: 3_600_000,
+        };
+        mesh.quotas = nodes
+            .into_iter()
+            .zip(1..)
+            .map(|(node, number)| Quota {
+                id: QuotaId::new(Uuid::from_u128(number)),
+                name: format!("budget-{number}"),
+                rules: QuotaRules::new(node, Unit::MicroUsd, u64::MAX, Some(window.clone())),
+            })
+            .collect();
+        let tables: BTreeSet<_> = mesh.providers.iter().map(|it| &it.price_table).collect();
+        let unknown = Rates {
+            input: MicroUsdPerMtok::new(3_000_000),
+            output: MicroUsdPerMtok::new(15_000_000),
+            ..Rates::FREE
+        };
+        let prices = tables.into_iter().map(|table| PriceTable {
+            table: table.clone(),
+            own: Vec::new(),
+            book: Vec::new(),
+            unknown,
+        });
+        mesh.prices = prices.collect();
+        self.limits = Rc::new(Limits::new(mesh));
+        self
+    }
+
+    /// What the ledger would answer: more than all runs use.
+    fn lease(&self, request: &GrantRequest) -> ConsultAnswer {
+        let slices = request.asks.iter().map(|ask| Slice {
+            account: ask.account,
+            amount: u64::MAX / 4,
+            window: WindowKey {
+                width_ms: 60_000,
+                ..WindowKey::default()
+            },
+            ends: Timestamp::from_millis(u64::MAX),
+            left: u64::MAX / 4,
+        });
+        ConsultAnswer::Grant(GrantAnswer::Granted(Granted {
+            grant: request.grant,
+            expires: Timestamp::from_millis(u64::MAX),
+            slices: slices.collect(),
+        }))
     }
 
     /// Drives one exchange to its record.
@@ -99,8 +168,8 @@ impl Prepared {
             mesh: Some(Rc::clone(&self.world.mesh)),
             mesh_is_stale: false,
             guard: None,
-            limits: Rc::default(),
-            desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
+            limits: Rc::clone(&self.limits),
+            desk: Rc::clone(&self.desk),
             records_are_full: false,
             now: NOW,
         });
@@ -179,12 +248,26 @@ impl Prepared {
                     let (Flow::Continue | Flow::Hold) =
                         exchange.handle(NOW, Input::KeyFound(self.world.key(&hash)));
                 }
+                Command::FindSpares(_) => {
+                    let (Flow::Continue | Flow::Hold) =
+                        exchange.handle(NOW, Input::SparesFound(&[]));
+                }
+                Command::Consult {
+                    call,
+                    kind: ConsultKind::Grant(request),
+                } => {
+                    let answer = self.lease(&request);
+                    let (Flow::Continue | Flow::Hold) =
+                        exchange.handle(NOW, Input::Consulted { call, answer });
+                }
                 Command::Forward { .. } => *forwarded = true,
                 Command::Record(found) => *record = Some(*found),
                 other @ (Command::FindMarks(_)
                 | Command::KeepMarks(_)
                 | Command::KeepTokens(_)
                 | Command::Consult { .. }
+                | Command::ConsultLater { .. }
+                | Command::TakeCredit(_)
                 | Command::Reply(_)
                 | Command::AnswerCanary { .. }
                 | Command::EditAttempt { .. }
@@ -209,7 +292,14 @@ impl Prepared {
             .and_then(|attempt| attempt.usage)
             .expect("usage");
         assert_eq!(usage.output_tokens.get(), output_tokens);
-        bencher.bench_local(|| self.run());
+        bencher.bench_local(|| {
+            let record = self.run();
+            // What the ledger is told leaves the desk, as it does in the proxy.
+            if self.desk.borrow().unsettled() >= 64 {
+                drop(self.desk.borrow_mut().last_messages(NOW));
+            }
+            record
+        });
     }
 }
 
@@ -232,6 +322,18 @@ fn anthropic_whole_answer(bencher: Bencher<'_, '_>, kib: usize) {
         whole(Api::AnthropicMessages),
         "application/json",
     )
+    .bench(bencher, 178);
+}
+
+#[divan::bench]
+fn anthropic_whole_answer_under_budgets(bencher: Bencher<'_, '_>) {
+    Prepared::new(
+        Api::AnthropicMessages,
+        1_024,
+        whole(Api::AnthropicMessages),
+        "application/json",
+    )
+    .under_budgets()
     .bench(bencher, 178);
 }
 

@@ -134,9 +134,7 @@ impl Vm {
                 if !self.adopt_guard(&mesh, &head) {
                     return;
                 }
-                if !self.limits.is_for(&mesh) {
-                    self.limits = Rc::new(Limits::new(&mesh));
-                }
+                self.limits = Rc::new(Limits::new(&mesh));
                 self.proof.quotas = self.limits.prove();
                 self.mesh = Some(Rc::new(mesh));
             }

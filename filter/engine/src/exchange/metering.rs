@@ -6,7 +6,7 @@ use dialects::stream::{Channel, Judge, Ruling, StreamEditor, WholeRuling};
 use policy::guardrail::TextRole;
 use policy::quota::lease::{Ask, GrantAnswer};
 use policy::quota::slices::Need;
-use policy::quota::{Figures, OnOutage, OnStream, Unit};
+use policy::quota::{OnOutage, OnStream, Unit};
 use policy::units::Timestamp;
 
 use super::Exchange;
@@ -80,11 +80,10 @@ impl Exchange {
             return;
         };
         let desk = self.seed.desk.borrow();
-        let shown = charging.lines.iter().filter_map(|line| {
-            let quota = self.quota(line.quota)?;
-            let limit = quota.rules.limit;
-            let is_shown = quota.rules.figures == Figures::Shown && limit > 0;
-            let (left, resets_ms) = is_shown.then(|| desk.left(line.account)).flatten()?;
+        let lines = charging.lines.iter().filter(|line| line.shows_figures);
+        let shown = lines.filter_map(|line| {
+            let limit = self.quota(line.quota)?.rules.limit;
+            let (left, resets_ms) = desk.left(line.account).filter(|_| limit > 0)?;
             let share = u128::from(left) * 1_000_000 / u128::from(limit);
             Some((share, limit, left, resets_ms))
         });

@@ -9,7 +9,7 @@ use policy::quota::lease::{
     Ask, GrantAnswer, GrantRequest, Refusal, RefusalKind, Running, Sureness,
 };
 use policy::quota::slices::{Hold, Need, Spare};
-use policy::quota::{AccountId, Amount, Figures, Payer, Quota, Unit};
+use policy::quota::{AccountId, Amount, Payer, Quota, Unit};
 use policy::surface::Surface;
 use policy::units::{Timestamp, TokenCount};
 
@@ -356,8 +356,8 @@ impl Exchange {
                 "This request alone needs more than {whose} allows; ask for less output, or ask your administrator."
             ),
         };
-        let quota = line.and_then(|line| self.quota(line.quota));
-        let shown = quota.filter(|quota| quota.rules.figures == Figures::Shown);
+        let shown = line.filter(|line| line.shows_figures);
+        let shown = shown.and_then(|line| self.quota(line.quota));
         let limit = shown.map(|quota| (quota.rules.limit, quota.rules.unit));
         if let Some((amount, unit)) = limit {
             message = format!("{message} The limit is {}.", Amount { unit, amount });

@@ -7,7 +7,8 @@ use policy::price::Rates;
 use policy::quota::covering::{Charged, Part, Target};
 use policy::quota::slices::Need;
 use policy::quota::{
-    AccountId, Holds, Level, Mode, OnOutage, OnStream, Payer, Quota, QuotaIndex, QuotaNode, Unit,
+    AccountId, Figures, Holds, Level, Mode, OnOutage, OnStream, Payer, Quota, QuotaIndex,
+    QuotaNode, Unit,
 };
 use policy::units::Timestamp;
 
@@ -33,6 +34,8 @@ pub struct Line {
     pub is_soft: bool,
     /// Counts only what some targets use.
     pub is_partial: bool,
+    /// Clients see the limit and what is left of it.
+    pub shows_figures: bool,
     pub on_stream: OnStream,
     pub on_outage: OnOutage,
 }
@@ -49,6 +52,7 @@ impl Line {
             is_strict: rules.holds == Holds::Strict && !rules.unit.counts_at_admission(),
             is_soft: rules.mode == Mode::Soft,
             is_partial: !(rules.models.is_empty() && rules.providers.is_empty()),
+            shows_figures: rules.figures == Figures::Shown,
             on_stream: rules.on_stream,
             on_outage: rules.on_outage,
         }
@@ -62,16 +66,6 @@ impl Limits {
             index: QuotaIndex::new(mesh.quotas.iter().cloned()),
             prices: mesh.prices.clone(),
         }
-    }
-
-    /// Whether these are the limits of `mesh`.
-    pub fn is_for(&self, mesh: &Mesh) -> bool {
-        self.prices == mesh.prices
-            && self.index.iter().count() == mesh.quotas.len()
-            && mesh
-                .quotas
-                .iter()
-                .all(|quota| self.named(quota.id) == Some(quota))
     }
 
     /// Returns what an exchange that may go to `targets` is charged to, lowest level first.
@@ -94,7 +88,7 @@ impl Limits {
     /// Returns the quota with this id, of the mesh or the key.
     pub fn quota<'q>(&'q self, key: Option<&'q CompiledKey>, id: QuotaId) -> Option<&'q Quota> {
         let own = key.and_then(|key| key.quotas.iter().find(|quota| quota.id == id));
-        own.or_else(|| self.named(id))
+        own.or_else(|| self.index.get(id))
     }
 
     /// Returns the prices of a model; nothing costs anything in a table that no money quota asked for.
@@ -154,10 +148,6 @@ impl Limits {
         let admitted =
             Desk::new(HolderId::from_bytes([0; 16])).admit(Timestamp::default(), &own, &needs);
         !own.is_empty() && admitted.is_err()
-    }
-
-    fn named(&self, id: QuotaId) -> Option<&Quota> {
-        self.index.iter().find(|quota| quota.id == id)
     }
 }
 

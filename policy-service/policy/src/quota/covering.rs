@@ -157,30 +157,43 @@ pub fn covering<'q>(
 /// Quotas by what they stand at, so that an exchange looks at its own few of a hundred thousand.
 #[derive(Clone, Debug, Default)]
 pub struct QuotaIndex {
-    by_scope: BTreeMap<Scope, Vec<Quota>>,
+    /// By id.
+    quotas: Vec<Quota>,
+    /// Places in `quotas`.
+    by_scope: BTreeMap<Scope, Vec<usize>>,
 }
 
 impl QuotaIndex {
     /// Puts quotas in order; those that are switched off are left out.
     pub fn new(quotas: impl IntoIterator<Item = Quota>) -> Self {
-        let mut by_scope: BTreeMap<Scope, Vec<Quota>> = BTreeMap::new();
-        for quota in quotas.into_iter().filter(|quota| quota.rules.enabled) {
-            by_scope
-                .entry(quota.rules.node.scope())
-                .or_default()
-                .push(quota);
+        let enabled = quotas.into_iter().filter(|quota| quota.rules.enabled);
+        let mut quotas: Vec<Quota> = enabled.collect();
+        quotas.sort_by_key(|quota| quota.id);
+        let mut by_scope: BTreeMap<Scope, Vec<usize>> = BTreeMap::new();
+        for (place, quota) in quotas.iter().enumerate() {
+            let places = by_scope.entry(quota.rules.node.scope()).or_default();
+            places.push(place);
         }
-        Self { by_scope }
+        Self { quotas, by_scope }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.by_scope.is_empty()
+        self.quotas.is_empty()
     }
 
-    /// Returns the quotas, in no order that means anything.
+    /// Returns the quotas, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Quota> {
-        self.by_scope.values().flatten()
+        self.quotas.iter()
+    }
+
+    /// Returns the quota with this id.
+    pub fn get(&self, id: QuotaId) -> Option<&Quota> {
+        let place = self
+            .quotas
+            .binary_search_by_key(&id, |quota| quota.id)
+            .ok()?;
+        self.quotas.get(place)
     }
 
     /// Returns what [`covering`] returns for all quotas.
@@ -206,8 +219,10 @@ impl QuotaIndex {
         let found = scopes
             .iter()
             .flatten()
-            .filter_map(|scope| self.by_scope.get(scope));
-        covering(found.flatten().chain(own), payer, targets)
+            .filter_map(|scope| self.by_scope.get(scope))
+            .flatten()
+            .filter_map(|place| self.quotas.get(*place));
+        covering(found.chain(own), payer, targets)
     }
 }
 
