@@ -417,6 +417,11 @@ fn a_service_that_is_away_is_survived_on_slices_and_credit() {
             outages: 1,
             ..Met::default()
         };
+        // What was admitted on credit has no lease to wait for.
+        wait::until("all to be charged", || {
+            let charged = mesh.usage(&stage.quota).spent;
+            (charged >= stage.meter.sum(requests)).then_some(())
+        });
         let figures = stage.figures((what, "requests"), &more, requests);
         figures.check();
         assert_eq!(
