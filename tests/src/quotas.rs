@@ -170,6 +170,8 @@ pub struct Figures {
     pub free_after: Duration,
     /// How far `spent` may pass the limit in this test.
     pub bound: u64,
+    /// What else is worth knowing.
+    pub note: String,
 }
 
 impl fmt::Display for Figures {
@@ -189,7 +191,11 @@ impl fmt::Display for Figures {
             self.false_refusals,
             self.held,
             self.free_after.as_secs_f64()
-        )
+        )?;
+        if !self.note.is_empty() {
+            write!(f, "; {}", self.note)?;
+        }
+        Ok(())
     }
 }
 

@@ -192,18 +192,19 @@ fn a_stream_is_cut_where_its_budget_ends() {
             (stage.provider.only().outcome() != Outcome::Answering).then_some(())
         });
         let mut figures = stage.figures(("cut", surface.name), &one(1), money);
-        // The provider keeps its pace while it is drained, and for a moment until it notices.
+        // The provider keeps its pace while the service is asked for more, while it is drained, and until it notices.
         let per_ms = PER_DELTA * DIME / OUTPUT / u64::try_from(PACE.as_millis()).unwrap();
-        figures.bound = (drain_ms + 300) * per_ms;
-        figures.check();
+        figures.bound = (drain_ms + 800) * per_ms;
         let text = answered.text();
         assert!(text.contains("(Weir: budget_exhausted)"), "{figures}");
         let is_delta = |line: &&str| line.contains(surface.delta) && line.contains("tide");
         let deltas = text.lines().filter(is_delta).count() as u64;
         let shown = deltas * PER_DELTA * DIME / OUTPUT;
+        figures.note = format!("shown {shown}");
+        figures.check();
         assert!(
-            (NARROW * 9 / 10..=NARROW * 11 / 10).contains(&shown),
-            "what is worth {shown} was shown: {figures}"
+            (NARROW * 9 / 10..=NARROW + 500 * per_ms).contains(&shown),
+            "cut too early or too late: {figures}"
         );
         assert!(
             figures.charged.abs_diff(figures.spent) <= figures.spent / 10,

@@ -185,6 +185,7 @@ impl<'a> Stage<'a> {
             held: usage.held,
             free_after,
             bound: 0,
+            note: String::new(),
         }
     }
 }
