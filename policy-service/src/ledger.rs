@@ -20,6 +20,7 @@ pub(crate) mod redis;
 pub mod shelf;
 pub(crate) mod sql;
 pub(crate) mod statements;
+pub mod tally;
 pub mod terms;
 pub mod window;
 
@@ -34,17 +35,20 @@ use policy::quota::check::MAX_LIMIT;
 use policy::quota::lease::{Ask, GrantAnswer, GrantRequest, Progress, Return, Settlement};
 use policy::units::Timestamp;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use self::batch::{Answer, Batch, Entry, Owners};
 use self::entries::LeaseTimes;
 use self::shelf::{Shelf, ShelfError};
+use self::tally::{Tally, Units};
 use self::window::WindowError;
 
 pub use self::batch::{Alert, Figures};
 pub use self::books::{Bucket, Used};
 pub use self::codec::Unreadable;
 pub use self::entries::Kept;
+pub use self::tally::Counts;
 pub use self::terms::Quotas;
 
 /// Entries that may wait; more wait at the caller's.
@@ -57,6 +61,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEPS: u32 = 16;
 /// How often old rows are forgotten, in sweeps.
 const FORGET_EVERY: u32 = 30;
+/// How often leases are counted, in sweeps, and how many at most.
+const COUNT_EVERY: u32 = 5;
+const COUNTED: u32 = 20_000;
 /// For how long attempts may be reported, and reported again: three days.
 const SETTLEMENTS_KEPT_MS: u64 = 3 * 86_400_000;
 /// Accounts of one request at most.
@@ -136,6 +143,7 @@ impl LedgerOptions {
 pub struct Ledger {
     jobs: mpsc::Sender<Job>,
     alerts: broadcast::Sender<Alert>,
+    tally: Tally,
 }
 
 #[derive(Debug)]
@@ -172,13 +180,19 @@ impl Ledger {
     pub(crate) fn start<S: Shelf>(shelf: S, options: LedgerOptions) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let alerts = options.alerts.clone();
+        let tally = Tally::default();
         let keeper = Keeper {
             shelf,
             options,
             owners: Owners::default(),
+            tally: tally.clone(),
         };
         tokio::spawn(keeper.keep(queue));
-        Self { jobs, alerts }
+        Self {
+            jobs,
+            alerts,
+            tally,
+        }
     }
 
     /// Leases slices of all accounts that are asked for, or says why not. Asking again with the same grant is
@@ -294,6 +308,11 @@ impl Ledger {
         self.alerts.subscribe()
     }
 
+    /// Returns what this process did, and what is leased.
+    pub fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
     async fn figures(&self, entry: Entry) -> Result<Vec<Figures>, LedgerError> {
         match self.ask(entry).await? {
             Answer::Figures(figures) => Ok(figures),
@@ -352,6 +371,7 @@ struct Keeper<S> {
     shelf: S,
     options: LedgerOptions,
     owners: Owners,
+    tally: Tally,
 }
 
 impl<S: Shelf> Keeper<S> {
@@ -367,6 +387,9 @@ impl<S: Shelf> Keeper<S> {
                 _ = sweeps.tick() => {
                     swept = swept.wrapping_add(1);
                     self.sweep(swept.is_multiple_of(FORGET_EVERY)).await;
+                    if swept.is_multiple_of(COUNT_EVERY) {
+                        self.count_leases().await;
+                    }
                 }
                 received = queue.recv_many(&mut jobs, BATCH) => {
                     if received == 0 {
@@ -409,7 +432,14 @@ impl<S: Shelf> Keeper<S> {
             now: (self.options.clock)(),
             times: self.options.times,
         };
-        let outcome = batch::run(&mut self.shelf, &batch, &mut self.owners, entries).await?;
+        let began = Instant::now();
+        let ran = batch::run(&mut self.shelf, &batch, &mut self.owners, entries).await;
+        let outcome = ran.inspect_err(|_| self.tally.note_failure())?;
+        let units = Units {
+            owners: &self.owners,
+            quotas: &quotas,
+        };
+        self.tally.note(entries, &outcome, &units, began.elapsed());
         for alert in outcome.alerts {
             // Nobody may be listening.
             self.options.alerts.send(alert).ok();
@@ -420,6 +450,28 @@ impl<S: Shelf> Keeper<S> {
             })
         });
         Ok(answers.collect())
+    }
+
+    /// Counts what is leased, for metrics.
+    async fn count_leases(&mut self) {
+        let now = (self.options.clock)();
+        let leases = match self.shelf.begin(now).await {
+            Ok(()) => self.shelf.expired(window::NEVER, COUNTED).await,
+            Err(failure) => Err(failure),
+        };
+        self.shelf.roll_back().await;
+        match leases {
+            Ok(leases) => {
+                let units = Units {
+                    owners: &self.owners,
+                    quotas: &self.options.quotas.borrow().clone(),
+                };
+                self.tally.note_leases(leases.values(), &units);
+            }
+            Err(failure) => {
+                warn!(failure = %crate::mesh::chain(&failure), "leases were not counted");
+            }
+        }
     }
 
     async fn sweep(&mut self, forget: bool) {

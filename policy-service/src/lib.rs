@@ -9,6 +9,7 @@ pub mod clock;
 pub mod demo;
 pub mod ledger;
 pub mod mesh;
+mod metrics;
 pub mod operations;
 pub mod readiness;
 pub mod render;

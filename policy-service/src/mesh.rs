@@ -34,6 +34,7 @@ use tonic::transport::Server;
 use utoipa::ToSchema;
 use wire::mesh::mesh_server::MeshServer;
 
+pub(crate) use fleet::Totals;
 pub use fleet::{
     Counters, Fleet, Lack, Process, RefusedSnapshot, Unproven, UnprovenQuota, Vm, VmName,
 };

@@ -14,7 +14,7 @@ use tracing::warn;
 use crate::mesh::{self, Control};
 use crate::readiness::{self, Readiness};
 use crate::store::Store;
-use crate::{api, demo};
+use crate::{api, demo, metrics};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ServiceError {
@@ -85,8 +85,12 @@ impl Servers {
     /// Serves the admin API, its health probe and the readiness of the mesh.
     pub(super) fn api(&mut self, listener: TcpListener, store: Store, readiness: Readiness) {
         let ledgers = readiness.control().ledgers().cloned();
+        let metrics_store = store.clone();
         let app = api::router_with_mesh(store, readiness.clone(), ledgers)
-            .merge(readiness::router(readiness));
+            .merge(readiness::router(readiness.clone()))
+            .merge(metrics::router(metrics_store, readiness))
+            // Who scrapes from this machine needs no token.
+            .into_make_service_with_connect_info::<SocketAddr>();
         let stopped = self.stopped();
         self.tasks.spawn(async move {
             axum::serve(listener, app)

@@ -14,6 +14,7 @@ use policy::units::Timestamp;
 use super::books::{Account, Books, Bucket, Used};
 use super::entries::{self, Kept, LeaseTimes};
 use super::shelf::{Committed, Shelf, ShelfError, Shelved};
+use super::tally::Noted;
 use super::terms::{Quotas, Terms, TermsAt};
 use super::window::{Window, WindowError};
 
@@ -79,6 +80,10 @@ pub struct Alert {
 pub(crate) struct Owners(HashMap<AccountId, (QuotaId, Part)>);
 
 impl Owners {
+    pub(crate) fn quota_of(&self, account: AccountId) -> Option<QuotaId> {
+        self.0.get(&account).map(|(quota, _)| *quota)
+    }
+
     fn note(&mut self, ask: &Ask) {
         if self.0.len() >= REMEMBERED {
             self.0.clear();
@@ -93,6 +98,7 @@ pub(crate) struct Outcome {
     /// One for each entry, in order.
     pub(crate) answers: Vec<Result<Answer, WindowError>>,
     pub(crate) alerts: Vec<Alert>,
+    pub(crate) noted: Noted,
 }
 
 /// Decides `entries` in one transaction.
@@ -142,12 +148,14 @@ async fn try_once<S: Shelf>(
     let mut outcome = Outcome {
         answers: Vec::with_capacity(entries.len()),
         alerts: Vec::new(),
+        noted: Noted::default(),
     };
     for entry in entries {
         let answer = decide(&mut books, batch, &mut terms_at, &ending, entry);
         outcome.answers.push(answer);
     }
     alert(&mut books, &mut terms_at, owners, &mut outcome.alerts);
+    outcome.noted = std::mem::take(&mut books.noted);
     if books.changed.is_empty() {
         shelf.roll_back().await;
         return Ok((Committed::Done, outcome));

@@ -11,6 +11,7 @@ use policy::quota::AccountId;
 use policy::quota::lease::{RunningHold, Sureness, WindowKey};
 use policy::units::Timestamp;
 
+use super::tally::Noted;
 use super::window::Window;
 
 /// One attempt of an exchange.
@@ -141,6 +142,7 @@ pub(crate) struct Books {
     pub(crate) settled: BTreeMap<AttemptKey, Settled>,
     pub(crate) running: BTreeMap<AttemptKey, Attempt>,
     pub(crate) changed: Changed,
+    pub(crate) noted: Noted,
 }
 
 /// What has to be written.

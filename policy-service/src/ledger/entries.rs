@@ -215,6 +215,7 @@ pub(crate) fn settle(books: &mut Books, now: Timestamp, settlement: &Settlement)
         at: now,
         charges: charges.collect(),
     };
+    books.noted.corrections += u64::from(known == Some(Sureness::Presumed));
     books.settle(key, settled);
     books.stop(key);
     if settlement.closes {
@@ -230,6 +231,7 @@ fn close(books: &mut Books, now: Timestamp, exchange: ExchangeId, attempt: u32) 
         .filter(|(key, settled)| key.1 != attempt && settled.sureness == Sureness::Presumed)
         .map(|(key, _)| *key)
         .collect();
+    books.noted.corrections += presumed.len() as u64;
     for key in presumed {
         let settled = Settled {
             sureness: Sureness::Estimated,
@@ -368,6 +370,12 @@ pub(crate) fn expire(books: &mut Books, now: Timestamp, grants: &[GrantId]) {
             }
         }
         presumed.extend(unreported(books, &lease, &known));
+        for part in &lease.parts {
+            let of_part = presumed.iter().filter(|(_, it)| it.account == part.account);
+            let charged = of_part.fold(0, |sum: u64, (_, it)| sum.saturating_add(it.amount));
+            let stranded = books.noted.stranded.entry(part.account).or_default();
+            *stranded = stranded.saturating_add(part.left.saturating_sub(charged));
+        }
         for (key, charge) in presumed {
             presume(books, now, key, charge);
         }

@@ -16,7 +16,7 @@ use policy::units::Timestamp;
 use tokio::sync::watch;
 
 use super::window::keeping;
-use super::{Bucket, Figures, Kept, Ledger, LedgerError, Quotas};
+use super::{Bucket, Counts, Figures, Kept, Ledger, LedgerError, Quotas};
 
 /// A durable ledger, and possibly a hot one.
 #[derive(Clone, Debug)]
@@ -34,6 +34,14 @@ impl Ledgers {
             hot,
             quotas,
         }
+    }
+
+    /// Returns what each ledger did, by its name in metrics.
+    pub fn counts(&self) -> Vec<(&'static str, Counts)> {
+        let hot = self.hot.as_ref().map(|hot| ("hot", hot.counts()));
+        std::iter::once(("durable", self.durable.counts()))
+            .chain(hot)
+            .collect()
     }
 
     /// As [`Ledger::grant`], all or nothing over both.

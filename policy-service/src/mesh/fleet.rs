@@ -2,6 +2,7 @@
 
 mod guards;
 mod quotas;
+mod totals;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,9 @@ use wire::mesh::{ReportRequest, VmCounters};
 
 pub use guards::{Lack, Unproven};
 pub use quotas::UnprovenQuota;
+pub(crate) use totals::{Denied, Totals};
 
+use crate::mesh::fleet::totals::Gone;
 use crate::mesh::publisher::Version;
 
 /// A VM that is silent for longer is taken for gone. VMs report every two seconds when idle.
@@ -78,6 +81,16 @@ pub struct Counters {
     pub guard_findings: u64,
     /// Tokens in answers whose value nobody knew.
     pub guard_unknown_tokens: u64,
+    /// Exchanges that quotas apply to, how many of them waited for the service, and for how long all together.
+    pub quota_exchanges: u64,
+    pub quota_waits: u64,
+    pub quota_wait_ms: u64,
+    /// Grants asked for, those for streams under way included.
+    pub quota_grants: u64,
+    /// Streams that were cut.
+    pub quota_cuts: u64,
+    /// Settlements that the service has not acknowledged.
+    pub quota_unsettled: u64,
 }
 
 /// A snapshot that a filter would not apply.
@@ -106,6 +119,7 @@ struct Shared {
 struct State {
     vms: BTreeMap<VmName, Seen>,
     refused: VecDeque<RefusedSnapshot>,
+    gone: Gone,
 }
 
 #[derive(Debug)]
@@ -117,6 +131,7 @@ struct Seen {
     appeared_at: Instant,
     at: Instant,
     counters: Counters,
+    denials: BTreeMap<Denied, u64>,
     proof: Option<guards::Proof>,
 }
 
@@ -151,8 +166,11 @@ impl Fleet {
                 .as_ref()
                 .map(Counters::from)
                 .unwrap_or_default(),
+            denials: totals::denials(report.counters.as_ref()),
             proof: report.proof.as_ref().map(guards::Proof::read),
         };
+        // Its counters go on where they were.
+        state.gone.forget(&name);
         state.vms.insert(name, seen);
     }
 
@@ -178,10 +196,13 @@ impl Fleet {
     pub(crate) fn take_silent(&self) -> Vec<VmName> {
         let now = Instant::now();
         let mut silent = Vec::new();
-        self.state().vms.retain(|name, seen| {
+        let mut state = self.state();
+        let State { vms, gone, .. } = &mut *state;
+        vms.retain(|name, seen| {
             let is_silent = now.duration_since(seen.at) > SILENCE;
             if is_silent {
                 info!(node_id = %seen.node_id, running = seen.running, "a filter VM is gone");
+                gone.note(name, Totals::of(seen));
                 silent.push(name.clone());
             }
             !is_silent
@@ -289,6 +310,12 @@ impl From<&VmCounters> for Counters {
             guard_bytes_scanned: counters.guard_bytes_scanned,
             guard_findings: counters.guard_findings,
             guard_unknown_tokens: counters.guard_unknown_tokens,
+            quota_exchanges: counters.quota_exchanges,
+            quota_waits: counters.quota_waits,
+            quota_wait_ms: counters.quota_wait_ms,
+            quota_grants: counters.quota_grants,
+            quota_cuts: counters.quota_cuts,
+            quota_unsettled: counters.quota_unsettled,
         }
     }
 }
