@@ -185,220 +185,62 @@ impl Page {
     }
 }
 
-/// Every metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Metric {
-    Ready,
-    PolicyVersion,
-    FilterVms,
-    FilterMemory,
-    Exchanges,
-    Refusals,
-    RefusalsUnrecorded,
-    RecordsDropped,
-    WatchdogResumes,
-    StrayInputs,
-    GuardTexts,
-    GuardCached,
-    GuardBytes,
-    GuardFindings,
-    GuardUnknownTokens,
-    QuotaExchanges,
-    QuotaDenials,
-    QuotaWaits,
-    QuotaWait,
-    QuotaGrantCalls,
-    QuotaStreamCuts,
-    QuotaUnsettled,
-    LedgerGrants,
-    LedgerRefusals,
-    LedgerSettlements,
-    LedgerCorrections,
-    LedgerLeases,
-    LedgerHeld,
-    LedgerLeasesExpired,
-    LedgerStranded,
-    LedgerBatch,
-    LedgerBatchEntries,
-    LedgerBatchFailures,
+macro_rules! metrics {
+    ($($metric:ident = $name:literal, $kind:literal, $help:literal;)*) => {
+        /// Every metric.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        enum Metric {
+            $($metric,)*
+        }
+
+        impl Metric {
+            #[cfg(test)]
+            const ALL: &[Self] = &[$(Self::$metric,)*];
+
+            /// Returns the name, the type and what it says.
+            const fn described(self) -> (&'static str, &'static str, &'static str) {
+                match self {
+                    $(Self::$metric => ($name, $kind, $help),)*
+                }
+            }
+        }
+    };
 }
 
-impl Metric {
-    #[cfg(test)]
-    const ALL: [Self; 33] = [
-        Self::Ready,
-        Self::PolicyVersion,
-        Self::FilterVms,
-        Self::FilterMemory,
-        Self::Exchanges,
-        Self::Refusals,
-        Self::RefusalsUnrecorded,
-        Self::RecordsDropped,
-        Self::WatchdogResumes,
-        Self::StrayInputs,
-        Self::GuardTexts,
-        Self::GuardCached,
-        Self::GuardBytes,
-        Self::GuardFindings,
-        Self::GuardUnknownTokens,
-        Self::QuotaExchanges,
-        Self::QuotaDenials,
-        Self::QuotaWaits,
-        Self::QuotaWait,
-        Self::QuotaGrantCalls,
-        Self::QuotaStreamCuts,
-        Self::QuotaUnsettled,
-        Self::LedgerGrants,
-        Self::LedgerRefusals,
-        Self::LedgerSettlements,
-        Self::LedgerCorrections,
-        Self::LedgerLeases,
-        Self::LedgerHeld,
-        Self::LedgerLeasesExpired,
-        Self::LedgerStranded,
-        Self::LedgerBatch,
-        Self::LedgerBatchEntries,
-        Self::LedgerBatchFailures,
-    ];
-
-    /// Returns the name, the type and what it says.
-    const fn described(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Ready => (
-                "weir_ready",
-                "gauge",
-                "Whether every worker enforces the policy.",
-            ),
-            Self::PolicyVersion => (
-                "weir_policy_version",
-                "gauge",
-                "The policy version in force.",
-            ),
-            Self::FilterVms => ("weir_filter_vms", "gauge", "Filter VMs that report."),
-            Self::FilterMemory => ("weir_filter_memory_bytes", "gauge", "Memory of filter VMs."),
-            Self::Exchanges => ("weir_exchanges_total", "counter", "Exchanges."),
-            Self::Refusals => (
-                "weir_refusals_total",
-                "counter",
-                "Exchanges that were refused.",
-            ),
-            Self::RefusalsUnrecorded => (
-                "weir_refusals_unrecorded_total",
-                "counter",
-                "Refusals without a key that were too many to record.",
-            ),
-            Self::RecordsDropped => (
-                "weir_records_dropped_total",
-                "counter",
-                "Exchange records that found no room.",
-            ),
-            Self::WatchdogResumes => (
-                "weir_watchdog_resumes_total",
-                "counter",
-                "Exchanges that a watchdog had to resume.",
-            ),
-            Self::StrayInputs => (
-                "weir_stray_inputs_total",
-                "counter",
-                "Inputs that no exchange waited for.",
-            ),
-            Self::GuardTexts => (
-                "weir_guard_texts_scanned_total",
-                "counter",
-                "Texts searched.",
-            ),
-            Self::GuardCached => (
-                "weir_guard_texts_known_total",
-                "counter",
-                "Texts whose verdict was known.",
-            ),
-            Self::GuardBytes => (
-                "weir_guard_scanned_bytes_total",
-                "counter",
-                "Bytes searched.",
-            ),
-            Self::GuardFindings => ("weir_guard_findings_total", "counter", "Findings."),
-            Self::GuardUnknownTokens => (
-                "weir_guard_unknown_tokens_total",
-                "counter",
-                "Tokens in answers whose value nobody knew.",
-            ),
-            Self::QuotaExchanges => (
-                "weir_quota_exchanges_total",
-                "counter",
-                "Exchanges that quotas apply to.",
-            ),
-            Self::QuotaDenials => (
-                "weir_quota_denials_total",
-                "counter",
-                "Exchanges that quotas refused.",
-            ),
-            Self::QuotaWaits => (
-                "weir_quota_waits_total",
-                "counter",
-                "Exchanges that waited for the ledger.",
-            ),
-            Self::QuotaWait => (
-                "weir_quota_wait_seconds_total",
-                "counter",
-                "How long they waited, all together.",
-            ),
-            Self::QuotaGrantCalls => (
-                "weir_quota_grant_calls_total",
-                "counter",
-                "Grants that filters asked for.",
-            ),
-            Self::QuotaStreamCuts => (
-                "weir_quota_stream_cuts_total",
-                "counter",
-                "Streams that quotas cut.",
-            ),
-            Self::QuotaUnsettled => (
-                "weir_quota_unsettled",
-                "gauge",
-                "Settlements that wait in filters.",
-            ),
-            Self::LedgerGrants => ("weir_ledger_grants_total", "counter", "Grants given."),
-            Self::LedgerRefusals => ("weir_ledger_refusals_total", "counter", "Grants refused."),
-            Self::LedgerSettlements => (
-                "weir_ledger_settlements_total",
-                "counter",
-                "Settlements received, repeated ones too.",
-            ),
-            Self::LedgerCorrections => (
-                "weir_ledger_corrections_total",
-                "counter",
-                "Presumed charges that a report replaced.",
-            ),
-            Self::LedgerLeases => ("weir_ledger_leases", "gauge", "Leases that live."),
-            Self::LedgerHeld => ("weir_ledger_held", "gauge", "What is leased, in its unit."),
-            Self::LedgerLeasesExpired => (
-                "weir_ledger_leases_expired_total",
-                "counter",
-                "Leases that nobody kept.",
-            ),
-            Self::LedgerStranded => (
-                "weir_ledger_stranded_total",
-                "counter",
-                "What was free of leases that nobody kept, in its unit.",
-            ),
-            Self::LedgerBatch => (
-                "weir_ledger_batch_seconds",
-                "histogram",
-                "How long batches of the ledger took.",
-            ),
-            Self::LedgerBatchEntries => (
-                "weir_ledger_batch_entries_total",
-                "counter",
-                "Entries that batches decided.",
-            ),
-            Self::LedgerBatchFailures => (
-                "weir_ledger_batch_failures_total",
-                "counter",
-                "Batches that the store failed.",
-            ),
-        }
-    }
+metrics! {
+    Ready = "weir_ready", "gauge", "Whether every worker enforces the policy.";
+    PolicyVersion = "weir_policy_version", "gauge", "The policy version in force.";
+    FilterVms = "weir_filter_vms", "gauge", "Filter VMs that report.";
+    FilterMemory = "weir_filter_memory_bytes", "gauge", "Memory of filter VMs.";
+    Exchanges = "weir_exchanges_total", "counter", "Exchanges.";
+    Refusals = "weir_refusals_total", "counter", "Exchanges that were refused.";
+    RefusalsUnrecorded = "weir_refusals_unrecorded_total", "counter", "Refusals without a key that were too many to record.";
+    RecordsDropped = "weir_records_dropped_total", "counter", "Exchange records that found no room.";
+    WatchdogResumes = "weir_watchdog_resumes_total", "counter", "Exchanges that a watchdog had to resume.";
+    StrayInputs = "weir_stray_inputs_total", "counter", "Inputs that no exchange waited for.";
+    GuardTexts = "weir_guard_texts_scanned_total", "counter", "Texts searched.";
+    GuardCached = "weir_guard_texts_known_total", "counter", "Texts whose verdict was known.";
+    GuardBytes = "weir_guard_scanned_bytes_total", "counter", "Bytes searched.";
+    GuardFindings = "weir_guard_findings_total", "counter", "Findings.";
+    GuardUnknownTokens = "weir_guard_unknown_tokens_total", "counter", "Tokens in answers whose value nobody knew.";
+    QuotaExchanges = "weir_quota_exchanges_total", "counter", "Exchanges that quotas apply to.";
+    QuotaDenials = "weir_quota_denials_total", "counter", "Exchanges that quotas refused.";
+    QuotaWaits = "weir_quota_waits_total", "counter", "Exchanges that waited for the ledger.";
+    QuotaWait = "weir_quota_wait_seconds_total", "counter", "How long they waited, all together.";
+    QuotaGrantCalls = "weir_quota_grant_calls_total", "counter", "Grants that filters asked for.";
+    QuotaStreamCuts = "weir_quota_stream_cuts_total", "counter", "Streams that quotas cut.";
+    QuotaUnsettled = "weir_quota_unsettled", "gauge", "Settlements that wait in filters.";
+    LedgerGrants = "weir_ledger_grants_total", "counter", "Grants given.";
+    LedgerRefusals = "weir_ledger_refusals_total", "counter", "Grants refused.";
+    LedgerSettlements = "weir_ledger_settlements_total", "counter", "Settlements received, repeated ones too.";
+    LedgerCorrections = "weir_ledger_corrections_total", "counter", "Presumed charges that a report replaced.";
+    LedgerLeases = "weir_ledger_leases", "gauge", "Leases that live.";
+    LedgerHeld = "weir_ledger_held", "gauge", "What is leased, in its unit.";
+    LedgerLeasesExpired = "weir_ledger_leases_expired_total", "counter", "Leases that nobody kept.";
+    LedgerStranded = "weir_ledger_stranded_total", "counter", "What was free of leases that nobody kept, in its unit.";
+    LedgerBatch = "weir_ledger_batch_seconds", "histogram", "How long batches of the ledger took.";
+    LedgerBatchEntries = "weir_ledger_batch_entries_total", "counter", "Entries that batches decided.";
+    LedgerBatchFailures = "weir_ledger_batch_failures_total", "counter", "Batches that the store failed.";
 }
 
 #[cfg(test)]

@@ -175,7 +175,6 @@ fn the_guide_lists_every_metric_and_no_other() {
         .filter(|code| code.starts_with("weir_") && !code.starts_with("weir_api"))
         .map(|code| code.split('{').next().unwrap())
         .collect();
-    let all = Metric::ALL.map(|metric| metric.described().0);
-    assert_eq!(named, BTreeSet::from(all));
-    assert_eq!(Metric::ALL.len(), Metric::LedgerBatchFailures as usize + 1);
+    let all = Metric::ALL.iter().map(|metric| metric.described().0);
+    assert_eq!(named, all.collect());
 }
