@@ -56,6 +56,13 @@ async fn mount_with(options: Options) -> Mounted {
     let store = Store::open(&folder.path().join("weir.db"), &master_key)
         .await
         .unwrap();
+    Mounted {
+        folder,
+        ..mount_over(store, options).await
+    }
+}
+
+async fn mount_over(store: Store, options: Options) -> Mounted {
     let control = Control::start(store.clone(), options).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -75,7 +82,7 @@ async fn mount_with(options: Options) -> Mounted {
         address,
         stop: Some(stop),
         served,
-        folder,
+        folder: tempfile::tempdir().unwrap(),
     }
 }
 
@@ -632,3 +639,4 @@ async fn a_removed_cluster_stays_until_filters_apply_its_removal() {
 mod grants;
 mod guards;
 mod quotas;
+mod replicas;

@@ -64,7 +64,11 @@ fn quota_id(number: u128) -> QuotaId {
 }
 
 fn account(number: u128) -> AccountId {
-    AccountId::of(quota_id(number), &Member::Everyone)
+    account_of(quota_id(number))
+}
+
+pub(super) fn account_of(quota: QuotaId) -> AccountId {
+    AccountId::of(quota, &Member::Everyone)
 }
 
 fn ask(number: u128, need: u64) -> Ask {
@@ -75,7 +79,7 @@ pub(super) fn ask_of(quota: QuotaId, need: u64) -> Ask {
     Ask {
         quota,
         part: Part::Limit,
-        account: AccountId::of(quota, &Member::Everyone),
+        account: account_of(quota),
         need,
         want: need,
     }
@@ -117,7 +121,7 @@ pub(super) async fn refused(filter: &mut Filter, request: &GrantRequest) -> Refu
     }
 }
 
-fn keep_nothing() -> Keep {
+pub(super) fn keep_nothing() -> Keep {
     Keep {
         progress: Progress {
             holder: holder(),
@@ -129,7 +133,7 @@ fn keep_nothing() -> Keep {
     }
 }
 
-async fn keep(filter: &mut Filter, keep: &Keep) -> Kept {
+pub(super) async fn keep(filter: &mut Filter, keep: &Keep) -> Kept {
     let answer = filter.keep(messages::KeepRequest::from(keep)).await;
     Kept::try_from(answer.unwrap().get_ref()).unwrap()
 }
