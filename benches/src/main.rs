@@ -156,7 +156,15 @@ fn overhead(cli: &Cli, args: &OverheadArgs) -> Result<()> {
         setting(),
         baseline(cli.baseline),
     )?;
-    finish(cli, &result, &result.table())
+    let mut table = result.table();
+    if args.quotas {
+        std::thread::sleep(Duration::from_secs(2));
+        let (exchanges, waits) = rig.quota_waits();
+        table = format!(
+            "{table}\n{waits} of {exchanges} exchanges under budgets waited for the service\n"
+        );
+    }
+    finish(cli, &result, &table)
 }
 
 fn plateau(cli: &Cli, args: &PlateauArgs) -> Result<()> {

@@ -38,6 +38,8 @@ pub struct Plan {
 pub struct Rig {
     pub plain: Side,
     pub weir: Side,
+    /// The same mesh with a key that budgets at five levels cover.
+    pub budgeted: Option<Side>,
     pub gateway: Option<Side>,
     /// The policy service.
     pub service: Accounted,
@@ -60,11 +62,13 @@ impl Rig {
             workers: 1,
             ..Options::default()
         });
-        let key = mesh.change(|admin| {
+        let (key, budgeted) = mesh.change(|admin| {
             for guardrail in &plan.guardrails {
                 admin.post("/guardrails", &guardrail.body());
             }
-            furnish(admin, provider.address(), plan.has_quotas)
+            let key = furnish(admin, provider.address())?;
+            let budgeted = plan.has_quotas.then(|| key_under_quotas(admin));
+            anyhow::Ok((key, budgeted.transpose()?))
         })?;
         let weir = Side {
             name: "Weir".to_owned(),
@@ -78,6 +82,11 @@ impl Rig {
                 scope: Scope::Process,
             },
         };
+        let budgeted = budgeted.map(|key| Side {
+            name: "Weir, five budgets".to_owned(),
+            key,
+            ..weir.clone()
+        });
         let folder = tempfile::tempdir()?;
         let group = Group::new(folder.path());
         let (part, plain) = sides::start_plain(
@@ -103,6 +112,7 @@ impl Rig {
         Ok(Self {
             plain,
             weir,
+            budgeted,
             gateway,
             service,
             mesh,
@@ -115,11 +125,17 @@ impl Rig {
 
     /// Returns the sides in the order of tables: what others are compared with comes first.
     pub fn sides(&self) -> Vec<Side> {
-        [Some(&self.plain), Some(&self.weir), self.gateway.as_ref()]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect()
+        let budgeted = self.budgeted.as_ref();
+        [
+            Some(&self.plain),
+            Some(&self.weir),
+            budgeted,
+            self.gateway.as_ref(),
+        ]
+        .into_iter()
+        .flatten()
+        .cloned()
+        .collect()
     }
 }
 
@@ -144,7 +160,7 @@ impl Guardrail {
 }
 
 /// Registers the provider under each dialect, an alias, and a key that may use everything; returns the key.
-fn furnish(admin: &Admin, provider: SocketAddr, has_quotas: bool) -> Result<String> {
+fn furnish(admin: &Admin, provider: SocketAddr) -> Result<String> {
     for (name, dialect, path) in PROVIDERS {
         admin.post("/providers", &json!({
             "name": name, "dialect": dialect, "base_url": format!("http://{provider}{path}"), "models": ["*"],
@@ -154,9 +170,6 @@ fn furnish(admin: &Admin, provider: SocketAddr, has_quotas: bool) -> Result<Stri
     admin.post("/routes", &json!({
         "alias": ALIAS, "scope": "global", "targets": [{"provider": "bench-anthropic", "model": "claude-sonnet-4-5"}],
     }));
-    if has_quotas {
-        return key_under_quotas(admin);
-    }
     make_key(admin, &team(admin, "bench")?, "bench")
 }
 
@@ -168,14 +181,14 @@ fn key_under_quotas(admin: &Admin) -> Result<String> {
         Ok(id.clone())
     };
     let customer = made("/customers", &json!({"name": "bench"}))?;
-    let team = made("/teams", &json!({"name": "bench", "customer": customer}))?;
+    let team = made("/teams", &json!({"name": "budgeted", "customer": customer}))?;
     let user = made("/users", &json!({"name": "bench", "team": team}))?;
     let nodes = [
-        json!("organisation"),
         json!({"customer": customer}),
         json!({"team": team}),
+        json!({"each_member": team}),
         json!({"user": user}),
-        json!({"each_session": "global"}),
+        json!({"each_session": {"team": team}}),
     ];
     for (number, node) in nodes.iter().enumerate() {
         admin.post("/quotas", &json!({
@@ -183,7 +196,23 @@ fn key_under_quotas(admin: &Admin) -> Result<String> {
             "window": {"calendar": {"every": "month"}},
         }));
     }
-    make_key(admin, &json!({"user": user}), "bench")
+    make_key(admin, &json!({"user": user}), "budgeted")
+}
+
+impl Rig {
+    /// Returns how many exchanges quotas covered, and how many of them waited for the service.
+    pub fn quota_waits(&self) -> (u64, u64) {
+        let mesh = self.mesh.admin().get("/mesh");
+        let vms = mesh.get("vms").and_then(Value::as_array);
+        let sum = |name: &str| {
+            let counters = vms
+                .into_iter()
+                .flatten()
+                .filter_map(|vm| vm.get("counters"));
+            counters.filter_map(|it| it.get(name)?.as_u64()).sum()
+        };
+        (sum("quota_exchanges"), sum("quota_waits"))
+    }
 }
 
 /// Makes a team that can own keys.
