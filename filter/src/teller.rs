@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use engine::Input;
 use engine::messages::{CallId, ConsultAnswer, ConsultKind};
-use policy::quota::lease::{GrantRequest, Progress, Return, Running};
+use policy::quota::lease::{GrantRequest, Progress, Return, Running, Settlement};
 use policy::units::Timestamp;
 use prost::Message as _;
 use wire::mesh;
@@ -30,6 +30,8 @@ const RUNNING: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Teller {
     call: Option<u32>,
+    /// What the call under way settles.
+    settling: Vec<Settlement>,
     not_before: Timestamp,
     /// Grants to ask for, by the serial number of their exchange.
     later: Vec<(u64, CallId, GrantRequest)>,
@@ -97,6 +99,7 @@ fn keep(cluster: &str, now: Timestamp) {
             },
         };
         let message = mesh::KeepRequest::from(&keep).encode_to_vec();
+        vm.teller.settling = keep.settlements;
         vm.teller.call = host::call(cluster, "Keep", &message, KEEP_TIMEOUT);
         if vm.teller.call.is_none() {
             failed(vm, now);
@@ -105,7 +108,8 @@ fn keep(cluster: &str, now: Timestamp) {
 }
 
 fn failed(vm: &mut vm::Vm, now: Timestamp) {
-    vm.desk.borrow_mut().keep_failed();
+    let settling = std::mem::take(&mut vm.teller.settling);
+    vm.desk.borrow_mut().keep_failed(settling);
     vm.teller.not_before = Timestamp::from_millis(now.as_millis().saturating_add(RETRY_MS));
 }
 
@@ -137,6 +141,7 @@ pub(crate) fn answered(call: u32, status: u32, size: usize, now: Timestamp) -> b
             .and_then(|answer| Kept::try_from(&answer).ok());
         match kept {
             Some(kept) => {
+                vm.teller.settling.clear();
                 credit::forget();
                 let mut desk = vm.desk.borrow_mut();
                 desk.kept(now, &kept.grants, kept.expires, &kept.wanted);
@@ -191,7 +196,9 @@ fn deliver(
 /// Tells what is left to tell, and gives everything back; at the VM's end.
 pub(crate) fn last_words(cluster: &str, now: Timestamp) {
     vm::with(|vm| {
+        let settling = std::mem::take(&mut vm.teller.settling);
         let mut desk = vm.desk.borrow_mut();
+        desk.keep_failed(settling);
         for told in desk.last_messages(now) {
             let keep = Keep {
                 progress: Progress {

@@ -311,7 +311,7 @@ impl Exchange {
         let place = attempt.place();
         Size::of(
             &usage,
-            self.seed.limits.rates(&place.price_table, &place.model),
+            &self.seed.limits.rates(&place.price_table, &place.model),
         )
     }
 
@@ -329,7 +329,7 @@ impl Exchange {
         };
         Size::of(
             &usage,
-            self.seed.limits.rates(&place.price_table, &place.model),
+            &self.seed.limits.rates(&place.price_table, &place.model),
         )
     }
 }

@@ -147,8 +147,8 @@ impl Exchange {
                     Some(Surface::OpenaiEmbeddings | Surface::GeminiEmbed) => TokenCount::new(0),
                     Some(_) | None => desk.expected_output(principal.key, at.model, at_most),
                 };
-                let most = has_strict.then(|| Size::most(bytes, at_most, rates));
-                (*at, Size::likely(bytes, output, rates), most)
+                let most = has_strict.then(|| Size::most(bytes, at_most, &rates));
+                (*at, Size::likely(bytes, output, &rates), most)
             })
             .collect();
         let need = |line: &Line| {
@@ -483,7 +483,7 @@ impl Exchange {
             .collect();
         let last = attempts.len();
         for ((attempt, usage), place) in attempts.iter().zip(1..) {
-            let size = Size::of(usage, limits.rates(&attempt.price_table, &attempt.model));
+            let size = Size::of(usage, &limits.rates(&attempt.price_table, &attempt.model));
             let charge = |line: &Line| -> Option<(AccountId, u64)> {
                 let quota = || limits.quota(key.as_deref(), line.quota);
                 let is_counted = !line.unit.counts_at_admission()

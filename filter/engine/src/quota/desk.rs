@@ -13,8 +13,9 @@ use super::Line;
 use crate::messages::Credit;
 use crate::output_rates::OutputRates;
 
-/// Pairs of key and model whose outputs are remembered.
-const LEARNED: usize = 8_192;
+/// Keys, and models of each, whose outputs are remembered.
+const LEARNED_KEYS: usize = 1_024;
+const LEARNED_MODELS: usize = 16;
 /// Accounts of which it is remembered how much was left.
 const REMEMBERED: usize = 16_384;
 /// Settlements in one message.
@@ -37,10 +38,10 @@ const TOP_UP: u64 = 8;
 pub struct Desk {
     holder: HolderId,
     slices: Slices,
-    outputs: BTreeMap<(Option<KeyId>, String), Outputs>,
+    outputs: BTreeMap<Option<KeyId>, BTreeMap<String, Outputs>>,
     pub(crate) rates: OutputRates,
     unsettled: VecDeque<Settlement>,
-    /// How many of `unsettled` are on their way.
+    /// How many settlements are on their way.
     sent: usize,
     returned: Vec<Taken>,
     unused_credit: Vec<Need>,
@@ -161,12 +162,12 @@ impl Desk {
 
     /// Returns how many settlements the service has not acknowledged.
     pub fn unsettled(&self) -> usize {
-        self.unsettled.len()
+        self.unsettled.len().saturating_add(self.sent)
     }
 
     /// Whether so much waits to be settled that nothing more may be admitted.
     pub fn is_full(&self) -> bool {
-        self.unsettled.len() >= UNSETTLED
+        self.unsettled() >= UNSETTLED
     }
 
     /// Holds `needs`, which are those of `lines`, all or nothing. What is strict is never taken from a slice that is
@@ -342,8 +343,8 @@ impl Desk {
         model: &str,
         at_most: Option<TokenCount>,
     ) -> TokenCount {
-        let learned = self.outputs.get(&(key, model.to_owned()));
-        learned.map_or_else(
+        let of_key = self.outputs.get(&key);
+        of_key.and_then(|models| models.get(model)).map_or_else(
             || Outputs::default().expected(at_most),
             |outputs| outputs.expected(at_most),
         )
@@ -351,15 +352,21 @@ impl Desk {
 
     /// Learns what key and model wrote.
     pub(crate) fn learn_output(&mut self, key: Option<KeyId>, model: &str, output: TokenCount) {
-        let pair = (key, model.to_owned());
-        if self.outputs.len() >= LEARNED && !self.outputs.contains_key(&pair) {
+        if self.outputs.len() >= LEARNED_KEYS && !self.outputs.contains_key(&key) {
             self.outputs.pop_first();
         }
-        self.outputs.entry(pair).or_default().learn(output);
+        let models = self.outputs.entry(key).or_default();
+        if let Some(outputs) = models.get_mut(model) {
+            return outputs.learn(output);
+        }
+        if models.len() >= LEARNED_MODELS {
+            models.pop_first();
+        }
+        models.entry(model.to_owned()).or_default().learn(output);
     }
 
     /// Returns what is to be told the ledger now, `None` for nothing. `has_running`: there is something to tell
-    /// about exchanges that run.
+    /// about exchanges that run. Its settlements come back by [`keep_failed`](Self::keep_failed) if nobody took them.
     pub fn keep_message(&mut self, now: Timestamp, has_running: bool) -> Option<KeepMessage> {
         self.tell_time(now);
         self.slices.expire(now);
@@ -380,8 +387,9 @@ impl Desk {
         if is_due {
             self.kept_at = now;
         }
-        let settlements: Vec<_> = self.unsettled.iter().take(SETTLEMENTS).cloned().collect();
-        self.sent = settlements.len();
+        let sent = self.unsettled.len().min(SETTLEMENTS);
+        let settlements: Vec<_> = self.unsettled.drain(..sent).collect();
+        self.sent = sent;
         Some(KeepMessage {
             holder: self.holder,
             is_keeping: is_due,
@@ -400,7 +408,6 @@ impl Desk {
         expires: Timestamp,
         wanted: &[AccountId],
     ) {
-        self.unsettled.drain(..self.sent.min(self.unsettled.len()));
         self.sent = 0;
         self.slices.kept(kept, expires);
         for account in wanted {
@@ -439,8 +446,11 @@ impl Desk {
     }
 
     /// Notes that nobody answered the last message; what it settled is told again.
-    pub fn keep_failed(&mut self) {
+    pub fn keep_failed(&mut self, settlements: Vec<Settlement>) {
         self.sent = 0;
+        for settlement in settlements.into_iter().rev() {
+            self.unsettled.push_front(settlement);
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! The quotas and prices of one policy.
 
-use policy::compiled::{CompiledKey, Mesh, Principal};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use policy::compiled::{CompiledKey, Mesh, PriceTable, Principal};
 use policy::documents::Scope;
 use policy::ids::{HolderId, KeyId, QuotaId};
 use policy::price::Rates;
@@ -18,8 +21,18 @@ use super::Desk;
 #[derive(Debug, Default)]
 pub struct Limits {
     index: QuotaIndex,
-    prices: Vec<policy::compiled::PriceTable>,
+    prices: Vec<Prices>,
 }
+
+/// One table, and what was found in it: patterns are many, models few.
+#[derive(Debug)]
+struct Prices {
+    table: PriceTable,
+    found: RefCell<BTreeMap<String, Rates>>,
+}
+
+/// Models of one table whose prices are remembered.
+const REMEMBERED: usize = 1_024;
 
 /// One account that an exchange is charged to, and what its quota says about the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +77,14 @@ impl Limits {
     pub fn new(mesh: &Mesh) -> Self {
         Self {
             index: QuotaIndex::new(mesh.quotas.iter().cloned()),
-            prices: mesh.prices.clone(),
+            prices: mesh
+                .prices
+                .iter()
+                .map(|table| Prices {
+                    table: table.clone(),
+                    found: RefCell::default(),
+                })
+                .collect(),
         }
     }
 
@@ -92,9 +112,21 @@ impl Limits {
     }
 
     /// Returns the prices of a model; nothing costs anything in a table that no money quota asked for.
-    pub fn rates(&self, table: &str, model: &str) -> &Rates {
-        let table = self.prices.iter().find(|prices| prices.table == table);
-        table.map_or(&Rates::FREE, |prices| prices.rates(model))
+    pub fn rates(&self, table: &str, model: &str) -> Rates {
+        let mut tables = self.prices.iter();
+        let Some(prices) = tables.find(|prices| prices.table.table == table) else {
+            return Rates::FREE;
+        };
+        let mut found = prices.found.borrow_mut();
+        if let Some(known) = found.get(model) {
+            return *known;
+        }
+        if found.len() >= REMEMBERED {
+            found.clear();
+        }
+        let rates = *prices.table.rates(model);
+        found.insert(model.to_owned(), rates);
+        rates
     }
 
     /// Shows that every quota of the mesh refuses a request that nothing was leased for; returns how many do, and
