@@ -27,6 +27,21 @@ impl Quotas {
         Self { by_id }
     }
 
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// Returns the limit of one, without what raises it for a time.
+    pub fn limit_of(&self, quota: QuotaId) -> Option<u64> {
+        Some(self.get(quota)?.rules.limit)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Quota>> {
         self.by_id.values()
     }

@@ -1,6 +1,8 @@
 //! How many grants a second the ledger answers, and how fast, on one of its stores.
 //!
-//! `cargo bench -p weir --bench ledger -- sqlite postgres redis`
+//! `cargo bench -p weir --bench ledger -- sqlite postgres redis`: as many as it can, from 64 callers.
+//! `cargo bench -p weir --bench ledger -- paced`: at a rate that is offered.
+//! `cargo bench -p weir --bench ledger -- many`: what 100,000 quotas cost.
 //!
 //! Each grant leases slices of five accounts, the same five for all: the hottest rows there can be. Each is settled,
 //! as in service. The load comes from the same process, and the servers run on the same cores.
@@ -14,8 +16,12 @@
     reason = "a bench measures time and ends by a panic when something fails"
 )]
 
+mod many;
+mod paced;
+
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -103,23 +109,54 @@ fn settlement(request: &GrantRequest, granted: &Granted) -> Settlement {
     }
 }
 
+/// Asks for one grant; returns it with what it was asked for.
+async fn ask_one(ledger: &Ledger, ids: &AtomicU64) -> (GrantRequest, Granted) {
+    let id = Uuid::from_u128(u128::from(ids.fetch_add(1, Ordering::Relaxed)) | 1 << 100);
+    let request = GrantRequest {
+        grant: GrantId::new(id),
+        holder: HolderId::new(Uuid::from_u128(1)),
+        exchange: ExchangeId::new(id),
+        asks: asks(),
+    };
+    match ledger.grant(request.clone()).await.unwrap() {
+        GrantAnswer::Granted(granted) => (request, granted),
+        GrantAnswer::Refused(refusal) => panic!("refused: {refusal:?}"),
+    }
+}
+
+/// Asks for one grant and settles it in the background.
+async fn ask_and_settle(ledger: &Ledger, ids: &AtomicU64) {
+    let (request, granted) = ask_one(ledger, ids).await;
+    let ledger = ledger.clone();
+    SETTLING.fetch_add(1, Ordering::SeqCst);
+    tokio::spawn(async move {
+        let settlements = vec![settlement(&request, &granted)];
+        ledger.settle(settlements).await.unwrap();
+        SETTLING.fetch_sub(1, Ordering::SeqCst);
+    });
+}
+
+/// Settlements that are not answered yet.
+static SETTLING: AtomicU64 = AtomicU64::new(0);
+
+/// Fails a fast ledger that lost something.
+async fn sums_are_right(ledger: &Ledger, granted: u64, each: u64) {
+    while SETTLING.load(Ordering::SeqCst) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for account in ledger.look(asks()).await.unwrap() {
+        let used = account.used;
+        assert_eq!(used.spent + used.held, granted * each, "{account:?}");
+    }
+}
+
 /// One caller after another asks again as soon as it is answered; returns how long each grant took, once warm.
 async fn call(ledger: Ledger, load: Load, ids: Arc<AtomicU64>) -> Vec<Duration> {
     let begun = Instant::now();
     let mut took = Vec::new();
     while begun.elapsed() < WARM_UP + MEASURED {
-        let id = Uuid::from_u128(u128::from(ids.fetch_add(1, Ordering::Relaxed)) | 1 << 100);
-        let request = GrantRequest {
-            grant: GrantId::new(id),
-            holder: HolderId::new(Uuid::from_u128(1)),
-            exchange: ExchangeId::new(id),
-            asks: asks(),
-        };
         let asked = Instant::now();
-        let answer = ledger.grant(request.clone()).await.unwrap();
-        let GrantAnswer::Granted(granted) = answer else {
-            panic!("refused: {answer:?}");
-        };
+        let (request, granted) = ask_one(&ledger, &ids).await;
         if begun.elapsed() > WARM_UP {
             took.push(asked.elapsed());
         }
@@ -140,24 +177,22 @@ async fn measure(name: &str, load: Load, ledger: Ledger) {
     for caller in callers.collect::<Vec<_>>() {
         took.extend(caller.await.unwrap());
     }
-    // A fast ledger that lost something fails.
-    let figures = ledger.look(asks()).await.unwrap();
-    let granted = ids.load(Ordering::Relaxed) - 1;
-    for account in figures {
-        let used = account.used;
-        let want = match load {
-            Load::Grants => granted * 1_000,
-            Load::GrantsAndSettlements => granted * 70,
-        };
-        assert_eq!(used.spent + used.held, want, "{account:?}");
-    }
+    let each = match load {
+        Load::Grants => 1_000,
+        Load::GrantsAndSettlements => 70,
+    };
+    sums_are_right(&ledger, ids.load(Ordering::Relaxed) - 1, each).await;
+    print(name, &format!("{load:?}"), took);
+}
+
+fn print(name: &str, load: &str, mut took: Vec<Duration>) {
     took.sort_unstable();
     let at = |share: usize| took[(took.len() * share / 1_000).min(took.len() - 1)].as_micros();
     let rate = took.len() as u64 / MEASURED.as_secs();
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "| {name} | {load:?} | {rate} | {} | {:.1} | {:.1} | {:.1} |",
+        "| {name} | {load} | {rate} | {} | {:.1} | {:.1} | {:.1} |",
         rate * u64::try_from(LEVELS).unwrap(),
         at(500) as f64 / 1_000.0,
         at(990) as f64 / 1_000.0,
@@ -176,13 +211,22 @@ async fn main() {
         .skip(1)
         .filter(|it| !it.starts_with('-'))
         .collect();
-    let wants = |name: &str| asked.is_empty() || asked.iter().any(|it| it == name);
+    let has = |name: &str| asked.iter().any(|it| it == name);
+    let wants = |name: &str| asked.is_empty() || has(name);
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let header = "| store | load | grants/s | slices/s | p50 ms | p99 ms | p99.9 ms |\n|---|---|---|---|---|---|---|";
     let mut out = std::io::stdout().lock();
     writeln!(out, "{header}").unwrap();
     drop(out);
+    if has("many") {
+        many::measure(folder.path()).await;
+        return;
+    }
+    if has("paced") {
+        pace(folder.path()).await;
+        return;
+    }
     let loads = [Load::Grants, Load::GrantsAndSettlements];
     if wants("sqlite") {
         for load in loads {
@@ -210,5 +254,26 @@ async fn main() {
             let ledger = Ledger::redis(server.url(), options(true)).await.unwrap();
             measure("Redis", load, ledger).await;
         }
+    }
+}
+
+/// The target is 5,000 slices a second in a database, which are 1,000 grants of five, and 20,000 in Redis.
+async fn pace(folder: &Path) {
+    for rate in [1_000, 2_000, 5_000] {
+        let path = folder.join(format!("paced-{rate}.db"));
+        let ledger = Ledger::sqlite(&path, options(false)).await.unwrap();
+        paced::measure("SQLite", rate, ledger).await;
+    }
+    for rate in [1_000, 2_000] {
+        let server = Server::postgres(&folder.join(format!("paced-{rate}"))).unwrap();
+        let ledger = Ledger::postgres(server.url(), options(false))
+            .await
+            .unwrap();
+        paced::measure("PostgreSQL", rate, ledger).await;
+    }
+    for rate in [1_000, 4_000] {
+        let server = Server::redis(&folder.join(format!("paced-redis-{rate}"))).unwrap();
+        let ledger = Ledger::redis(server.url(), options(true)).await.unwrap();
+        paced::measure("Redis", rate, ledger).await;
     }
 }
