@@ -3,26 +3,24 @@
 pub mod admin;
 pub mod envoys;
 pub mod records;
+pub mod services;
 pub mod tenant;
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::client::{Answered, Protocol, Request};
-use crate::parts;
 use crate::process::{Group, Part};
 use crate::wait;
 use admin::Admin;
 use envoys::Envoy;
+use services::Service;
 
 /// How long a mesh may take to get ready on a loaded machine.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -37,6 +35,11 @@ pub struct Options {
     pub workers: u16,
     /// Envoys on the one policy service, each with an address of its own.
     pub envoys: usize,
+    /// Replicas of the policy service. They share the data folder and need a ledger on a server; Envoy n uses replica n
+    /// modulo their number.
+    pub replicas: usize,
+    /// Arguments that say where the ledger is; a file when there are none.
+    pub ledger: Vec<String>,
     /// Settings that differ from the defaults.
     pub settings: Value,
     /// Certificate authorities that providers are verified against; those of the machine when `None`.
@@ -50,6 +53,8 @@ impl Default for Options {
         Self {
             workers: 2,
             envoys: 1,
+            replicas: 1,
+            ledger: Vec::new(),
             settings: json!({}),
             trust_anchors: None,
             sends_canaries: true,
@@ -65,9 +70,10 @@ pub struct Mesh {
     workers: u16,
     trust_anchors: Option<PathBuf>,
     sends_canaries: bool,
-    admin_listen: SocketAddr,
-    grpc_listen: SocketAddr,
-    service: Mutex<Option<Part>>,
+    /// URLs of the ledger, as arguments.
+    ledger: Vec<String>,
+    /// At least one.
+    services: Vec<Service>,
     /// At least one.
     envoys: Vec<Envoy>,
     admin: Admin,
@@ -81,7 +87,8 @@ impl Mesh {
     pub fn start(options: &Options) -> Self {
         let folder = folder();
         let group = Group::new(&folder);
-        let (admin_listen, grpc_listen) = (free_port(), free_port());
+        let services: Vec<_> = (0..options.replicas.max(1)).map(Service::new).collect();
+        let admin_listen = services[0].admin_listen;
         let envoys = (0..options.envoys.max(1)).map(Envoy::new).collect();
         let mut mesh = Self {
             folder,
@@ -89,14 +96,15 @@ impl Mesh {
             workers: options.workers,
             trust_anchors: options.trust_anchors.clone(),
             sends_canaries: options.sends_canaries,
-            admin_listen,
-            grpc_listen,
-            service: Mutex::new(None),
+            ledger: options.ledger.clone(),
+            services,
             envoys,
             admin: Admin::new(admin_listen, String::new()),
             changing: Mutex::new(()),
         };
-        mesh.start_service();
+        for nth in 0..mesh.services.len() {
+            mesh.start_service_at(nth);
+        }
         let token = wait::until_for("the admin token", START_PATIENCE, || {
             let text = mesh.output("service.log");
             let line = text
@@ -175,9 +183,9 @@ impl Mesh {
 
     /// The version of policy that is published, and the one that every worker was proven to enforce.
     fn versions(&self) -> (u64, u64) {
-        let proven = self.readiness()["proven_version"]
-            .as_u64()
-            .unwrap_or_default();
+        let all = (0..self.services.len()).map(|nth| self.readiness_at(nth));
+        let proven = all.map(|state| state["proven_version"].as_u64().unwrap_or_default());
+        let proven = proven.min().unwrap_or_default();
         let mesh = self.admin.ask("GET", "/mesh", None).json();
         (mesh["policy"]["version"].as_u64().unwrap_or(proven), proven)
     }
@@ -191,8 +199,7 @@ impl Mesh {
 
     /// Returns what the service says about readiness; `null` when it does not answer.
     pub fn readiness(&self) -> Value {
-        let asked = Request::get("/readyz").send(self.admin_listen, Protocol::Http1);
-        asked.map(|answered| answered.json()).unwrap_or_default()
+        self.readiness_at(0)
     }
 
     /// Waits until every worker enforces the newest policy.
@@ -200,12 +207,14 @@ impl Mesh {
     pub fn wait_ready(&self) {
         let started = wait::now();
         loop {
-            let state = self.readiness();
-            if state["ready"] == json!(true) {
+            let all = 0..self.services.len();
+            let states: Vec<Value> = all.map(|nth| self.readiness_at(nth)).collect();
+            if states.iter().all(|state| state["ready"] == json!(true)) {
                 return;
             }
             let envoys = self.envoys.iter().map(|envoy| &envoy.part);
-            for part in envoys.chain([&self.service]) {
+            let services = self.services.iter().map(|service| &service.part);
+            for part in envoys.chain(services) {
                 if let Some(part) = part.lock().unwrap().as_mut() {
                     assert!(
                         part.ended().is_none(),
@@ -216,67 +225,11 @@ impl Mesh {
             }
             assert!(
                 started.elapsed() < START_PATIENCE,
-                "the mesh does not get ready: {state}\n{}",
+                "the mesh does not get ready: {states:?}\n{}",
                 self.logs()
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-    }
-
-    /// Starts the policy service and waits until it answers.
-    #[track_caller]
-    pub fn start_service(&self) {
-        let mut command = Command::new(parts::weir());
-        command
-            .arg("serve")
-            .arg("--data")
-            .arg(self.data())
-            .args(["--admin-listen", &self.admin_listen.to_string()])
-            .args(["--grpc-listen", &self.grpc_listen.to_string()])
-            .args(["--workers", &self.workers.to_string()])
-            .args(
-                self.trust_anchors
-                    .iter()
-                    .flat_map(|path| [OsStr::new("--trust-anchors"), path.as_os_str()]),
-            )
-            .args(
-                self.addresses()
-                    .into_iter()
-                    .filter(|_| self.sends_canaries)
-                    .flat_map(|address| ["--mesh-url".to_owned(), format!("http://{address}")]),
-            )
-            .env("WEIR_LOG", "info")
-            .stdout(self.log("service.log"))
-            .stderr(self.log("service.log"));
-        *self.service.lock().unwrap() = Some(self.group.spawn(command));
-        wait::until_for("the policy service", START_PATIENCE, || {
-            self.assert_alive(&self.service, "the policy service");
-            let asked = Request::get("/healthz").send(self.admin_listen, Protocol::Http1);
-            asked
-                .is_ok_and(|answered| answered.status == 200)
-                .then_some(())
-        });
-    }
-
-    /// Ends the policy service by `signal`.
-    #[track_caller]
-    pub fn end_service(&self, signal: Signal) -> ExitStatus {
-        self.service
-            .lock()
-            .unwrap()
-            .take()
-            .expect("a running service")
-            .end(signal)
-    }
-
-    /// Returns the policy service's process id.
-    pub fn service_pid(&self) -> u32 {
-        self.service
-            .lock()
-            .unwrap()
-            .as_ref()
-            .expect("a running service")
-            .pid()
     }
 
     #[track_caller]
@@ -304,7 +257,8 @@ impl Mesh {
     pub fn logs(&self) -> String {
         let mut text = String::new();
         let envoys = self.envoys.iter().map(|envoy| envoy.file("log"));
-        for name in ["service.log".to_owned()].into_iter().chain(envoys) {
+        let services = self.services.iter().map(Service::log);
+        for name in services.chain(envoys) {
             let output = self.output(&name);
             let lines: Vec<&str> = output.lines().collect();
             let tail = &lines[lines.len().saturating_sub(30)..];

@@ -1,4 +1,4 @@
-//! The Envoys of a mesh: each has its own address, bootstrap and log, all have one policy service.
+//! The Envoys of a mesh: each has its own address, bootstrap and log, all enforce one policy.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -159,7 +159,7 @@ impl Mesh {
             .args(["render", "envoy", "--data"])
             .arg(self.data())
             .args(["--listen", &self.envoys[nth].listen.to_string()])
-            .args(["--policy", &self.grpc_listen.to_string()])
+            .args(["--policy", &self.grpc_listen_for(nth).to_string()])
             .arg("--filter")
             .arg(parts::filter())
             .arg("--admin-socket")
