@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::Answered;
+use crate::client::{Answered, Request};
 use crate::mesh::Mesh;
 use crate::mesh::admin::Admin;
 use crate::mesh::tenant::{id, unique};
@@ -92,6 +92,23 @@ impl Mesh {
     #[track_caller]
     pub fn usage(&self, quota: &Quota) -> Usage {
         usage(self.admin(), quota)
+    }
+
+    /// Returns the sum of one of the service's metrics over all its labels.
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> f64 {
+        let request = Request::get("/metrics").bearer(self.admin().token());
+        let text = self.admin().send(&request).text();
+        let lines = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let value = rest.rsplit(' ').next()?;
+            (rest.starts_with(['{', ' ']))
+                .then(|| value.parse::<f64>().ok())
+                .flatten()
+        });
+        let values: Vec<f64> = lines.collect();
+        assert!(!values.is_empty(), "no metric {name} in {text}");
+        values.into_iter().sum()
     }
 
     /// Waits until nothing of `quota` is held any more, at most as long as a lease may last.

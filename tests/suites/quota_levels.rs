@@ -335,3 +335,47 @@ fn a_soft_limit_refuses_nothing() {
     figures.check_exact();
     assert_eq!((figures.admitted, figures.exhausted), (6, 4), "{figures}");
 }
+
+/// Far from its limits an exchange is admitted without asking anyone: fewer than one in a hundred waits.
+#[test]
+fn hardly_any_exchange_waits_far_from_the_limits() {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 250;
+    let mesh = Mesh::start(&Options::default());
+    set_prices(&mesh);
+    let budget = json!({"unit": "micro_usd", "limit": 10_000_000 * DIME, "window": hour()});
+    let stage = Stage::new(&mesh, &budget);
+    let units = ["requests", "total_tokens", "output_tokens", "micro_usd"];
+    let organisation = units.map(|unit| {
+        let rules = json!({"unit": unit, "limit": 1_000_000_000_000_u64, "window": hour()});
+        mesh.quota(&at(json!("organisation"), rules))
+    });
+    let counted = stage.meter.clone();
+    stage.provider.script(move |_, _| {
+        let used = Tokens::new(INPUT, OUTPUT);
+        counted.whole(used, Duration::from_millis(2), answer(used))
+    });
+    // What a model writes is learned from the first exchanges.
+    let warm = stage.press_whole(CLIENTS, 25, OUTPUT);
+    stage.provider.forget();
+    let reported = |exchanges: usize| {
+        wait::until("filters to report", || {
+            let seen = mesh.metric("weir_quota_exchanges_total");
+            (seen >= exchanges as f64).then_some(seen)
+        });
+        mesh.metric("weir_quota_waits_total")
+    };
+    let before = reported(warm.admitted);
+    let mut met = stage.press_whole(CLIENTS, EACH, OUTPUT);
+    let exchanges = met.admitted;
+    let waits = reported(warm.admitted + exchanges) - before;
+    met.admitted += warm.admitted;
+    let mut figures = stage.figures(("far from the limits", "micro_usd"), &met, money);
+    figures.note = format!("{waits} of {exchanges} exchanges waited for the ledger");
+    figures.check_exact();
+    assert!(waits * 100.0 < exchanges as f64, "{figures}");
+    for (quota, used) in organisation.iter().zip([1, INPUT + OUTPUT, OUTPUT, DIME]) {
+        let (usage, _) = mesh.settled(quota);
+        assert_eq!(usage.spent, met.admitted as u64 * used, "{quota:?}");
+    }
+}

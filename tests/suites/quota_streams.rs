@@ -10,6 +10,7 @@ use weir_tests::client::h1::Connection;
 use weir_tests::client::{Answered, Request};
 use weir_tests::mesh::tenant::Dialect;
 use weir_tests::mesh::{Mesh, Options};
+use weir_tests::process::Finished;
 use weir_tests::provider::agents as scripts;
 use weir_tests::provider::{Outcome, anthropic, gemini, openai};
 use weir_tests::quotas::load::Met;
@@ -286,15 +287,29 @@ impl Agent {
         }
     }
 
-    fn run(self, desk: &Desk, url: &str, key: &str) -> weir_tests::process::Finished {
-        let endpoint = |model: &str| Endpoint {
+    fn name(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "Claude Code",
+            Self::Codex => "Codex",
+        }
+    }
+
+    fn model(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "claude-sonnet-4-5",
+            Self::Codex => "gpt-5",
+        }
+    }
+
+    fn run(self, desk: &Desk, url: &str, (key, model): (&str, &str)) -> Finished {
+        let endpoint = Endpoint {
             base: url.to_owned(),
             key: Some(key.to_owned()),
             model: model.to_owned(),
         };
         match self {
-            Self::ClaudeCode => desk.claude_code(&endpoint("claude-sonnet-4-5"), "Write the note."),
-            Self::Codex => desk.codex(&endpoint("gpt-5"), "Write the note."),
+            Self::ClaudeCode => desk.claude_code(&endpoint, "Write the note."),
+            Self::Codex => desk.codex(&endpoint, "Write the note."),
         }
     }
 }
@@ -337,20 +352,16 @@ fn stops_at_once(agent: Agent, rules: &Value, code: &str) {
     });
     stage.provider.forget();
     let tap = Tap::start(MESH.address());
-    let run = agent.run(&desk, &tap.url(), &stage.tenant.key);
+    let run = agent.run(&desk, &tap.url(), (&stage.tenant.key, agent.model()));
     let asked = tap.questions().len();
     let met = Met {
         admitted: 1,
         exhausted: vec![wait::now(); asked],
         ..Met::default()
     };
-    let name = match agent {
-        Agent::ClaudeCode => "Claude Code",
-        Agent::Codex => "Codex",
-    };
     let figures = Figures {
         bound: money(used),
-        ..stage.figures((name, "µ$ or requests"), &met, |used| {
+        ..stage.figures((agent.name(), "µ$ or requests"), &met, |used| {
             if code == "rate_limited" {
                 1
             } else {
@@ -371,6 +382,34 @@ fn stops_at_once(agent: Agent, rules: &Value, code: &str) {
         "{agent:?} was told the key"
     );
     assert_eq!(stage.provider.count(), 0, "the provider was asked");
+}
+
+/// An agent whose answer is cut shows why, takes it for the end of its turn, and does not ask again.
+fn ends_its_turn(agent: Agent, surface: Surface) {
+    let stage = surface.stage(NARROW, "cut", LONG);
+    let desk = Desk::new();
+    let run = agent.run(&desk, &MESH.url(), (&stage.tenant.key, MODEL));
+    let asked = stage.provider.seen();
+    let asked = asked.iter().filter(|seen| seen.method == "POST").count();
+    let mut figures = stage.figures((agent.name(), "micro_usd, cut"), &one(asked), money);
+    figures.bound = money(whole(LONG));
+    figures.check();
+    assert_eq!(asked, 1, "{agent:?} asked again: {run:#?}\n{}", MESH.logs());
+    assert!(run.ended_itself(), "{run:#?}");
+    assert!(
+        run.text().contains("(Weir: budget_exhausted)"),
+        "{agent:?} does not show why: {run:#?}"
+    );
+}
+
+#[test]
+fn agents_claude_code_ends_its_turn_where_its_budget_ends() {
+    ends_its_turn(Agent::ClaudeCode, SURFACES[0]);
+}
+
+#[test]
+fn agents_codex_ends_its_turn_where_its_budget_ends() {
+    ends_its_turn(Agent::Codex, SURFACES[2]);
 }
 
 fn budget() -> Value {
