@@ -135,7 +135,7 @@ CREATE TABLE exchanges (
     process_id BLOB NOT NULL,
     vm_id BLOB NOT NULL,
     recorded_ms BIGINT NOT NULL
-, guard_verdict TEXT);
+, guard_verdict TEXT, refused_by TEXT NOT NULL DEFAULT '');
 
 CREATE INDEX exchanges_by_customer ON exchanges (customer_id, started_ms);
 

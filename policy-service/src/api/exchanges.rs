@@ -62,6 +62,8 @@ struct ExchangeQuery {
     #[param(value_type = Option<String>)]
     ended: Option<Parsed<EndedName>>,
     refusal_code: Option<String>,
+    /// The quota that refused, by the name it had then.
+    refused_by: Option<String>,
     client_app: Option<String>,
     session_id: Option<String>,
     environment: Option<String>,
@@ -188,6 +190,7 @@ impl ExchangeQuery {
             status: self.status.map(|Parsed(status)| status),
             ended: self.ended.map(|Parsed(ended)| ended.0),
             refusal_code: self.refusal_code.clone(),
+            refused_by: self.refused_by.clone(),
             client_app: self.client_app.clone(),
             session_id: self.session_id.clone(),
             environment: self.environment.clone(),

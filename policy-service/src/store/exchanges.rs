@@ -154,6 +154,8 @@ pub struct Exchange {
     pub first_byte_ms: Option<u64>,
     pub ended: Ended,
     pub refusal_code: String,
+    /// The quota that refused, by name; empty when none did.
+    pub refused_by: String,
     pub is_streamed: bool,
     pub is_unkeyed: bool,
     /// The client's own provider login was used: the cost is notional.

@@ -72,6 +72,7 @@ pub(super) fn exchange(number: u128, ended: Ended) -> WholeExchange {
         first_byte_ms: None,
         ended,
         refusal_code: String::new(),
+        refused_by: String::new(),
         is_streamed: true,
         is_unkeyed: false,
         is_subscription: false,

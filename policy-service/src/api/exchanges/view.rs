@@ -45,6 +45,8 @@ pub(super) struct ExchangeView {
     /// `running`, `complete`, `client_gone`, `upstream_error`, `refused` or `envoy_lost`.
     ended: &'static str,
     refusal_code: Option<String>,
+    /// The quota that refused, by its name then.
+    refused_by: Option<String>,
     streamed: bool,
     /// Admitted without a key.
     unkeyed: bool,
@@ -225,6 +227,7 @@ impl From<NamedExchange> for ExchangeView {
             first_byte_ms: exchange.first_byte_ms,
             ended: exchange.ended.name(),
             refusal_code: Some(exchange.refusal_code).filter(|code| !code.is_empty()),
+            refused_by: Some(exchange.refused_by).filter(|name| !name.is_empty()),
             streamed: exchange.is_streamed,
             unkeyed: exchange.is_unkeyed,
             subscription: exchange.is_subscription,

@@ -67,6 +67,7 @@ async fn spent(service: &Service) -> (String, String) {
     let refused = ExchangeRecord {
         ended: mesh::Ended::Refused.into(),
         refusal_code: "model_not_allowed".into(),
+        refused_by: "engineers".into(),
         status: 403,
         attempts: Vec::new(),
         ..exchange(11, &red, "forbidden", 20_000 * DAY_MS)
@@ -114,6 +115,7 @@ async fn exchanges_are_filtered_and_paged_newest_first() {
         ("status=403".into(), 1),
         ("ended=refused".into(), 1),
         ("refusal_code=model_not_allowed".into(), 1),
+        ("refused_by=engineers".into(), 1),
         ("subscription=true".into(), 1),
         ("unkeyed=true".into(), 0),
         ("provider=own&surface=openai.chat&environment=ci".into(), 12),

@@ -130,6 +130,7 @@ fn read_exchange(
         first_byte_ms: record.first_byte_ms,
         ended,
         refusal_code: bounded(record.refusal_code),
+        refused_by: bounded(record.refused_by),
         is_streamed: record.streamed,
         is_unkeyed: record.unkeyed,
         is_subscription: record.subscription,

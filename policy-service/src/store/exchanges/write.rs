@@ -21,7 +21,7 @@ const COLUMNS: &str = "id, started_ms, surface, key_id, user_id, team_id, custom
     request_bytes, response_bytes, latency_ms, first_byte_ms, ended, refusal_code, streamed, unkeyed, \
     subscription, path, attempt_count, input_tokens, cache_read_tokens, cache_write_5m_tokens, \
     cache_write_1h_tokens, output_tokens, reasoning_tokens, web_search_requests, cost_micro_usd, \
-    unknown_price, estimated, price_book, process_id, vm_id, recorded_ms, guard_verdict";
+    unknown_price, estimated, price_book, process_id, vm_id, recorded_ms, guard_verdict, refused_by";
 
 /// Writes each exchange that is new or says more than what is stored; returns those.
 ///
@@ -169,7 +169,8 @@ async fn write_exchanges(
             .push_bind(exchange.origin.process_id.clone())
             .push_bind(exchange.origin.vm_id.clone())
             .push_bind(signed(now.as_millis()))
-            .push_bind(exchange.guard_verdict.map(GuardVerdict::name));
+            .push_bind(exchange.guard_verdict.map(GuardVerdict::name))
+            .push_bind(exchange.refused_by.clone());
     });
     query.push(" ON CONFLICT (id) DO UPDATE SET ");
     let mut updates = query.separated(", ");
