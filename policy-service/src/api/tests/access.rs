@@ -178,6 +178,14 @@ async fn a_caller_without_the_permission_is_refused_and_nothing_happens() {
         refused,
         Err(operations::OperationError::Forbidden { .. })
     ));
+    let draft = serde_json::from_value(json!({
+        "name": "mine", "node": "organisation", "unit": "concurrent", "limit": 1_000,
+    }));
+    let quota = operations::quotas::create(&service.store, &filters, draft.unwrap()).await;
+    assert!(matches!(
+        quota,
+        Err(operations::OperationError::Forbidden { .. })
+    ));
     let error = error::ApiError::from(refused.unwrap_err());
     assert_eq!(error.into_response().status(), StatusCode::FORBIDDEN);
 }
