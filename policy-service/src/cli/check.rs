@@ -109,10 +109,12 @@ fn documents(bytes: &[u8], folder: &Path) -> Result<Documents, Vec<Problem>> {
 
 /// Time zones are the service's to know, not the file's.
 fn with_known_zones(documents: Documents) -> Result<Documents, Vec<Problem>> {
-    let problems = documents.quotas.values().flat_map(|quota| {
+    // Ids of a rehearsal count up, so quotas are in the order of the file.
+    let numbered = documents.quotas.values().enumerate();
+    let problems = numbered.flat_map(|(number, quota)| {
         let of_rules = quota::check::problems(&quota.rules, &zone_is_known).into_iter();
-        of_rules.map(|problem| {
-            let path = format!("quotas[{}].{}", quota.name, problem.field);
+        of_rules.map(move |problem| {
+            let path = format!("quotas[{number}].{}", problem.field);
             Problem::new(path, problem.message)
         })
     });
@@ -314,7 +316,7 @@ mod tests {
         check(
             r#"{"quotas": [{"name": "a", "node": "organisation", "unit": "requests", "limit": 1,
                 "window": {"calendar": {"every": "day", "zone": "Europe/Atlantis"}}}]}"#,
-            &["quotas[a].window.calendar.zone", "Europe/Berlin"],
+            &["quotas[0].window.calendar.zone", "Europe/Berlin"],
         );
     }
 
