@@ -1,5 +1,7 @@
 //! Two `weir serve` on one data folder, as a user starts them: their ledger is in PostgreSQL.
 
+#![cfg(test)]
+
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
