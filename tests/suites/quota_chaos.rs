@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use weir_tests::client::Protocol;
 use weir_tests::client::h1::Connection;
 use weir_tests::mesh::tenant::Dialect;
 use weir_tests::mesh::{Mesh, Options};
@@ -16,9 +17,9 @@ use weir_tests::quotas::meter::Meter;
 use weir_tests::quotas::stage::{
     DIME, INPUT, MODEL, OUTPUT, Stage, answer, ask, ask_stream, money, requests, set_prices,
 };
-use weir_tests::quotas::{Figures, REPORT, Reception, hour};
+use weir_tests::quotas::{LEASE, REPORT, Reception, hour};
 use weir_tests::tokens::Tokens;
-use weir_tests::wait;
+use weir_tests::wait::{self, Gate};
 
 /// A mesh on which nothing of the mesh itself is killed.
 static MESH: LazyLock<Mesh> = LazyLock::new(|| mesh(2));
@@ -65,12 +66,6 @@ fn answer_as_asked(stage: &Stage<'_>, takes: Duration) {
     });
 }
 
-/// Counts refusals as false when the ledger still has room for one more in the end: it only fills.
-fn false_while_room(figures: &Figures, cheapest: u64) -> usize {
-    let has_room = figures.charged + cheapest <= figures.limit;
-    if has_room { figures.exhausted } else { 0 }
-}
-
 /// Sends a streamed request over a connection of its own and leaves after `bytes` bytes, of the request if they are
 /// fewer than it has, else of the answer.
 fn leave_after(stage: &Stage<'_>, client: usize, bytes: usize) {
@@ -112,7 +107,7 @@ fn clients_that_leave_anywhere_leak_nothing() {
     let met = stage.press(16, usize::MAX, OUTPUT);
     assert_eq!(met.others, Vec::<String>::new(), "{}", MESH.logs());
     let mut figures = stage.figures(("after clients that left", "micro_usd"), &met, money);
-    figures.false_refusals = false_while_room(&figures, DIME);
+    figures.false_refusals = figures.false_while_room(DIME);
     figures.check();
     assert!(
         (figures.spent..=figures.limit).contains(&figures.charged),
@@ -197,7 +192,7 @@ fn an_envoy_that_is_killed_costs_a_report_interval_at_most() {
             0 => 0,
             _ => unreported(&arrivals[nth], killed) * one,
         };
-        figures.false_refusals = false_while_room(&figures, one);
+        figures.false_refusals = figures.false_while_room(one);
         figures.check();
         if nth == 0 {
             let charged = figures.spent..=figures.limit;
@@ -206,32 +201,104 @@ fn an_envoy_that_is_killed_costs_a_report_interval_at_most() {
     }
 }
 
-/// Settlements are told until they are acknowledged, so nothing is lost and nothing is charged twice.
+/// A client that goes while it waits for room is never admitted, and what was granted for it is free again.
 #[test]
-fn a_service_that_is_killed_under_load_loses_no_charge() {
-    let mesh = mesh(2);
-    let stage = Stage::new(&mesh, &strict(400));
-    answer_as_asked(&stage, Duration::from_millis(100));
-    let met = std::thread::scope(|scope| {
-        let load = scope.spawn(|| stage.press(16, usize::MAX, OUTPUT));
-        for at in [60, 200] {
-            wait::until("the load to go on", || {
-                (stage.provider.count() >= at).then_some(())
-            });
-            mesh.end_service(Signal::SIGKILL);
-            mesh.start_service();
-        }
-        load.join().unwrap()
+fn clients_that_leave_while_they_wait_cost_nothing() {
+    const WAITING: usize = 20;
+    let mut rules = strict(2);
+    rules["contention_wait_ms"] = json!(10_000);
+    let stage = Stage::new(&MESH, &rules);
+    let (opened, counted) = (Gate::new(), stage.meter.clone());
+    let gate = opened.clone();
+    stage.provider.script(move |_, _| {
+        let slow = answer(USED).first(Step::Wait(gate.clone()));
+        counted.whole(USED, Duration::ZERO, slow)
     });
-    assert_eq!(met.others, Vec::<String>::new(), "{}", mesh.logs());
-    let mut figures = stage.figures(("service killed twice", "micro_usd"), &met, money);
-    figures.false_refusals = false_while_room(&figures, DIME);
+    std::thread::scope(|scope| {
+        let running = [0, 1].map(|envoy| {
+            let (stage, addresses) = (&stage, MESH.addresses());
+            scope.spawn(move || {
+                let mut connection = Connection::open(addresses[envoy]).unwrap();
+                let answered = connection
+                    .exchange(&stage.tenant.sign(ask(OUTPUT)))
+                    .unwrap();
+                Reception::of(&answered)
+            })
+        });
+        stage.provider.wait_for(2);
+        let waiting: Vec<Connection> = (0..WAITING)
+            .map(|nth| {
+                let mut connection = Connection::open(MESH.addresses()[nth % 2]).unwrap();
+                let request = stage.tenant.sign(ask(OUTPUT));
+                connection.write_first(&request, usize::MAX).unwrap();
+                connection
+            })
+            .collect();
+        // Nobody is told anything while there may be room again.
+        std::thread::sleep(Duration::from_millis(500));
+        drop(waiting);
+        opened.open();
+        for one in running {
+            assert_eq!(one.join().unwrap(), Reception::Admitted);
+        }
+    });
+    let met = Met {
+        admitted: 2,
+        ..Met::default()
+    };
+    let figures = stage.figures(("clients that left waiting", "micro_usd"), &met, money);
+    figures.check_exact();
+    assert_eq!(stage.provider.count(), 2, "{figures}");
+}
+
+/// Streams that run on an Envoy that is killed run no more once their leases have ended.
+#[test]
+fn a_killed_envoy_gives_its_turns_back() {
+    let mesh = mesh(2);
+    let stage = Stage::new(&mesh, &json!({"unit": "concurrent", "limit": 2}));
+    stage.provider.script(|_, _| {
+        let mut events = anthropic::stream(MODEL, "tide and tide", USED);
+        events.truncate(4);
+        Answer::sse(events).step(Step::Hang)
+    });
+    let _streams = [0, 1].map(|_| {
+        let connection = Connection::open(mesh.address()).unwrap();
+        let mut running = connection
+            .begin(&stage.tenant.sign(ask_stream(OUTPUT)))
+            .unwrap();
+        running.read_until("tide").unwrap();
+        running
+    });
+    let other = mesh.addresses()[1];
+    let send = || {
+        let request = stage.tenant.sign(ask(OUTPUT));
+        Reception::of(&request.send(other, Protocol::Http1).unwrap())
+    };
+    let full = send();
+    assert!(matches!(full, Reception::Contended { .. }), "{full:?}");
+    mesh.end_envoy(Signal::SIGKILL);
+    let killed = wait::now();
+    stage.provider.script(|_, _| answer(USED));
+    let mut met = Met {
+        admitted: 3,
+        contended: 1,
+        ..Met::default()
+    };
+    wait::until("room for another", || match send() {
+        Reception::Admitted => Some(()),
+        Reception::Contended { .. } => {
+            met.contended += 1;
+            None
+        }
+        other @ (Reception::Exhausted | Reception::Away | Reception::Other(_)) => {
+            panic!("{other:?}\n{}", mesh.logs())
+        }
+    });
+    let took = killed.elapsed();
+    let mut figures = stage.figures(("Envoy killed, streams", "concurrent"), &met, |_| 0);
+    figures.note = format!("room again after {:.1} s", took.as_secs_f64());
     figures.check();
-    assert_eq!(
-        figures.spent, figures.charged,
-        "provider and ledger: {figures}"
-    );
-    assert_eq!(figures.exhausted, 16, "{figures}");
+    assert!(took < LEASE + Duration::from_secs(5), "{figures}");
 }
 
 /// What a provider failed to do costs nothing before the first byte, and at most the hold after it.
@@ -280,7 +347,7 @@ fn providers_that_fail_leak_nothing() {
     let met = stage.press(16, usize::MAX, OUTPUT);
     assert_eq!(met.others, Vec::<String>::new(), "{}", MESH.logs());
     let mut figures = stage.figures(("providers that fail", "micro_usd"), &met, money);
-    figures.false_refusals = false_while_room(&figures, DIME);
+    figures.false_refusals = figures.false_while_room(DIME);
     figures.check();
     assert!(
         (figures.spent..=figures.limit).contains(&figures.charged),
@@ -383,96 +450,4 @@ fn a_rolling_minute_rolls() {
     // What left the window is counted no more.
     figures.spent = figures.charged;
     figures.check();
-}
-
-/// What `stage` admits one after another until it refuses.
-fn until_refused(stage: &Stage<'_>, most: usize) -> (usize, Reception) {
-    for admitted in 0..most {
-        let answered = stage.mesh.send(&stage.tenant.sign(ask(OUTPUT)));
-        let reception = Reception::of(&answered);
-        if reception != Reception::Admitted {
-            return (admitted, reception);
-        }
-    }
-    (most, Reception::Admitted)
-}
-
-/// While the service is away: as long as slices last, then a refusal that can be repeated, or a debt up to the cap.
-#[test]
-fn a_service_that_is_away_is_survived_on_slices_and_credit() {
-    const LIMIT: usize = 400;
-    const CAP: u64 = 5;
-    let mesh = mesh(1);
-    let rules = |on_outage: Value| json!({"unit": "requests", "limit": LIMIT, "window": hour(), "on_outage": on_outage});
-    let denied = Stage::new(&mesh, &rules(json!("deny")));
-    let allowed = Stage::new(&mesh, &rules(json!({"allow": {"outage_cap": CAP}})));
-    for stage in [&denied, &allowed] {
-        let primed = stage.press_whole(4, 2, OUTPUT);
-        assert_eq!(primed.admitted, 8);
-    }
-    let free = [&denied, &allowed].map(|stage| mesh.usage(&stage.quota).held);
-    mesh.end_service(Signal::SIGKILL);
-    let met = [&denied, &allowed].map(|stage| until_refused(stage, LIMIT));
-    assert_eq!(
-        (&met[0].1, &met[1].1),
-        (&Reception::Away, &Reception::Away),
-        "{met:?}"
-    );
-    mesh.start_service();
-    mesh.wait_ready();
-    for (nth, stage) in [&denied, &allowed].into_iter().enumerate() {
-        let what = ["outage, denied", "outage, on credit"][nth];
-        let more = Met {
-            admitted: 8 + met[nth].0,
-            outages: 1,
-            ..Met::default()
-        };
-        // What was admitted on credit has no lease to wait for.
-        wait::until("all to be charged", || {
-            let charged = mesh.usage(&stage.quota).spent;
-            (charged >= stage.meter.sum(requests)).then_some(())
-        });
-        let figures = stage.figures((what, "requests"), &more, requests);
-        figures.check();
-        assert_eq!(
-            figures.spent, figures.charged,
-            "provider and ledger: {figures}"
-        );
-        let debt = mesh.usage(&stage.quota).debt;
-        assert_eq!(debt, CAP * nth as u64, "{figures}");
-        assert!(
-            met[nth].0 as u64 <= free[nth] + debt,
-            "{figures}: {free:?} were leased"
-        );
-    }
-    let after = until_refused(&denied, 1);
-    assert_eq!(after, (1, Reception::Admitted), "the service is back");
-}
-
-/// Nothing is refused while the service is away and slices last.
-#[test]
-fn a_short_outage_far_from_the_limit_is_not_noticed() {
-    let mesh = mesh(2);
-    let rules = json!({"unit": "micro_usd", "limit": 1_000_000 * DIME, "window": hour()});
-    let stage = Stage::new(&mesh, &rules);
-    let warm = stage.press_whole(8, 20, OUTPUT);
-    let mut met = std::thread::scope(|scope| {
-        let load = scope.spawn(|| stage.press(8, 40, OUTPUT));
-        mesh.end_service(Signal::SIGKILL);
-        mesh.start_service();
-        load.join().unwrap()
-    });
-    assert_eq!(
-        (met.outages, &met.others),
-        (0, &Vec::new()),
-        "{}",
-        mesh.logs()
-    );
-    met.admitted += warm.admitted;
-    let figures = stage.figures(("a short outage", "micro_usd"), &met, money);
-    figures.check();
-    assert_eq!(
-        figures.spent, figures.charged,
-        "provider and ledger: {figures}"
-    );
 }

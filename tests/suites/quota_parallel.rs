@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use weir_tests::mesh::{Mesh, Options};
-use weir_tests::quotas::load::Random;
+use weir_tests::quotas::load::{Load, Random};
 use weir_tests::quotas::stage::{
     DIME, INPUT, OUTPUT, Stage, answer, ask, money, requests, set_prices, tokens,
 };
@@ -135,4 +135,36 @@ fn never_more_run_at_a_time_than_a_limit_says() {
     };
     figures.check();
     assert_eq!(figures.admitted, CLIENTS, "{figures}");
+}
+
+/// What an Envoy holds and does not use is another's when it is needed.
+#[test]
+fn what_an_idle_envoy_holds_is_given_back() {
+    const LIMIT: u64 = 100 * DIME;
+    let rules = json!({"unit": "micro_usd", "limit": LIMIT, "window": hour()});
+    let stage = Stage::new(&MESH, &rules);
+    let addresses = MESH.addresses();
+    let press = |envoy: usize, each: usize| {
+        let load = Load {
+            addresses: &addresses[envoy..=envoy],
+            clients: 8,
+            each,
+            patience: Duration::from_secs(40),
+            bears_outages: false,
+            ask: &|_, _| stage.tenant.sign(ask(OUTPUT)),
+        };
+        load.run()
+    };
+    let idle = press(0, 2);
+    let held = MESH.usage(&stage.quota).held;
+    let mut met = press(1, usize::MAX);
+    met.admitted += idle.admitted;
+    let mut figures = Figures {
+        false_refusals: met.false_refusals(&stage.meter, LIMIT, DIME, money),
+        ..stage.figures(("an idle Envoy", "micro_usd"), &met, money)
+    };
+    figures.note = format!("{held} was held by the Envoy that was idle");
+    figures.check_exact();
+    assert_eq!((met.gave_up, &met.others), (0, &Vec::new()), "{figures}");
+    assert!(figures.spent * 10 >= LIMIT * 9, "{figures}");
 }

@@ -149,8 +149,7 @@ fn a_replica_that_is_killed_loses_no_charge() {
     });
     assert_eq!(met.others, Vec::<String>::new(), "{}", mesh.logs());
     let mut figures = stage.figures(("one of two replicas killed", "micro_usd"), &met, money);
-    let has_room = figures.charged + DIME <= figures.limit;
-    figures.false_refusals = if has_room { figures.exhausted } else { 0 };
+    figures.false_refusals = figures.false_while_room(DIME);
     figures.check();
     assert_eq!(
         figures.spent, figures.charged,

@@ -191,6 +191,12 @@ impl<'a> Stage<'a> {
 }
 
 impl Figures {
+    /// Counts the refusals as false when the ledger still has room for `cheapest` in the end: it only fills.
+    pub fn false_while_room(&self, cheapest: u64) -> usize {
+        let has_room = self.charged + cheapest <= self.limit;
+        if has_room { self.exhausted } else { 0 }
+    }
+
     /// Prints the figures and checks what holds for every quota, whatever happened.
     #[track_caller]
     pub fn check(&self) {
