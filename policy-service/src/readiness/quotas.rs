@@ -29,6 +29,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 pub(crate) struct QuotaProof {
     /// What the ledger answered for.
     answered: HashMap<QuotaId, Arc<Quota>>,
+    /// The quotas that it answered for all together, and when it did last.
+    asked: Option<Arc<Quotas>>,
     asked_at: Option<Instant>,
     /// Under which version, and for which quotas, the key tables were read.
     tables: Option<(Version, QuotasToProve)>,
@@ -55,28 +57,34 @@ impl QuotaProof {
         self.read_tables(control, to_prove).await
     }
 
-    async fn ask(&mut self, ledgers: &Ledgers, quotas: &Quotas) -> Option<UnprovenQuota> {
-        self.answered
-            .retain(|id, known| quotas.get(*id).is_some_and(|quota| quota == known));
-        let mut fresh: Vec<_> = quotas
-            .iter()
-            .filter(|quota| !self.answered.contains_key(&quota.id))
-            .cloned()
-            .collect();
+    async fn ask(&mut self, ledgers: &Ledgers, quotas: &Arc<Quotas>) -> Option<UnprovenQuota> {
+        let is_known = self
+            .asked
+            .as_ref()
+            .is_some_and(|asked| Arc::ptr_eq(asked, quotas));
+        if is_known && self.asked_at.is_some_and(|at| at.elapsed() < ASK_AGAIN) {
+            return None;
+        }
+        let (known, all) = (std::mem::take(&mut self.answered), Arc::clone(quotas));
+        // There may be a hundred thousand.
+        let dividing = tokio::task::spawn_blocking(move || divided(known, &all));
+        let (known, mut fresh) = match dividing.await {
+            Ok(divided) => divided,
+            Err(ended) => return Some(unproven(None, format!("comparing them ended: {ended}"))),
+        };
+        self.answered = known;
         if fresh.is_empty() {
-            if self.asked_at.is_some_and(|at| at.elapsed() < ASK_AGAIN) {
-                return None;
-            }
             fresh = quotas.iter().take(AT_ONCE).cloned().collect();
         }
         for some in fresh.chunks(AT_ONCE) {
             if let Err(problem) = answers(ledgers, some).await {
-                self.asked_at = None;
+                self.asked = None;
                 return Some(problem);
             }
             let known = some.iter().map(|quota| (quota.id, Arc::clone(quota)));
             self.answered.extend(known);
         }
+        self.asked = Some(Arc::clone(quotas));
         self.asked_at = Some(Instant::now());
         None
     }
@@ -121,6 +129,17 @@ impl QuotaProof {
             )),
         }
     }
+}
+
+/// Returns what of `known` is still so, and the quotas that are new or changed.
+fn divided(
+    mut known: HashMap<QuotaId, Arc<Quota>>,
+    all: &Quotas,
+) -> (HashMap<QuotaId, Arc<Quota>>, Vec<Arc<Quota>>) {
+    known.retain(|id, known| all.get(*id).is_some_and(|quota| quota == known));
+    let fresh = all.iter().filter(|quota| !known.contains_key(&quota.id));
+    let fresh = fresh.cloned().collect();
+    (known, fresh)
 }
 
 /// Looks every quota up in the ledger, together; one after another when that fails, to name the one.
