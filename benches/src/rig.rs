@@ -192,7 +192,7 @@ fn key_under_quotas(admin: &Admin) -> Result<String> {
     ];
     for (number, node) in nodes.iter().enumerate() {
         admin.post("/quotas", &json!({
-            "name": format!("bench-{number}"), "node": node, "unit": "micro_usd", "limit": 1_000_000_000_000_u64,
+            "name": format!("bench-{number}"), "node": node, "unit": "total_tokens", "limit": 1_000_000_000_000_u64,
             "window": {"calendar": {"every": "month"}},
         }));
     }

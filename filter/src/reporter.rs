@@ -139,7 +139,9 @@ impl Outbox {
 pub(crate) fn tick(cluster: &str, now: Timestamp) {
     vm::with(|vm| {
         let outbox = &vm.outbox;
-        let heartbeat_due = now.millis_since(outbox.last_sent) >= HEARTBEAT_MS;
+        // A clock that stepped back must not silence this VM.
+        let heartbeat_due =
+            now < outbox.last_sent || now.millis_since(outbox.last_sent) >= HEARTBEAT_MS;
         let due = outbox.call.is_none()
             && now >= outbox.not_before
             && (!outbox.waiting.is_empty() || !outbox.minted.is_empty() || heartbeat_due);

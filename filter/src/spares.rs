@@ -1,8 +1,8 @@
 //! What VMs of this process can spare of their quota slices, for one another.
 //!
 //! ```text
-//! weir/1/spares/NN   81 bytes each    spares of the accounts whose first byte is NN in 64ths
-//!   account 16 · grant 16 · window start 8 · width 8 · hot 1 · ends 8 · expires 8 · lent 8 · amount 8
+//! weir/1/spares/NN   89 bytes each    spares of the accounts whose last byte is NN in 64ths
+//!   account 16 · grant 16 · window start 8 · width 8 · hot 1 · ends 8 · expires 8 · granted 8 · lent 8 · amount 8
 //! ```
 //! Every VM lends what it does not use and looks here before it asks the service.
 
@@ -12,11 +12,12 @@ use policy::quota::AccountId;
 use policy::quota::lease::{Keeping, Taken, WindowKey};
 use policy::quota::slices::{CLOCK_MARGIN_MS, Need, Spare};
 use policy::units::Timestamp;
+use wire::quota::Kept;
 
 use crate::host;
 
 const SHARDS: u8 = 64;
-const ENTRY_BYTES: usize = 81;
+const ENTRY_BYTES: usize = 89;
 /// Spares in one shard; what does not fit goes back to the service when its lease ends.
 const KEPT: usize = 256;
 /// How often a write is tried when other VMs write at the same moment.
@@ -29,27 +30,43 @@ struct Entry {
     lent: Timestamp,
 }
 
-/// Offers `lent` to the other VMs.
-pub(crate) fn lend(now: Timestamp, lent: &[Spare]) {
-    for spare in lent {
-        change(shard(spare.account), |entries| {
-            let at = entries.iter().position(|entry| {
-                entry.spare.account == spare.account && entry.spare.grant == spare.grant
-            });
-            let has_room = entries.len() < KEPT;
-            match at.and_then(|at| entries.get_mut(at)) {
-                Some(entry) => {
-                    entry.spare.amount = entry.spare.amount.saturating_add(spare.amount);
-                    entry.spare.expires = entry.spare.expires.max(spare.expires);
-                    entry.lent = now;
-                }
-                None if has_room => entries.push(Entry {
+/// Offers `lent` to the other VMs; returns what there is no place for.
+pub(crate) fn lend(now: Timestamp, lent: &[Spare]) -> Vec<Taken> {
+    let homeless = lent.iter().filter(|spare| !offer(now, spare));
+    homeless.map(taken).collect()
+}
+
+fn offer(now: Timestamp, spare: &Spare) -> bool {
+    let offered = change(shard(spare.account), |entries| {
+        let at = entries.iter().position(|entry| {
+            entry.spare.account == spare.account && entry.spare.grant == spare.grant
+        });
+        let has_room = entries.len() < KEPT;
+        match at.and_then(|at| entries.get_mut(at)) {
+            Some(entry) => {
+                entry.spare.amount = entry.spare.amount.saturating_add(spare.amount);
+                entry.spare.expires = entry.spare.expires.max(spare.expires);
+                entry.lent = now;
+                true
+            }
+            None if has_room => {
+                entries.push(Entry {
                     spare: *spare,
                     lent: now,
-                }),
-                None => {}
+                });
+                true
             }
-        });
+            None => false,
+        }
+    });
+    offered.unwrap_or(false)
+}
+
+fn taken(spare: &Spare) -> Taken {
+    Taken {
+        grant: spare.grant,
+        account: spare.account,
+        amount: spare.amount,
     }
 }
 
@@ -90,44 +107,37 @@ pub(crate) fn grants(now: Timestamp) -> Vec<GrantId> {
     grants
 }
 
-/// Notes that leases were kept until `expires`; takes out what ended, what nobody took for long, and what is of
-/// `wanted` accounts.
-pub(crate) fn tend(
-    now: Timestamp,
-    kept: &[GrantId],
-    expires: Timestamp,
-    wanted: &[AccountId],
-) -> Vec<Taken> {
+/// Takes in which leases were kept, and forgets those that were `lost`; takes out what ended, what nobody took for
+/// long, and what others want.
+pub(crate) fn tend(now: Timestamp, kept: &Kept, lost: &[GrantId]) -> Vec<Taken> {
     let mut back = Vec::new();
     for shard in 0..SHARDS {
         if read(shard).0.is_empty() {
             continue;
         }
-        let taken = change(shard, |entries| {
+        let gone = change(shard, |entries| {
+            entries.retain(|entry| !lost.contains(&entry.spare.grant));
             for entry in entries.iter_mut() {
-                if kept.contains(&entry.spare.grant) {
-                    entry.spare.expires = entry.spare.expires.max(expires);
+                if kept.grants.contains(&entry.spare.grant) {
+                    entry.spare.expires = entry.spare.expires.max(kept.expires);
                 }
             }
             let goes = |entry: &Entry| {
                 now >= entry.spare.ends
                     || now >= entry.spare.expires
                     || now.millis_since(entry.lent) >= IDLE_MS
-                    || wanted.contains(&entry.spare.account)
+                    || kept.wanted.contains(&entry.spare.account)
             };
-            let taken: Vec<_> = entries
+            let gone: Vec<_> = entries
                 .iter()
                 .filter(|entry| goes(entry))
                 .copied()
                 .collect();
             entries.retain(|entry| !goes(entry));
-            taken
+            gone
         });
-        back.extend(taken.unwrap_or_default().iter().map(|entry| Taken {
-            grant: entry.spare.grant,
-            account: entry.spare.account,
-            amount: entry.spare.amount,
-        }));
+        let gone = gone.unwrap_or_default();
+        back.extend(gone.iter().map(|entry| taken(&entry.spare)));
     }
     back
 }
@@ -136,6 +146,11 @@ pub(crate) fn tend(
 fn change<T>(shard: u8, change: impl Fn(&mut Vec<Entry>) -> T) -> Option<T> {
     for _ in 0..ATTEMPTS {
         let (mut entries, version) = read(shard);
+        if version.is_none() {
+            // The first write has no version to compare with, so it says nothing.
+            host::set_shared_if(&name(shard), &[0], None);
+            continue;
+        }
         let outcome = change(&mut entries);
         let bytes: Vec<u8> = entries.iter().flat_map(encode).collect();
         // An empty value would count as absent, and then the version says nothing.
@@ -165,6 +180,7 @@ fn encode(entry: &Entry) -> Vec<u8> {
     for number in [
         spare.ends.as_millis(),
         spare.expires.as_millis(),
+        spare.granted.as_millis(),
         lent.as_millis(),
         spare.amount,
     ] {
@@ -181,6 +197,7 @@ fn decode(bytes: &[u8; ENTRY_BYTES]) -> Option<Entry> {
     let (hot, rest) = rest.split_first()?;
     let (ends, rest) = number(rest)?;
     let (expires, rest) = number(rest)?;
+    let (granted, rest) = number(rest)?;
     let (lent, rest) = number(rest)?;
     let (amount, _) = number(rest)?;
     let keeping = if *hot == 1 {
@@ -199,6 +216,7 @@ fn decode(bytes: &[u8; ENTRY_BYTES]) -> Option<Entry> {
             },
             ends: Timestamp::from_millis(ends),
             expires: Timestamp::from_millis(expires),
+            granted: Timestamp::from_millis(granted),
             amount,
         },
         lent: Timestamp::from_millis(lent),
@@ -215,8 +233,9 @@ fn is_usable(now: Timestamp, spare: &Spare) -> bool {
 }
 
 fn shard(account: AccountId) -> u8 {
-    let [first, ..] = account.into_bytes();
-    first % SHARDS
+    // The first bytes of an id are its time.
+    let [.., last] = account.into_bytes();
+    last % SHARDS
 }
 
 fn name(shard: u8) -> String {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use engine::Input;
 use engine::messages::{CallId, ConsultAnswer, ConsultKind};
+use policy::ids::GrantId;
 use policy::quota::lease::{GrantRequest, Progress, Return, Running, Settlement};
 use policy::units::Timestamp;
 use prost::Message as _;
@@ -30,8 +31,9 @@ const RUNNING: usize = 512;
 #[derive(Debug, Default)]
 pub(crate) struct Teller {
     call: Option<u32>,
-    /// What the call under way settles.
+    /// What the call under way settles, and which leases it keeps.
     settling: Vec<Settlement>,
+    keeping: Vec<GrantId>,
     not_before: Timestamp,
     /// Grants to ask for, by the serial number of their exchange.
     later: Vec<(u64, CallId, GrantRequest)>,
@@ -67,7 +69,8 @@ pub(crate) fn tick(cluster: &str, now: Timestamp) {
         (desk.lend(now), desk.unused_credit())
     });
     credit::give_back(&unused);
-    spares::lend(now, &lent);
+    let homeless = spares::lend(now, &lent);
+    vm::with(|vm| vm.desk.borrow_mut().give_back(homeless));
     keep(cluster, now);
 }
 
@@ -100,6 +103,7 @@ fn keep(cluster: &str, now: Timestamp) {
         };
         let message = mesh::KeepRequest::from(&keep).encode_to_vec();
         vm.teller.settling = keep.settlements;
+        vm.teller.keeping = keep.progress.keep;
         vm.teller.call = host::call(cluster, "Keep", &message, KEEP_TIMEOUT);
         if vm.teller.call.is_none() {
             failed(vm, now);
@@ -142,13 +146,11 @@ pub(crate) fn answered(call: u32, status: u32, size: usize, now: Timestamp) -> b
         match kept {
             Some(kept) => {
                 vm.teller.settling.clear();
-                credit::forget();
+                let mut lost = std::mem::take(&mut vm.teller.keeping);
+                lost.retain(|grant| !kept.grants.contains(grant));
                 let mut desk = vm.desk.borrow_mut();
-                desk.kept(now, &kept.grants, kept.expires, &kept.wanted);
-                if !kept.grants.is_empty() || !kept.wanted.is_empty() {
-                    let unused = spares::tend(now, &kept.grants, kept.expires, &kept.wanted);
-                    desk.give_back(unused);
-                }
+                desk.kept(now, &kept.grants, &lost, kept.expires, &kept.wanted);
+                desk.give_back(spares::tend(now, &kept, &lost));
             }
             None => failed(vm, now),
         }
@@ -162,7 +164,11 @@ pub(crate) fn grant_answer(request: &GrantRequest, status: u32, size: usize) -> 
         .then(|| mesh::GrantAnswer::decode(host::answer(size).as_slice()).ok())
         .flatten()
         .and_then(|answer| answer.of(request.grant).ok());
-    answer.map_or(ConsultAnswer::Unreachable, ConsultAnswer::Grant)
+    let Some(answer) = answer else {
+        return ConsultAnswer::Unreachable;
+    };
+    credit::forget();
+    ConsultAnswer::Grant(answer)
 }
 
 /// Hands an answer to the exchange that waits for it. If it is gone, what was granted goes back.

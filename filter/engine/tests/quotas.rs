@@ -381,6 +381,11 @@ fn every_quota_proves_that_it_refuses() {
     world.mesh_mut().quotas[1].rules.node = QuotaNode::EachSession(scope);
     let limits = engine::quota::Limits::new(world.mesh_mut());
     assert_eq!(limits.prove(), (2, String::new()));
+
+    let pattern = ModelPattern::parse("regex:gpt-5.*").unwrap();
+    world.mesh_mut().quotas[0].rules.models = vec![pattern];
+    let limits = engine::quota::Limits::new(world.mesh_mut());
+    assert_eq!(limits.prove(), (2, String::new()), "whatever its patterns");
 }
 
 fn event(text: &str) -> String {
@@ -543,6 +548,7 @@ fn what_other_workers_can_spare_admits_without_asking() {
         window: WINDOW,
         ends: Timestamp::from_millis(u64::MAX),
         expires: Timestamp::from_millis(T0.as_millis() + 15_000),
+        granted: T0,
         amount: wanted[0].amount,
     };
     driven.push(Input::SparesFound(&[spare]));
@@ -550,4 +556,48 @@ fn what_other_workers_can_spare_admits_without_asking() {
     answered(&mut driven);
     let settled = settlements(&world);
     assert_eq!(settled[0].taken[0].grant, spare.grant);
+}
+
+#[test]
+fn nothing_is_presumed_of_a_strict_request_that_was_not_admitted() {
+    let world = one(Unit::OutputTokens, |rules| rules.holds = Holds::Strict);
+    let mut driven = Driven::post(&world, PATH, &[], BODY);
+    let (call, _) = asked(&mut driven);
+    let answer = ConsultAnswer::Unreachable;
+    driven.push(Input::Consulted { call, answer });
+    driven.close(ClosedBy::Nobody);
+    let settled = settlements(&world);
+    assert_eq!(settled[0].charges, []);
+    assert_eq!((settled[0].attempt, settled[0].closes), (1, true));
+}
+
+#[test]
+fn a_new_window_has_no_room_for_a_stream_of_the_old_one() {
+    let (world, mut driven, mut seen) = outgrown(OnStream::Cut);
+    let mut more = None;
+    while more.is_none() {
+        more = write(&mut driven, &mut seen);
+    }
+    let (call, request) = more.unwrap();
+    let mut answer = grant(&request, |need| need * 4);
+    if let ConsultAnswer::Grant(GrantAnswer::Granted(granted)) = &mut answer {
+        granted.slices[0].window.start_ms = 1;
+    }
+    driven.push(Input::Consulted { call, answer });
+    let told = world.desk.borrow_mut().keep_message(T0, false).unwrap();
+    assert_eq!(told.returned[0].grant, request.grant);
+    for _ in 0..20 {
+        write(&mut driven, &mut seen);
+    }
+    assert!(driven.exchange.is_draining());
+}
+
+#[test]
+fn leases_that_the_ledger_does_not_know_are_not_used() {
+    let world = one(Unit::TotalTokens, |_| {});
+    whole_exchange(&world, |need| need * 3);
+    let told = world.desk.borrow_mut().keep_message(T0, false).unwrap();
+    assert_eq!(told.keep.len(), 1);
+    world.desk.borrow_mut().kept(T0, &[], &told.keep, T0, &[]);
+    let _ = asked(&mut Driven::post(&world, PATH, &[], BODY));
 }

@@ -304,6 +304,13 @@ impl Exchange {
         self.commands.push_back(Command::RewriteAnswer(reply));
     }
 
+    /// Whether guardrails look at the events of a stream.
+    pub(super) fn guards_stream(&self) -> bool {
+        self.guarding
+            .as_ref()
+            .is_some_and(|guarding| matches!(guarding.answer, Some(Answer::Stream(_))))
+    }
+
     /// Ends a stream that guardrails look at, for another reason than theirs; `false` if they look at none.
     pub(super) fn end_guarded_stream(&mut self, notice: &str, out: &mut Vec<u8>) -> bool {
         let Some(guarding) = &mut self.guarding else {

@@ -4,6 +4,7 @@ use dialects::refusal::{Client, RefusalCode};
 use dialects::response::Framing;
 use dialects::stream::{Channel, Judge, Ruling, StreamEditor, WholeRuling};
 use policy::guardrail::TextRole;
+use policy::quota::covering::Part;
 use policy::quota::lease::{Ask, GrantAnswer};
 use policy::quota::slices::Need;
 use policy::quota::{OnOutage, OnStream, Unit};
@@ -80,12 +81,17 @@ impl Exchange {
             return;
         };
         let desk = self.seed.desk.borrow();
-        let lines = charging.lines.iter().filter(|line| line.shows_figures);
+        // The limit of a pool says nothing about one member's cap, and where nothing is refused nothing is left.
+        let lines = charging
+            .lines
+            .iter()
+            .filter(|line| line.shows_figures && !line.is_soft && line.part == Part::Limit);
         let shown = lines.filter_map(|line| {
             let limit = self.quota(line.quota)?.rules.limit;
             let (left, resets_ms) = desk.left(line.account).filter(|_| limit > 0)?;
             let share = u128::from(left) * 1_000_000 / u128::from(limit);
-            Some((share, limit, left, resets_ms))
+            // A raise is told with what is left.
+            Some((share, limit.max(left), left, resets_ms))
         });
         let Some((_, limit, left, resets_ms)) = shown.min() else {
             return;
@@ -127,7 +133,10 @@ impl Exchange {
                 out.append(&mut rest);
             }
         }
-        if !end_of_stream && let Some(line) = self.overdrawn() {
+        if !end_of_stream
+            && let Some(line) = self.overdrawn()
+            && self.can_be_cut()
+        {
             if !is_changed {
                 out.extend_from_slice(passes);
             }
@@ -139,6 +148,12 @@ impl Exchange {
         } else {
             Metered::AsItCame
         }
+    }
+
+    /// Whether the answer is a stream that can be ended with the events of its dialect.
+    fn can_be_cut(&self) -> bool {
+        let charging = self.charging.as_ref();
+        charging.is_some_and(|charging| charging.meter.editor.is_some()) || self.guards_stream()
     }
 
     /// Holds more where a hold runs short; returns the quota that has no more and does not let the stream go on.
@@ -254,8 +269,20 @@ impl Exchange {
         let mut desk = self.seed.desk.borrow_mut();
         match answer {
             ConsultAnswer::Grant(GrantAnswer::Granted(granted)) => {
-                charging.meter.refused = None;
-                desk.granted(now, &granted);
+                let hold = charging.hold.as_ref();
+                let is_of_use = granted.slices.iter().all(|slice| {
+                    hold.is_some_and(|hold| hold.window(slice.account) == Some(slice.window))
+                });
+                if is_of_use {
+                    charging.meter.refused = None;
+                    desk.granted(now, &granted);
+                } else {
+                    // A new window has begun: it has no room for what was admitted in the one before.
+                    charging.meter.refused = Some((now, false));
+                    if let Some(request) = pending {
+                        desk.unanswered(request.grant, &request.asks);
+                    }
+                }
             }
             ConsultAnswer::Grant(GrantAnswer::Refused(_)) => {
                 charging.meter.refused = Some((now, false));

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use dialects::refusal::RefusalCode;
 use policy::ids::GrantId;
-use policy::quota::covering::Target;
+use policy::quota::covering::{Part, Target};
 use policy::quota::lease::{
     Ask, GrantAnswer, GrantRequest, Refusal, RefusalKind, Running, Sureness,
 };
@@ -162,9 +162,11 @@ impl Exchange {
             let size = covered.fold(Size::default(), |size, (_, likely, most)| {
                 size.max(most.filter(|_| line.is_strict).unwrap_or(*likely))
             });
+            // What is free costs nothing to hold; of tokens something is always used.
+            let least = u64::from(line.unit != Unit::MicroUsd);
             Need {
                 account: line.account,
-                amount: size.amount(line.unit),
+                amount: size.amount(line.unit).max(least),
             }
         };
         Some(Charging {
@@ -211,10 +213,11 @@ impl Exchange {
         let mut desk = self.seed.desk.borrow_mut();
         let grants = &mut desk.counters_mut().grants;
         *grants = grants.saturating_add(1);
-        // The id of the exchange is unique; its first byte is that of the century.
+        // The id of the exchange is unique; its first bytes are those of the year.
         let mut id = exchange.into_bytes();
-        let [first, ..] = &mut id;
-        *first ^= u8::try_from(charging.asked & 0xff).unwrap_or_default();
+        for (byte, number) in id.iter_mut().zip(charging.asked.to_be_bytes()) {
+            *byte ^= number;
+        }
         Some(GrantRequest {
             grant: GrantId::from_bytes(id),
             holder: desk.holder(),
@@ -356,7 +359,7 @@ impl Exchange {
                 "This request alone needs more than {whose} allows; ask for less output, or ask your administrator."
             ),
         };
-        let shown = line.filter(|line| line.shows_figures);
+        let shown = line.filter(|line| line.shows_figures && line.part == Part::Limit);
         let shown = shown.and_then(|line| self.quota(line.quota));
         let limit = shown.map(|quota| (quota.rules.limit, quota.rules.unit));
         if let Some((amount, unit)) = limit {
@@ -466,6 +469,7 @@ impl Exchange {
         let Charging {
             lines,
             hold,
+            asked,
             pending,
             told_at,
             ..
@@ -473,7 +477,13 @@ impl Exchange {
         if let Some(request) = pending {
             desk.unanswered(request.grant, &request.asks);
         }
-        let Some(mut hold) = hold else { return };
+        let has_strict = lines.iter().any(|line| line.is_strict);
+        let Some(mut hold) = hold else {
+            if has_strict && asked > 0 {
+                desk.close_unadmitted(record.exchange, record.started);
+            }
+            return;
+        };
         let limits = Rc::clone(&self.seed.limits);
         let key = self.facts.key.clone();
         let attempts: Vec<_> = record
@@ -515,7 +525,7 @@ impl Exchange {
             }
         }
         // The ledger must not presume anything of an exchange that it knows of.
-        let is_known = told_at.is_some() || lines.iter().any(|line| line.is_strict);
+        let is_known = told_at.is_some() || has_strict;
         if last == 0 && is_known {
             let settled = Settled {
                 exchange: record.exchange,
@@ -537,7 +547,7 @@ impl Exchange {
         let hold = charging.hold.as_ref()?;
         let is_due = charging
             .told_at
-            .is_none_or(|told| now.millis_since(told) >= RUNNING_EVERY_MS);
+            .is_none_or(|told| now < told || now.millis_since(told) >= RUNNING_EVERY_MS);
         if !is_due {
             return None;
         }

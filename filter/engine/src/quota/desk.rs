@@ -138,7 +138,7 @@ impl Desk {
 
     /// Tells the time to whatever has no clock of its own.
     pub fn tell_time(&mut self, now: Timestamp) {
-        self.now = self.now.max(now);
+        self.now = now;
     }
 
     /// Returns the time that was told last.
@@ -211,9 +211,14 @@ impl Desk {
 
     /// Takes in what other VMs of the process lent.
     pub(crate) fn borrow_spares(&mut self, now: Timestamp, spares: &[Spare]) {
-        spares
-            .iter()
-            .for_each(|spare| self.slices.borrow(now, spare));
+        for spare in spares {
+            self.slices.borrow(now, spare);
+            self.known.entry(spare.account).or_insert(Known {
+                left: 0,
+                ends: spare.ends,
+                window: spare.window,
+            });
+        }
     }
 
     /// Takes out what other VMs of the process may use as well.
@@ -322,6 +327,19 @@ impl Desk {
         });
     }
 
+    /// Says of an exchange that was never admitted that nothing of it is to be presumed, whatever was granted for it.
+    pub(crate) fn close_unadmitted(&mut self, exchange: ExchangeId, began: Timestamp) {
+        self.unsettled.push_back(Settlement {
+            exchange,
+            attempt: 1,
+            admitted: began,
+            sureness: Sureness::Exact,
+            charges: Vec::new(),
+            taken: Vec::new(),
+            closes: true,
+        });
+    }
+
     /// Ends a hold. What was held of strict quotas goes back to the ledger at once.
     pub(crate) fn release(&mut self, now: Timestamp, hold: Hold, lines: &[Line]) {
         let unused = self.slices.release(now, hold);
@@ -370,7 +388,8 @@ impl Desk {
     pub fn keep_message(&mut self, now: Timestamp, has_running: bool) -> Option<KeepMessage> {
         self.tell_time(now);
         self.slices.expire(now);
-        let is_due = now.millis_since(self.kept_at) >= KEEP_EVERY_MS;
+        // A clock that stepped back must not let leases end.
+        let is_due = now < self.kept_at || now.millis_since(self.kept_at) >= KEEP_EVERY_MS;
         if is_due {
             self.returned.extend(self.slices.idle(now, IDLE_MS));
         }
@@ -399,16 +418,18 @@ impl Desk {
         })
     }
 
-    /// Notes that the ledger took the last message: `kept` live until `expires`, and what is free of `wanted` goes
-    /// back, because others need it.
+    /// Notes that the ledger took the last message: `kept` live until `expires`, `lost` do not live any more, and what
+    /// is free of `wanted` goes back, because others need it.
     pub fn kept(
         &mut self,
         now: Timestamp,
         kept: &[GrantId],
+        lost: &[GrantId],
         expires: Timestamp,
         wanted: &[AccountId],
     ) {
         self.sent = 0;
+        self.slices.lost(lost);
         self.slices.kept(kept, expires);
         for account in wanted {
             self.returned.extend(self.slices.give_back(*account));

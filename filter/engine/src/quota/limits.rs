@@ -7,7 +7,7 @@ use policy::compiled::{CompiledKey, Mesh, PriceTable, Principal};
 use policy::documents::Scope;
 use policy::ids::{HolderId, KeyId, QuotaId};
 use policy::price::Rates;
-use policy::quota::covering::{Charged, Part, Target};
+use policy::quota::covering::{Charged, Part, Target, covering};
 use policy::quota::slices::Need;
 use policy::quota::{
     AccountId, Figures, Holds, Level, Mode, OnOutage, OnStream, Payer, Quota, QuotaIndex,
@@ -151,25 +151,16 @@ impl Limits {
             session: "canary",
             agent: "canary",
         };
-        let provider = quota
-            .rules
-            .providers
-            .first()
-            .map_or("canary", String::as_str);
-        let pattern = quota
-            .rules
-            .models
-            .first()
-            .map(|pattern| pattern.as_str().replace('*', ""));
+        // What a pattern matches was tried when it was written; here it counts whose use is covered.
+        let mut anywhere = quota.clone();
+        anywhere.rules.models.clear();
+        anywhere.rules.providers.clear();
         let target = Target {
-            provider,
-            model: pattern.as_deref().unwrap_or("canary"),
+            provider: "canary",
+            model: "canary",
         };
-        let lines = self.lines(None, &payer, &[target]);
-        let own: Vec<_> = lines
-            .into_iter()
-            .filter(|line| line.quota == quota.id)
-            .collect();
+        let charged = covering([&anywhere], &payer, &[target]);
+        let own: Vec<_> = charged.iter().map(Line::of).collect();
         let needs: Vec<_> = own
             .iter()
             .map(|line| Need {

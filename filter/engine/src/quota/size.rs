@@ -2,6 +2,7 @@
 
 use policy::price::Rates;
 use policy::quota::Unit;
+use policy::quota::check::MAX_LIMIT;
 use policy::units::TokenCount;
 use policy::usage::Usage;
 
@@ -24,9 +25,9 @@ impl Size {
     /// What was used.
     pub(crate) fn of(usage: &Usage, rates: &Rates) -> Self {
         Self {
-            input: usage.total_input().get(),
-            output: usage.output_tokens.get(),
-            micro_usd: rates.cost(usage).get(),
+            input: usage.total_input().get().min(MAX_LIMIT),
+            output: usage.output_tokens.get().min(MAX_LIMIT),
+            micro_usd: rates.cost(usage).get().min(MAX_LIMIT),
         }
     }
 
@@ -82,7 +83,10 @@ impl Size {
             Unit::MicroUsd => self.micro_usd,
             Unit::InputTokens => self.input,
             Unit::OutputTokens => self.output,
-            Unit::TotalTokens => self.input.saturating_add(self.output),
+            Unit::TotalTokens => {
+                let sum = self.input.saturating_add(self.output);
+                if sum < MAX_LIMIT { sum } else { MAX_LIMIT }
+            }
             Unit::Requests | Unit::Concurrent => 1,
         }
     }

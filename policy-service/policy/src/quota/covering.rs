@@ -284,8 +284,10 @@ fn person<'a>(payer: &Payer<'a>) -> Option<Member<'a>> {
         .or_else(|| key(payer))
 }
 
+/// Those without a key are one member together: whoever leaves the id out must not be free of the limit.
 fn key<'a>(payer: &Payer<'a>) -> Option<Member<'a>> {
-    payer.principal.key.map(Member::Key)
+    let unkeyed = Member::Session { key: None, id: "" };
+    Some(payer.principal.key.map_or(unkeyed, Member::Key))
 }
 
 fn in_scope(scope: Scope, principal: &Principal) -> bool {

@@ -66,6 +66,8 @@ pub struct Spare {
     pub window: WindowKey,
     pub ends: Timestamp,
     pub expires: Timestamp,
+    /// When the lease began, as far as it is known.
+    pub granted: Timestamp,
     pub amount: u64,
 }
 
@@ -91,6 +93,12 @@ impl Hold {
     /// Returns when the exchange was admitted.
     pub fn admitted(&self) -> Timestamp {
         self.admitted
+    }
+
+    /// Returns the window that `account` is charged in; `None` if nothing of it is held.
+    pub fn window(&self, account: AccountId) -> Option<WindowKey> {
+        let part = self.parts.iter().find(|part| part.account == account)?;
+        Some(part.window)
     }
 
     /// Returns what is held of `account`.
@@ -239,6 +247,7 @@ impl Slices {
                         window: slice.window,
                         ends: slice.ends,
                         expires: slice.expires,
+                        granted: slice.granted,
                         amount,
                     });
                 }
@@ -258,7 +267,7 @@ impl Slices {
             expires: spare.expires,
             free: spare.amount,
             used: now,
-            granted: now,
+            granted: spare.granted,
             is_shared: true,
         });
         pool.sort();
@@ -322,11 +331,7 @@ impl Slices {
     /// Holds more of one account for an exchange that runs; returns how much of it there was, possibly nothing.
     pub fn extend(&mut self, now: Timestamp, hold: &mut Hold, need: Need) -> u64 {
         // A slice of a later window is no room for what was admitted in an earlier one.
-        let window = hold
-            .parts
-            .iter()
-            .find(|it| it.account == need.account)
-            .map(|it| it.window);
+        let window = hold.window(need.account);
         self.draw_within(now, hold, need, window)
     }
 
@@ -350,12 +355,7 @@ impl Slices {
             closes: false,
         };
         for (account, amount) in used {
-            let Some(window) = hold
-                .parts
-                .iter()
-                .find(|it| it.account == *account)
-                .map(|it| it.window)
-            else {
+            let Some(window) = hold.window(*account) else {
                 continue;
             };
             let mut open = *amount;
@@ -451,6 +451,14 @@ impl Slices {
                 slice.expires = slice.expires.max(expires);
             }
         }
+    }
+
+    /// Forgets leases that the service does not know any more: what is free of them is others' now.
+    pub fn lost(&mut self, grants: &[GrantId]) {
+        for pool in self.pools.values_mut() {
+            pool.slices.retain(|slice| !grants.contains(&slice.grant));
+        }
+        self.forget_empty();
     }
 
     /// Takes out what is to go back: everything free that ended, that nobody used for `idle_ms`, or that is so old
