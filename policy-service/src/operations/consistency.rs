@@ -20,7 +20,7 @@ pub(super) enum Reach {
     AllButKeys,
     /// Everything but quotas that stand at something and name nothing else.
     All,
-    /// Everything but quotas that stand elsewhere.
+    /// Everything but quotas that stand elsewhere, and of those that stand there as many as prove that some do.
     Around(Scope),
 }
 
@@ -47,7 +47,7 @@ impl Surroundings {
                 documents.keys = keys.into_iter().map(|key| (key.id, key)).collect();
                 let db = change.connection();
                 let quotas = match reach {
-                    Reach::Around(scope) => store::quotas::at(db, scope).await?,
+                    Reach::Around(scope) => store::quotas::some_at(db, scope).await?,
                     Reach::All | Reach::AllButKeys => {
                         store::quotas::that_name_providers(db).await?
                     }

@@ -15,6 +15,9 @@ use crate::store::columns::{
 };
 
 const OBJECT: &str = "quota";
+const SOME: i64 = 100;
+/// What SQLite takes for no limit.
+const ALL: i64 = -1;
 
 /// A quota, and the name of the customer, team, user or key that it stands at.
 #[derive(Clone, Debug)]
@@ -75,14 +78,12 @@ pub(crate) async fn count(db: &mut SqliteConnection) -> Result<u64, StoreError> 
     Ok(unsigned(count))
 }
 
-/// Lists those that stand at one customer, team, user or key.
-pub(crate) async fn at(db: &mut SqliteConnection, scope: Scope) -> Result<Vec<Quota>, StoreError> {
-    match scope {
-        Scope::Global => of_everything(db).await,
-        Scope::Customer(_) | Scope::Team(_) | Scope::User(_) | Scope::Key(_) => {
-            at_any(db, ids(scope)).await
-        }
-    }
+/// Lists those that stand at one customer, team, user or key; the first hundred, which is enough to know that some do.
+pub(crate) async fn some_at(
+    db: &mut SqliteConnection,
+    scope: Scope,
+) -> Result<Vec<Quota>, StoreError> {
+    at_any(db, ids(scope), SOME).await
 }
 
 /// Lists those that stand at a principal or above it.
@@ -97,7 +98,7 @@ pub(crate) async fn around(
         user: principal.user.map(|id| id.uuid()),
         key: principal.key.map(|id| id.uuid()),
     };
-    quotas.extend(at_any(db, ids).await?);
+    quotas.extend(at_any(db, ids, ALL).await?);
     Ok(quotas)
 }
 
@@ -115,12 +116,12 @@ async fn of_everything(db: &mut SqliteConnection) -> Result<Vec<Quota>, StoreErr
     listed(db, sqlx::query(query)).await
 }
 
-async fn at_any(db: &mut SqliteConnection, ids: Ids) -> Result<Vec<Quota>, StoreError> {
+async fn at_any(db: &mut SqliteConnection, ids: Ids, limit: i64) -> Result<Vec<Quota>, StoreError> {
     let query = sqlx::query(
         "SELECT id, name, rules FROM quotas \
-         WHERE customer_id = $1 OR team_id = $2 OR user_id = $3 OR key_id = $4",
+         WHERE customer_id = $1 OR team_id = $2 OR user_id = $3 OR key_id = $4 LIMIT $5",
     );
-    listed(db, ids.bind(query)).await
+    listed(db, ids.bind(query).bind(limit)).await
 }
 
 async fn listed(db: &mut SqliteConnection, query: Bound<'_>) -> Result<Vec<Quota>, StoreError> {
