@@ -130,7 +130,8 @@ fn verdict(file: &Path, checked: &Result<Documents, Vec<Problem>>) -> String {
     let name = file.display();
     let lines: Vec<String> = match checked {
         Ok(documents) => {
-            let warnings = warnings(documents).into_iter();
+            let of_quotas = quota::explain::warnings(documents);
+            let warnings = warnings(documents).into_iter().chain(of_quotas);
             let warnings = warnings.map(|warning| format!("{name}: warning: {warning}"));
             std::iter::once(format!("{name}: no problem"))
                 .chain(warnings)
@@ -309,6 +310,30 @@ mod tests {
         let said = block("```text\n");
         assert!(said.starts_with("Quotas, "), "{said}");
         assert!(text.contains(said), "{text}");
+    }
+
+    #[test]
+    fn what_budgets_do_not_count_is_a_warning() {
+        let file = |paths: &str, unit: &str| {
+            format!(
+                r#"{{
+                    "providers": [{{"preset": "openai", "keys": [{{"name": "main", "secret": "env.OPENAI_API_KEY"}}]}}],
+                    "teams": [{{"name": "core"}}],
+                    "keys": [{{"name": "ci", "owner": {{"team": "core"}}, "opaque_paths": [{paths}], "access": {{
+                        "providers": [{{"provider": "openai", "models": ["*"], "provider_keys": ["*"]}}]
+                    }}}}],
+                    "quotas": [{{"name": "pool", "node": {{"team": "core"}}, "unit": "{unit}", "limit": 5,
+                        "models": ["gpt-*"], "window": {{"rolling": {{"duration_ms": 60000}}}}}}]
+                }}"#
+            )
+        };
+        let warning = "p.json: warning: `keys[ci].opaque_paths`: what is used on these paths is not known, so \
+                       `pool` does not count it; limit `requests` there too";
+        check(&file("\"/v1/images/*\"", "micro_usd"), &[warning]);
+        for (paths, unit) in [("", "micro_usd"), ("\"/v1/images/*\"", "requests")] {
+            let checked = documents(file(paths, unit).as_bytes(), Path::new(""));
+            assert_eq!(verdict(Path::new("p.json"), &checked), "p.json: no problem");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use policy::compile::principal_of;
 use policy::compiled::Principal;
 use policy::documents::{Documents, KeyState, Owner, VirtualKey};
 use policy::key::{KeyFormatError, VirtualKeySecret};
-use policy::quota::covering::{Charged, Target, covering};
+use policy::quota::covering::{Charged, covering};
+use policy::quota::explain::{ANY_TARGET, for_any_target};
 use policy::quota::lease::Ask;
 use policy::quota::{Level, Payer};
 use sqlx::SqliteConnection;
@@ -81,22 +82,13 @@ pub async fn own(
     let quotas = store::quotas::around(&mut reading, &principal).await?;
     drop(reading);
     // Each says itself which models and providers it is for.
-    let any_target = quotas.iter().cloned().map(|mut quota| {
-        quota.rules.models.clear();
-        quota.rules.providers.clear();
-        quota
-    });
-    let any_target: Vec<_> = any_target.collect();
+    let any_target: Vec<_> = quotas.iter().cloned().map(for_any_target).collect();
     let payer = Payer {
         principal: &principal,
         session: presented.session,
         agent: presented.agent,
     };
-    let nowhere = Target {
-        provider: "",
-        model: "",
-    };
-    let charged = covering(&any_target, &payer, &[nowhere]);
+    let charged = covering(&any_target, &payer, &[ANY_TARGET]);
     let charged: Vec<_> = charged
         .into_iter()
         .filter_map(|it| {
