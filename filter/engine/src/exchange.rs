@@ -280,69 +280,27 @@ impl Exchange {
             State::AwaitingKey(presented) => self.awaiting_key(now, presented, input),
             State::ReadingBody(body) => self.reading_body(now, body, input),
             State::ReadingCanary(read) => self.reading_canary(read, input),
-            State::AwaitingMarks(plan) => match *input {
-                Input::MarksFound(known) => self.marks_found(now, plan, known),
-                Input::RequestHeaders { .. }
-                | Input::KeyFound(_)
-                | Input::SparesFound(_)
-                | Input::CreditTaken(_)
-                | Input::RequestBody { .. }
-                | Input::NoRoom
-                | Input::RequestTrailers
-                | Input::Consulted { .. }
-                | Input::DeadlinePassed
-                | Input::AttemptStarted { .. }
-                | Input::AttemptHeaders { .. }
-                | Input::AttemptBody { .. }
-                | Input::ResponseHeaders { .. }
-                | Input::ResponseEnded
-                | Input::Closed { .. } => {
-                    self.stray(State::AwaitingMarks(plan));
-                    Flow::Hold
+            State::AwaitingMarks(plan) => {
+                if let Input::MarksFound(known) = *input {
+                    return self.marks_found(now, plan, known);
                 }
-            },
-            State::AwaitingSpares(plan) => match *input {
-                Input::SparesFound(spares) => self.spares_found(*plan, spares),
-                Input::RequestHeaders { .. }
-                | Input::KeyFound(_)
-                | Input::MarksFound(_)
-                | Input::CreditTaken(_)
-                | Input::RequestBody { .. }
-                | Input::NoRoom
-                | Input::RequestTrailers
-                | Input::Consulted { .. }
-                | Input::DeadlinePassed
-                | Input::AttemptStarted { .. }
-                | Input::AttemptHeaders { .. }
-                | Input::AttemptBody { .. }
-                | Input::ResponseHeaders { .. }
-                | Input::ResponseEnded
-                | Input::Closed { .. } => {
-                    self.stray(State::AwaitingSpares(plan));
-                    Flow::Hold
+                self.stray(State::AwaitingMarks(plan));
+                Flow::Hold
+            }
+            State::AwaitingSpares(plan) => {
+                if let Input::SparesFound(spares) = *input {
+                    return self.spares_found(*plan, spares);
                 }
-            },
-            State::AwaitingCredit(plan) => match *input {
-                Input::CreditTaken(without) => self.credit_taken(now, *plan, without),
-                Input::RequestHeaders { .. }
-                | Input::KeyFound(_)
-                | Input::MarksFound(_)
-                | Input::SparesFound(_)
-                | Input::RequestBody { .. }
-                | Input::NoRoom
-                | Input::RequestTrailers
-                | Input::Consulted { .. }
-                | Input::DeadlinePassed
-                | Input::AttemptStarted { .. }
-                | Input::AttemptHeaders { .. }
-                | Input::AttemptBody { .. }
-                | Input::ResponseHeaders { .. }
-                | Input::ResponseEnded
-                | Input::Closed { .. } => {
-                    self.stray(State::AwaitingCredit(plan));
-                    Flow::Hold
+                self.stray(State::AwaitingSpares(plan));
+                Flow::Hold
+            }
+            State::AwaitingCredit(plan) => {
+                if let Input::CreditTaken(without) = *input {
+                    return self.credit_taken(now, *plan, without);
                 }
-            },
+                self.stray(State::AwaitingCredit(plan));
+                Flow::Hold
+            }
             State::Waiting(waiting) => self.waiting(now, waiting, input),
             state @ (State::Forwarded(_) | State::Replied | State::Closed) => self.stray(state),
         }
