@@ -126,7 +126,8 @@ impl Exchange {
             })
             .collect();
         let places: Vec<_> = targets.iter().map(|(at, _)| *at).collect();
-        let mut lines = limits.lines(key, &payer, &places);
+        let all = limits.lines(self.facts.key.as_ref(), &payer, &places);
+        let mut lines = all.to_vec();
         // Whoever uses the client's own login pays the provider on their own.
         lines.retain(|line| !(self.facts.subscription && line.unit == Unit::MicroUsd));
         // Nobody can tell what a path outside the model APIs uses.

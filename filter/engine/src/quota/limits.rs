@@ -1,7 +1,8 @@
 //! The quotas and prices of one policy.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use policy::compiled::{CompiledKey, Mesh, PriceTable, Principal};
 use policy::documents::Scope;
@@ -14,6 +15,7 @@ use policy::quota::{
     QuotaNode, Unit,
 };
 use policy::units::Timestamp;
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::Desk;
 
@@ -22,7 +24,22 @@ use super::Desk;
 pub struct Limits {
     index: QuotaIndex,
     prices: Vec<Prices>,
+    /// What was found for the latest sessions: the next turn of a session is charged to the same.
+    charged: RefCell<HashMap<u64, Charging>>,
 }
+
+/// Who asked for which targets, and what that is charged to.
+#[derive(Debug)]
+struct Charging {
+    key: Option<Rc<CompiledKey>>,
+    session: String,
+    agent: String,
+    targets: Vec<(String, String)>,
+    lines: Rc<[Line]>,
+}
+
+/// Sessions whose lines are remembered.
+const SESSIONS: usize = 512;
 
 /// One table, and what was found in it: patterns are many, models few.
 #[derive(Debug)]
@@ -53,6 +70,42 @@ pub struct Line {
     pub on_outage: OnOutage,
 }
 
+impl Charging {
+    fn is_for(
+        &self,
+        key: Option<&Rc<CompiledKey>>,
+        payer: &Payer<'_>,
+        targets: &[Target<'_>],
+    ) -> bool {
+        let is_same_key = match (&self.key, key) {
+            (Some(known), Some(key)) => Rc::ptr_eq(known, key),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let known = self
+            .targets
+            .iter()
+            .map(|(provider, model)| (provider.as_str(), model.as_str()));
+        is_same_key
+            && self.session == payer.session
+            && self.agent == payer.agent
+            && known.eq(targets.iter().map(|at| (at.provider, at.model)))
+    }
+}
+
+/// Where to look; what is found there is compared with what was asked.
+fn place(payer: &Payer<'_>, targets: &[Target<'_>]) -> u64 {
+    let mut hash = Xxh3Default::new();
+    hash.update(&payer.principal.key.map_or([0; 16], KeyId::into_bytes));
+    hash.update(payer.session.as_bytes());
+    hash.update(payer.agent.as_bytes());
+    for target in targets {
+        hash.update(target.provider.as_bytes());
+        hash.update(target.model.as_bytes());
+    }
+    hash.digest()
+}
+
 impl Line {
     fn of(charged: &Charged<'_>) -> Self {
         let rules = &charged.quota.rules;
@@ -77,6 +130,7 @@ impl Limits {
     pub fn new(mesh: &Mesh) -> Self {
         Self {
             index: QuotaIndex::new(mesh.quotas.iter().cloned()),
+            charged: RefCell::default(),
             prices: mesh
                 .prices
                 .iter()
@@ -91,13 +145,34 @@ impl Limits {
     /// Returns what an exchange that may go to `targets` is charged to, lowest level first.
     pub fn lines(
         &self,
-        key: Option<&CompiledKey>,
+        key: Option<&Rc<CompiledKey>>,
         payer: &Payer<'_>,
         targets: &[Target<'_>],
-    ) -> Vec<Line> {
+    ) -> Rc<[Line]> {
+        let place = place(payer, targets);
+        let mut known = self.charged.borrow_mut();
+        if let Some(found) = known
+            .get(&place)
+            .filter(|it| it.is_for(key, payer, targets))
+        {
+            return Rc::clone(&found.lines);
+        }
         let own = key.map_or(&[][..], |key| key.quotas.as_slice());
         let charged = self.index.covering_with(own, payer, targets);
-        charged.iter().map(Line::of).collect()
+        let lines: Rc<[Line]> = charged.iter().map(Line::of).collect();
+        if known.len() >= SESSIONS {
+            known.clear();
+        }
+        let names = |at: &Target<'_>| (at.provider.to_owned(), at.model.to_owned());
+        let charging = Charging {
+            key: key.cloned(),
+            session: payer.session.to_owned(),
+            agent: payer.agent.to_owned(),
+            targets: targets.iter().map(names).collect(),
+            lines: Rc::clone(&lines),
+        };
+        known.insert(place, charging);
+        lines
     }
 
     /// Whether no exchange of this key is charged to anything.
