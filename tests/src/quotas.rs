@@ -180,6 +180,8 @@ pub struct Figures {
     pub admitted: usize,
     pub exhausted: usize,
     pub contended: usize,
+    /// Refused because the service did not answer in time.
+    pub unanswered: usize,
     pub false_refusals: usize,
     /// Held at the end.
     pub held: u64,
@@ -197,7 +199,7 @@ impl fmt::Display for Figures {
         write!(
             f,
             "quota figures: {}: limit {limit} {unit}, spent {}, charged {}, bound +{}, admitted {}, refused exhausted {}, \
-             refused contended {}, false refusals {}, live holds at the end {} (after {:.1} s)",
+             refused contended {}, refused unanswered {}, false refusals {}, live holds at the end {} (after {:.1} s)",
             self.test,
             self.spent,
             self.charged,
@@ -205,6 +207,7 @@ impl fmt::Display for Figures {
             self.admitted,
             self.exhausted,
             self.contended,
+            self.unanswered,
             self.false_refusals,
             self.held,
             self.free_after.as_secs_f64()

@@ -38,7 +38,7 @@ fn send(stage: &Stage<'_>, request: Request) -> Answered {
 }
 
 fn reception(stage: &Stage<'_>, request: Request) -> Reception {
-    Reception::of(&send(stage, request))
+    stage.send(&request)
 }
 
 /// Returns what the ledger says of one member of a quota.
