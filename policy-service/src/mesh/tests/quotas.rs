@@ -143,19 +143,16 @@ async fn a_mesh_is_ready_when_every_filter_enforces_every_quota() {
     counting.enforced(quota, 100).await;
     let version = counting.mesh.control.version().version;
     let readiness = counting.readiness();
+    let vm = hex::encode([1; 16]);
+    let missing = format!(
+        "quotas: not enforced by the filter VM {vm} of the Envoy `node`: it enforces 0 of 1 quotas"
+    );
     let state = counting
         .report_until(&readiness, (0, ""), |state| {
-            state.quotas_unproven.len() == 2
+            state.quotas_unproven.len() == 2 && state.missing.as_ref() == Some(&missing)
         })
         .await;
     assert!(!state.ready);
-    let vm = hex::encode([1; 16]);
-    assert_eq!(
-        state.missing.unwrap(),
-        format!(
-            "quotas: not enforced by the filter VM {vm} of the Envoy `node`: it enforces 0 of 1 quotas"
-        )
-    );
     let problem = "quota `all`: its unit is not known";
     let state = counting
         .report_until(&readiness, (1, problem), |state| {
