@@ -216,12 +216,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`]; tell it again then.
-    pub async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), LedgerError> {
-        let charges = settlements.iter().flat_map(|it| &it.charges);
-        if charges.into_iter().any(|charge| charge.amount > MAX_LIMIT) {
-            return Err(LedgerError::Invalid(
-                "an attempt is charged more than any limit",
-            ));
+    pub async fn settle(&self, mut settlements: Vec<Settlement>) -> Result<(), LedgerError> {
+        // One absurd count must not keep the others from being charged.
+        for charge in settlements.iter_mut().flat_map(|it| &mut it.charges) {
+            charge.amount = charge.amount.min(MAX_LIMIT);
         }
         self.ask(Entry::Settle(settlements)).await.map(|_| ())
     }
@@ -379,6 +377,8 @@ impl<S: Shelf> Keeper<S> {
         let mut sweeps = tokio::time::interval(SWEEP_EVERY);
         sweeps.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut swept: u32 = 0;
+        // Whoever has leases could not keep them while the ledger was closed.
+        let first_sweep = Instant::now() + Duration::from_millis(self.options.times.lease_ms);
         let mut jobs = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
@@ -386,7 +386,9 @@ impl<S: Shelf> Keeper<S> {
                 biased;
                 _ = sweeps.tick() => {
                     swept = swept.wrapping_add(1);
-                    self.sweep(swept.is_multiple_of(FORGET_EVERY)).await;
+                    if Instant::now() >= first_sweep {
+                        self.sweep(swept.is_multiple_of(FORGET_EVERY)).await;
+                    }
                     if swept.is_multiple_of(COUNT_EVERY) {
                         self.count_leases().await;
                     }

@@ -143,7 +143,6 @@ impl Control {
         let fleet = Fleet::default();
         let sweeper =
             sweeper::Sweeper::new(store.clone(), fleet.clone(), clusters.clone(), generation);
-        let sweeper = sweeper.with_ledger(options.ledger.as_ref());
         tokio::spawn(sweeper.run(stop.subscribe()));
         let grants = options
             .ledger

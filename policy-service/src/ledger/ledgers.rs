@@ -14,6 +14,7 @@ use policy::quota::lease::{
 };
 use policy::units::Timestamp;
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::window::keeping;
 use super::{Bucket, Counts, Figures, Kept, Ledger, LedgerError, Quotas};
@@ -104,9 +105,13 @@ impl Ledgers {
                 .filter_map(|it| settlement_part(it, kept))
                 .collect()
         };
+        let hot_part = part(Keeping::Hot);
+        if hot_part.is_empty() {
+            return self.durable.settle(part(Keeping::Durable)).await;
+        }
         let both = futures_util::future::join(
             self.durable.settle(part(Keeping::Durable)),
-            hot.settle(part(Keeping::Hot)),
+            hot.settle(hot_part),
         );
         let (durable, hot) = both.await;
         durable.and(hot)
@@ -133,7 +138,15 @@ impl Ledgers {
             hot.progress(part(Keeping::Hot)),
         );
         let (durable, hot) = both.await;
-        let (mut kept, hot) = (durable?, hot?);
+        let mut kept = durable?;
+        let hot = match hot {
+            Ok(hot) => hot,
+            // What is durable lives on without what is not.
+            Err(failure) => {
+                warn!(failure = %crate::mesh::chain(&failure), "leases of hot quotas were not kept");
+                return Ok(kept);
+            }
+        };
         kept.grants.extend(hot.grants);
         kept.grants.sort_unstable();
         kept.grants.dedup();
@@ -147,8 +160,10 @@ impl Ledgers {
     /// [`LedgerError`]; what was not taken back expires.
     pub async fn give_back(&self, back: Return) -> Result<(), LedgerError> {
         if let Some(hot) = &self.hot {
-            // Each ignores what it does not have.
-            hot.give_back(back.clone()).await?;
+            // Each ignores what it does not have; what Redis does not take back expires there.
+            if let Err(failure) = hot.give_back(back.clone()).await {
+                warn!(failure = %crate::mesh::chain(&failure), "slices of hot quotas were not taken back");
+            }
         }
         self.durable.give_back(back).await
     }
@@ -283,7 +298,9 @@ fn settlement_part(settlement: &Settlement, kept: Keeping) -> Option<Settlement>
         taken: taken.copied().collect(),
         ..settlement.clone()
     };
-    let is_nothing = part.charges.is_empty() && part.taken.is_empty() && !part.closes;
+    // What closes without a charge ends what may run on either side; what has charges ends it where they are kept.
+    let ends = part.closes && (kept == Keeping::Durable || settlement.charges.is_empty());
+    let is_nothing = part.charges.is_empty() && part.taken.is_empty() && !ends;
     (!is_nothing).then_some(part)
 }
 

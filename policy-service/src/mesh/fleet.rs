@@ -215,12 +215,6 @@ impl Fleet {
         self.state().vms.contains_key(name)
     }
 
-    /// Whether a VM of that process reports.
-    pub(crate) fn knows_process(&self, process: &[u8]) -> bool {
-        let state = self.state();
-        state.vms.keys().any(|name| name.process == process)
-    }
-
     /// Whether every VM applies `wanted` or newer, and each of `nodes` has a VM that says so.
     pub(crate) fn all_apply(&self, wanted: Version, nodes: &BTreeSet<String>) -> bool {
         let state = self.state();

@@ -4,14 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use policy::ids::HolderId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::error;
-use uuid::Uuid;
 
-use crate::ledger::ledgers::Ledgers;
-use crate::ledger::opening::Opened;
 use crate::mesh::fleet::{Fleet, SILENCE, VmName};
 use crate::mesh::publisher::Version;
 use crate::mesh::snapshot::Generation;
@@ -41,10 +37,6 @@ pub(crate) struct Sweeper {
     /// For each snapshot with which clusters left: since when that is known, and since when all filters apply it.
     leaving: BTreeMap<u64, (Instant, Option<Instant>)>,
     vault_cleared_at: Option<Instant>,
-    /// Ends the leases of processes that are gone; they end by themselves otherwise.
-    ledgers: Option<Ledgers>,
-    /// Processes that are gone and whose leases are not ended yet.
-    lost: BTreeSet<HolderId>,
 }
 
 impl Sweeper {
@@ -64,18 +56,6 @@ impl Sweeper {
             unsettled: BTreeSet::new(),
             leaving: BTreeMap::new(),
             vault_cleared_at: None,
-            ledgers: None,
-            lost: BTreeSet::new(),
-        }
-    }
-
-    /// Ends leases in `ledger`, if nobody but this service knows its filters: what is silent here may have gone to
-    /// another replica.
-    pub(crate) fn with_ledger(self, ledger: Option<&Opened>) -> Self {
-        let own = ledger.filter(|ledger| !ledger.is_shared);
-        Self {
-            ledgers: own.map(|ledger| ledger.ledgers.clone()),
-            ..self
         }
     }
 
@@ -87,7 +67,6 @@ impl Sweeper {
             }
             self.look_back().await;
             self.settle().await;
-            self.end_leases().await;
             self.release();
             self.clear_vault().await;
         }
@@ -129,12 +108,7 @@ impl Sweeper {
     }
 
     pub(crate) async fn settle(&mut self) {
-        let silent = self.fleet.take_silent();
-        let gone = silent
-            .iter()
-            .filter(|name| !self.fleet.knows_process(&name.process));
-        self.lost.extend(gone.filter_map(holder));
-        self.unsettled.extend(silent);
+        self.unsettled.extend(self.fleet.take_silent());
         for name in std::mem::take(&mut self.unsettled) {
             if self.fleet.knows(&name) {
                 continue;
@@ -146,22 +120,6 @@ impl Sweeper {
             if let Err(failure) = exchanges::settle_lost(&self.store, &origin).await {
                 error!(failure = %crate::mesh::chain(&failure), "exchanges of a lost filter VM are not settled");
                 self.unsettled.insert(name);
-            }
-        }
-    }
-
-    pub(crate) async fn end_leases(&mut self) {
-        let Some(ledgers) = &self.ledgers else {
-            self.lost.clear();
-            return;
-        };
-        for holder in std::mem::take(&mut self.lost) {
-            if self.fleet.knows_process(&holder.into_bytes()) {
-                continue;
-            }
-            if let Err(failure) = ledgers.lost(holder).await {
-                error!(failure = %crate::mesh::chain(&failure), "the leases of a lost Envoy are not ended");
-                self.lost.insert(holder);
             }
         }
     }
@@ -191,9 +149,4 @@ impl Sweeper {
             }
         }
     }
-}
-
-/// Returns the name under which the process of a VM has leases.
-fn holder(name: &VmName) -> Option<HolderId> {
-    Some(HolderId::new(Uuid::from_slice(&name.process).ok()?))
 }

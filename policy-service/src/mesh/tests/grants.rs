@@ -1,7 +1,5 @@
 //! The ledger, as a filter meets it over gRPC.
 
-use std::time::Duration;
-
 use policy::ids::{ExchangeId, GrantId, HolderId, QuotaId};
 use policy::quota::covering::Part;
 use policy::quota::lease::{
@@ -254,42 +252,4 @@ async fn without_a_ledger_nothing_is_granted() {
     let asked = messages::GrantRequest::from(&request(1, vec![ask(1, 1)]));
     let status = filter.grant(asked).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable);
-}
-
-#[tokio::test]
-async fn the_leases_of_a_lost_envoy_are_free_again() {
-    let (mesh, opened) = mount_counting(vec![quota(1, 100)]).await;
-    let mut filter = mesh.filter().await;
-    granted(&mut filter, &request(1, vec![ask(1, 80)])).await;
-    let fleet = mesh.control.fleet().clone();
-    let report = |vm: u8| ReportRequest {
-        process_id: vec![1; 16],
-        vm_id: vec![vm],
-        ..ReportRequest::default()
-    };
-    let mut sweeper = sweeper::Sweeper::new(
-        mesh.store.clone(),
-        fleet.clone(),
-        mesh.control.clusters().clone(),
-        mesh.control.version().generation,
-    )
-    .with_ledger(Some(&opened));
-    fleet.heard(&report(1));
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(3)).await;
-    fleet.heard(&report(2));
-    tokio::time::advance(Duration::from_secs(3)).await;
-    tokio::time::resume();
-    sweeper.settle().await;
-    sweeper.end_leases().await;
-    assert_eq!(stands(&opened, 1).await, (0, 80), "one VM still reports");
-    tokio::time::pause();
-    tokio::time::advance(Duration::from_secs(3)).await;
-    tokio::time::resume();
-    sweeper.settle().await;
-    sweeper.end_leases().await;
-    // The control plane's own sweeper may have been faster, and may not be done.
-    while stands(&opened, 1).await != (0, 0) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
