@@ -69,6 +69,11 @@ impl Server {
                 postgres_binaries().ok_or_else(missing)?
             }
         };
+        // Where `initdb` is a link, the other programs stand beside what it leads to.
+        let initdb = binaries.join("initdb").canonicalize().ok();
+        let binaries = initdb
+            .and_then(|initdb| initdb.parent().map(Path::to_owned))
+            .unwrap_or(binaries);
         fs::create_dir_all(folder).map_err(|e| cannot("make a folder for PostgreSQL", &e))?;
         let is_root = is_root();
         if is_root {
