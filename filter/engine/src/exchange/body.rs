@@ -264,7 +264,7 @@ impl Exchange {
                 self.consulted(now, *waiting, answer.clone())
             }
             Input::DeadlinePassed if waiting.deadline <= now => match waiting.what {
-                WaitingFor::Turn(plan) => self.ask_again(now, *plan),
+                WaitingFor::Turn(plan) => self.admit_on_leases(now, *plan),
                 WaitingFor::Owner(_) | WaitingFor::Tokens(_) | WaitingFor::Grant(_) => {
                     self.consulted(now, *waiting, ConsultAnswer::Unreachable)
                 }

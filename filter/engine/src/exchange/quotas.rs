@@ -57,13 +57,9 @@ impl Exchange {
         let mut desk = self.seed.desk.borrow_mut();
         let exchanges = &mut desk.counters_mut().exchanges;
         *exchanges = exchanges.saturating_add(1);
-        let admitted = desk.admit(now, &charging.lines, &charging.needs);
         drop(desk);
         self.charging = Some(Box::new(charging));
-        match admitted {
-            Ok(hold) => self.admitted(hold, plan),
-            Err(asks) => self.find_spares(plan, &asks),
-        }
+        self.admit_on_leases(now, plan)
     }
 
     /// Looks at what other VMs of the process can spare, before the service is asked.
@@ -236,8 +232,8 @@ impl Exchange {
         Flow::Hold
     }
 
-    /// Asks the service once more for what was short.
-    pub(super) fn ask_again(&mut self, now: Timestamp, plan: Plan) -> Flow {
+    /// Admits on what is leased here, or looks for more.
+    pub(super) fn admit_on_leases(&mut self, now: Timestamp, plan: Plan) -> Flow {
         let Some(charging) = &mut self.charging else {
             return self.let_go(plan);
         };
