@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use crate::mesh::{Control, Lack, Unproven, UnprovenQuota, Version};
+use crate::mesh::{Control, Lack, Published, Unproven, UnprovenQuota, Version};
 use crate::readiness::canary::Canary;
 use crate::readiness::proof::{Proof, Shortfall};
 pub(crate) use crate::readiness::quotas::QuotaProof;
@@ -59,6 +59,8 @@ pub struct State {
     pub ready: bool,
     /// The version that every worker was last proven to enforce; 0 for none.
     pub proven_version: u64,
+    /// The version of the stored documents that is proven with it.
+    pub proven_documents_version: u64,
     /// Workers that answered under the version being proven, and workers that owe an answer.
     pub workers_proven: usize,
     pub workers_expected: usize,
@@ -327,13 +329,15 @@ impl Prover {
 
     /// Sends some canaries and says how far that leads.
     async fn advance(&mut self, proof: &mut Proof) -> Progress {
+        // As it was before anything was asked: what is published meanwhile is not proven by the answers.
+        let published = self.control.publisher().status();
         let failure = self.round(proof).await;
         let fleet = self.control.fleet();
         let processes = fleet.processes();
-        let guardrails = self.control.publisher().status().guardrails;
-        let unproven = fleet.unproven(proof.version(), &guardrails);
+        let guardrails = &published.guardrails;
+        let unproven = fleet.unproven(proof.version(), guardrails);
         let (counts, shortfall) = if self.options.mesh_urls.is_empty() {
-            let proven = fleet.count_proven(proof.version(), &guardrails);
+            let proven = fleet.count_proven(proof.version(), guardrails);
             let reporting = processes.iter().map(|process| process.vms).sum();
             let behind = fleet.behind(proof.version());
             ((proven, reporting), proof.unreported(&processes, behind))
@@ -359,7 +363,7 @@ impl Prover {
         };
         match outcome {
             Ok(()) => {
-                self.succeeded(proof.version().version, counts);
+                self.succeeded(proof.version().version, &published, counts);
                 Progress::Proven
             }
             Err((missing, progress)) => {
@@ -412,8 +416,19 @@ impl Prover {
         Ok(())
     }
 
-    fn succeeded(&mut self, version: u64, (workers_proven, workers_expected): (usize, usize)) {
-        if self.state.borrow().proven_version != version {
+    fn succeeded(
+        &mut self,
+        version: u64,
+        published: &Published,
+        (workers_proven, workers_expected): (usize, usize),
+    ) {
+        let before = self.state.borrow().clone();
+        let proven_documents_version = if published.version == version {
+            published.documents_version
+        } else {
+            before.proven_documents_version
+        };
+        if before.proven_version != version {
             info!(
                 version,
                 workers = workers_proven,
@@ -424,6 +439,7 @@ impl Prover {
         self.state.send_replace(State {
             ready: true,
             proven_version: version,
+            proven_documents_version,
             workers_proven,
             workers_expected,
             missing: None,
@@ -449,6 +465,7 @@ impl Prover {
         self.state.send_replace(State {
             ready,
             proven_version: before.proven_version,
+            proven_documents_version: before.proven_documents_version,
             workers_proven,
             workers_expected,
             missing: Some(missing),

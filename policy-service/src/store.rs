@@ -202,13 +202,21 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the database cannot be read.
     pub(crate) async fn look(&self) -> Result<(), StoreError> {
-        let version = version(&mut *self.read().await?).await?;
+        let version = self.version().await?;
         self.changes.send_if_modified(|current| {
             let is_newer = version > *current;
             *current = version.max(*current);
             is_newer
         });
         Ok(())
+    }
+
+    /// Returns the version of the documents, changes of other processes included.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be read.
+    pub async fn version(&self) -> Result<u64, StoreError> {
+        version(&mut *self.read().await?).await
     }
 
     /// Reads everything that is compiled, as of one moment.

@@ -27,5 +27,5 @@ async fn get(
     Extension(caller): Extension<Caller>,
 ) -> Result<Json<MeshView>, ApiError> {
     let readiness = shared.readiness.as_ref().ok_or(ApiError::NoSuchPath)?;
-    Ok(Json(mesh::status(readiness, &caller)?))
+    Ok(Json(mesh::status(readiness, &caller).await?))
 }

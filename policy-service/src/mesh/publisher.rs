@@ -23,7 +23,7 @@ use crate::ledger::Quotas;
 use crate::ledger::notices::Notice;
 use crate::ledger::opening::Opened;
 use crate::mesh::snapshot::{BlobHash, Contents, Generation, Snapshot};
-use crate::store::{Store, StoreError};
+use crate::store::{Policy, Store, StoreError};
 use crate::xds::{Clusters, cluster};
 
 /// Versions that are kept for filters that are in the middle of their pages.
@@ -129,6 +129,9 @@ pub struct Version {
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub struct Published {
     pub version: u64,
+    /// The version of the stored documents that this is made of. Changes that follow each other soon are published
+    /// together, and some change nothing that filters apply: `version` does not count changes, this one does.
+    pub documents_version: u64,
     /// When the version was compiled; 0 before the first.
     pub compiled_at_ms: u64,
     /// How long compiling took.
@@ -324,12 +327,11 @@ impl Publisher {
 
     async fn compile_and_keep(&self) -> Result<(), PublishError> {
         let started = Instant::now();
-        let documents = self
-            .shared
-            .store
-            .documents()
-            .await
-            .map_err(PublishError::Read)?;
+        let policy = self.shared.store.policy().await;
+        let Policy {
+            version: documents_version,
+            documents,
+        } = policy.map_err(PublishError::Read)?;
         let secrets = MeshSecrets {
             canary: self.shared.canary_secret.clone(),
             token_key: self.shared.store.master_key().token_key(),
@@ -362,9 +364,10 @@ impl Publisher {
         let before = kept.back().map(Arc::as_ref);
         let Some(mut snapshot) = Snapshot::succeed(before, self.shared.generation, contents) else {
             // Should quotas that are new not have changed what filters get, that must not go unseen.
-            self.shared
-                .published
-                .send_modify(|published| published.quotas = to_prove);
+            self.shared.published.send_modify(|published| {
+                published.documents_version = documents_version;
+                published.quotas = to_prove;
+            });
             return Ok(());
         };
         snapshot.clusters = self
@@ -387,6 +390,7 @@ impl Publisher {
         }
         self.shared.published.send_replace(Published {
             version,
+            documents_version,
             compiled_at_ms: clock::now().as_millis(),
             compile_ms,
             failed_because: None,

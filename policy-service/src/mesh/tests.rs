@@ -35,6 +35,8 @@ use crate::xds::RefusedClusters;
 
 const TOKEN: &str = "a-filter-token";
 const NODE: &str = "node";
+/// How long publishing may take on a loaded machine before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A store, its control plane, and a server that ends with it.
 struct Mounted {
@@ -159,13 +161,23 @@ impl Mounted {
         (created.key.id, created.secret.hash())
     }
 
-    /// Waits until every change so far is published.
-    async fn published(&self, at_least: u64) {
+    /// Waits until every change so far is published; returns the version that filters get.
+    async fn published(&self) -> u64 {
+        let documents = self.store.version().await.unwrap();
+        self.publishes(documents).await
+    }
+
+    /// Waits until this version of the documents, or a later one, is published; returns the version that filters get.
+    /// That one is never guessed: changes that follow each other are published together or apart.
+    async fn publishes(&self, documents: u64) -> u64 {
         let mut published = self.control.publisher().published();
-        published
-            .wait_for(|published| published.version >= at_least)
-            .await
-            .unwrap();
+        let waiting = published.wait_for(|published| published.documents_version >= documents);
+        let in_time = tokio::time::timeout(PATIENCE, waiting).await;
+        let status = || self.control.status().policy;
+        in_time
+            .unwrap_or_else(|_| panic!("documents {documents} are not published: {:?}", status()))
+            .unwrap()
+            .version
     }
 }
 
@@ -233,7 +245,7 @@ async fn a_filter_without_policy_gets_all_of_it() {
     let mesh = mount().await;
     mesh.add_provider("local", "http://127.0.0.1:1/v1").await;
     let (_, hash) = mesh.add_key("ann").await;
-    mesh.published(3).await;
+    mesh.published().await;
     let answer = follow(&mut mesh.filter().await, from_nothing()).await;
     assert_eq!(answer.generation, mesh.control.version().generation);
     assert_eq!(answer.version, mesh.control.version().version);
@@ -274,7 +286,7 @@ async fn addresses_that_the_mesh_is_started_for_are_hosts_of_every_version() {
 async fn a_revocation_reaches_a_waiting_filter_as_one_shard() {
     let mesh = mount().await;
     let (key, hash) = mesh.add_key("ann").await;
-    mesh.published(2).await;
+    mesh.published().await;
     let mut filter = mesh.filter().await;
     let first = follow(&mut filter, from_nothing()).await;
     let mut waiting = filter.clone();
@@ -290,7 +302,7 @@ async fn a_revocation_reaches_a_waiting_filter_as_one_shard() {
 async fn policy_that_does_not_compile_leaves_the_last_good_version_in_force() {
     let mesh = mount().await;
     mesh.add_provider("local", "http://127.0.0.1:1/v1").await;
-    mesh.published(2).await;
+    let version = mesh.published().await;
     let path = mesh.folder.path().join("weir.db");
     let database = sqlx::SqlitePool::connect(path.to_str().unwrap())
         .await
@@ -301,13 +313,13 @@ async fn policy_that_does_not_compile_leaves_the_last_good_version_in_force() {
     let failure = mesh.control.publisher().publish().await.unwrap_err();
     assert!(matches!(failure, PublishError::Compile(_)), "{failure:?}");
     let status = mesh.control.status().policy;
-    assert_eq!(status.version, 2);
+    assert_eq!(status.version, version);
     assert!(status.failed_because.unwrap().contains("not/a name"));
     assert_eq!(
         follow(&mut mesh.filter().await, from_nothing())
             .await
             .version,
-        2
+        version
     );
 
     let mended = sqlx::query("UPDATE providers SET name = 'local'");
@@ -537,7 +549,7 @@ async fn a_snapshot_waits_for_the_clusters_it_needs() {
     mesh.add_provider("local", "http://127.0.0.1:1/v1").await;
     let (second, names) = played.next().await;
     assert_eq!(names, ["provider/local"]);
-    mesh.published(2).await;
+    let version = mesh.published().await;
     let held_back = FollowRequest {
         clusters_from_service: true,
         ..after(&known, 1)
@@ -552,19 +564,19 @@ async fn a_snapshot_waits_for_the_clusters_it_needs() {
     let mut waiting = filter.clone();
     let waits = tokio::spawn(async move { follow(&mut waiting, waits).await });
     played.answer(&second, None).await;
-    assert_eq!(waits.await.unwrap().version, 2);
+    assert_eq!(waits.await.unwrap().version, version);
 }
 
 #[tokio::test]
 async fn a_filter_with_clusters_of_its_own_does_not_wait() {
     let mesh = mount().await;
     mesh.add_provider("local", "http://127.0.0.1:1/v1").await;
-    mesh.published(2).await;
+    let version = mesh.published().await;
     assert_eq!(
         follow(&mut mesh.filter().await, from_nothing())
             .await
             .version,
-        2
+        version
     );
 }
 
@@ -594,11 +606,11 @@ async fn refused_clusters_are_visible_and_policy_goes_on() {
 async fn a_removed_cluster_stays_until_filters_apply_its_removal() {
     let mesh = mount().await;
     let provider = mesh.add_provider("local", "http://127.0.0.1:1/v1").await;
-    mesh.published(2).await;
+    let with = mesh.published().await;
     providers::delete(&mesh.store, &caller(), provider)
         .await
         .unwrap();
-    mesh.published(3).await;
+    let without = mesh.published().await;
     let mut played = envoy(&mesh).await;
     let (_, names) = played.next().await;
     assert_eq!(names, ["provider/local"]);
@@ -619,17 +631,17 @@ async fn a_removed_cluster_stays_until_filters_apply_its_removal() {
     };
     tokio::time::pause();
     for _ in 0..60 {
-        mesh.control.fleet().heard(&report(2));
+        mesh.control.fleet().heard(&report(with));
         sweeper.release();
         tokio::time::advance(Duration::from_secs(1)).await;
     }
     assert_eq!(
         mesh.control.clusters().leaving(),
-        [3],
+        [without],
         "a filter still routes to it"
     );
     for _ in 0..7 {
-        mesh.control.fleet().heard(&report(3));
+        mesh.control.fleet().heard(&report(without));
         sweeper.release();
         tokio::time::advance(Duration::from_secs(1)).await;
     }

@@ -119,6 +119,13 @@ impl Mesh {
         asked.map(|answered| answered.json()).unwrap_or_default()
     }
 
+    /// Returns what a replica tells an administrator of the mesh; `null` when it does not answer.
+    pub(super) fn mesh_at(&self, nth: usize) -> Value {
+        let request = Request::get("/api/v1/mesh").bearer(self.admin.token());
+        let asked = request.send(self.services[nth].admin_listen, Protocol::Http1);
+        asked.map(|answered| answered.json()).unwrap_or_default()
+    }
+
     /// Returns where an Envoy reaches its replica.
     pub(super) fn grpc_listen_for(&self, envoy: usize) -> SocketAddr {
         self.services[envoy % self.services.len()].grpc_listen

@@ -82,7 +82,7 @@ async fn a_long_word_list_arrives_whole_and_is_not_sent_again() {
     let mesh = mount().await;
     add_list(&mesh, "long", words(20_000)).await;
     add_guardrail(&mesh, "long", word_detector("long")).await;
-    mesh.published(2).await;
+    mesh.published().await;
     let mut filter = mesh.filter().await;
     let (last, compiled, blobs) = follow_all(&mut filter, from_nothing()).await;
     let named = &compiled.unwrap().word_lists[0];
@@ -92,19 +92,17 @@ async fn a_long_word_list_arrives_whole_and_is_not_sent_again() {
     let hash = Sha256::digest(blob);
     assert_eq!(named.blob.0, hex::encode(&hash[..16]));
 
-    let version = last.version;
     mesh.add_key("ann").await;
-    mesh.published(version + 1).await;
+    mesh.published().await;
     let (last, _, blobs) = follow_all(&mut filter, after(&last, 1_000)).await;
     assert!(
         blobs.is_empty(),
         "a filter that has the list does not get it again"
     );
 
-    let version = last.version;
     add_list(&mesh, "short", vec![String::from("forbidden words")]).await;
     add_guardrail(&mesh, "short", word_detector("short")).await;
-    mesh.published(version + 1).await;
+    mesh.published().await;
     let (_, compiled, blobs) = follow_all(&mut filter, after(&last, 1_000)).await;
     let lists = compiled.unwrap().word_lists;
     let short = lists.iter().find(|named| named.name == "short").unwrap();
@@ -253,6 +251,30 @@ async fn a_mesh_without_urls_is_ready_when_its_filters_say_so() {
     assert_eq!(readyz(&readiness).await.0, 200);
 }
 
+/// Nothing that filters apply changes, and so no version of theirs appears that could be waited for.
+#[tokio::test]
+async fn a_change_that_filters_need_not_know_of_is_published_and_proven() {
+    let mesh = mount().await;
+    let version = mesh.published().await;
+    add_list(&mesh, "unused", vec![String::from("blue moon")]).await;
+    assert_eq!(mesh.published().await, version);
+    let documents = mesh.store.version().await.unwrap();
+    let readiness = by_reports(&mesh);
+    let state = report_until(&mesh, &readiness, &[&[], &[]], |state| {
+        state.proven_documents_version >= documents
+    })
+    .await;
+    assert_eq!(state.proven_version, version);
+
+    add_list(&mesh, "unused-too", vec![String::from("green cheese")]).await;
+    let documents = mesh.store.version().await.unwrap();
+    let state = report_until(&mesh, &readiness, &[&[], &[]], |state| {
+        state.proven_documents_version >= documents
+    })
+    .await;
+    assert_eq!(state.proven_version, version);
+}
+
 #[tokio::test]
 async fn a_worker_that_does_not_find_a_canary_keeps_the_mesh_from_being_ready() {
     let mesh = mount().await;
@@ -260,7 +282,7 @@ async fn a_worker_that_does_not_find_a_canary_keeps_the_mesh_from_being_ready() 
     let names = add_guardrail(&mesh, "names", word_detector("names")).await;
     let codes = json!({"regex": {"id": "code", "pattern": "code-[0-9]{6}"}});
     let codes = add_guardrail(&mesh, "codes", codes).await;
-    mesh.published(2).await;
+    mesh.published().await;
     let readiness = by_reports(&mesh);
     let (all, some) = (
         [(names, true), (codes, true)],
@@ -301,7 +323,7 @@ async fn a_new_guardrail_is_not_proven_by_what_was_found_before_it() {
     let mesh = mount().await;
     let regex = |id: &str| json!({"regex": {"id": id, "pattern": format!("{id}-[0-9]{{6}}")}});
     let first = add_guardrail(&mesh, "first", regex("first")).await;
-    mesh.published(2).await;
+    mesh.published().await;
     let readiness = by_reports(&mesh);
     let proven = [(first, true)];
     let state = report_until(&mesh, &readiness, &[&proven, &proven], |state| state.ready).await;
@@ -309,7 +331,7 @@ async fn a_new_guardrail_is_not_proven_by_what_was_found_before_it() {
     assert_eq!(state.proven_version, version);
 
     add_guardrail(&mesh, "second", regex("second")).await;
-    mesh.published(version + 1).await;
+    mesh.published().await;
     let state = report_until(&mesh, &readiness, &[&proven, &proven], |state| {
         state.guardrails_unproven.len() == 2
     })

@@ -99,11 +99,11 @@ async fn replicas_on_one_store_and_one_ledger_are_one_service() {
     granted(&mut filters[0], &request(3, vec![ask_of(quota, 100)])).await;
 
     let (key, _) = one.mesh.add_key("one").await;
-    let version = one.mesh.control.version().version;
-    let ours = other.mesh.published(version);
+    let documents = one.mesh.store.version().await.unwrap();
+    let ours = other.mesh.publishes(documents);
     tokio::time::timeout(HEARD_WITHIN, ours).await.unwrap();
-    let before = other.mesh.control.version().version;
     keys::revoke(&one.mesh.store, &caller(), key).await.unwrap();
-    let heard = other.mesh.published(before + 1);
+    let documents = one.mesh.store.version().await.unwrap();
+    let heard = other.mesh.publishes(documents);
     tokio::time::timeout(HEARD_WITHIN, heard).await.unwrap();
 }
