@@ -8,6 +8,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use policy::surface::Surface;
 use weir_benches::answers;
 use weir_benches::bodies::{Api, Body, ModelPlace};
+use weir_benches::counted;
 
 /// What the filter reads at once.
 const CHUNK: usize = 64 * 1024;
@@ -47,7 +48,7 @@ fn request(bencher: Bencher<'_, '_>, api: Api, surface: Surface, bytes: usize, p
     assert!(facts.stream);
     bencher
         .counter(BytesCount::new(body.len()))
-        .bench(|| read(surface, &body));
+        .bench(|| counted(|| read(surface, &body)));
 }
 
 #[divan::bench(args = [1, 50, 500])]
@@ -125,7 +126,7 @@ fn usage(bencher: Bencher<'_, '_>, surface: Surface, chunks: &[Vec<u8>]) {
     assert_eq!(output_tokens(surface, chunks), 4_242);
     bencher
         .counter(ItemsCount::new(EVENTS))
-        .bench(|| output_tokens(surface, chunks));
+        .bench(|| counted(|| output_tokens(surface, chunks)));
 }
 
 #[divan::bench]
@@ -177,5 +178,5 @@ fn openai_usage_event_removed_from_1000(bencher: Bencher<'_, '_>) {
     assert_eq!(removed(&chunks), 1);
     bencher
         .counter(ItemsCount::new(EVENTS))
-        .bench(|| removed(&chunks));
+        .bench(|| counted(|| removed(&chunks)));
 }

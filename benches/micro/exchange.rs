@@ -18,6 +18,7 @@ use policy::units::{MicroUsdPerMtok, Timestamp};
 use uuid::Uuid;
 use weir_benches::answers;
 use weir_benches::bodies::{Api, Body, ModelPlace};
+use weir_benches::counted;
 use world::World;
 
 #[path = "../../filter/engine/fuzz/src/world.rs"]
@@ -293,7 +294,7 @@ impl Prepared {
             .expect("usage");
         assert_eq!(usage.output_tokens.get(), output_tokens);
         bencher.bench_local(|| {
-            let record = self.run();
+            let record = counted(|| self.run());
             // What the ledger is told leaves the desk, as it does in the proxy.
             if self.desk.borrow().unsettled() >= 64 {
                 drop(self.desk.borrow_mut().last_messages(NOW));

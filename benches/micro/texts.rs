@@ -11,6 +11,7 @@ use policy::guardrail::TextRole;
 use policy::surface::Surface;
 use weir_benches::answers;
 use weir_benches::bodies::{Api, Body, ModelPlace};
+use weir_benches::counted;
 
 /// What the filter reads at once.
 const CHUNK: usize = 64 * 1024;
@@ -46,7 +47,7 @@ fn request(bencher: Bencher<'_, '_>, api: Api, surface: Surface) {
     assert!(texts(surface, &body) > 100);
     bencher
         .counter(BytesCount::new(body.len()))
-        .bench(|| texts(surface, &body));
+        .bench(|| counted(|| texts(surface, &body)));
 }
 
 #[divan::bench]
@@ -110,7 +111,7 @@ fn stream(bencher: Bencher<'_, '_>, api: Api, surface: Surface) {
     assert_eq!(passed(surface, &events), events.len());
     bencher
         .counter(ItemsCount::new(events.len()))
-        .bench(|| passed(surface, &events));
+        .bench(|| counted(|| passed(surface, &events)));
 }
 
 #[divan::bench]

@@ -20,3 +20,10 @@ pub mod rig;
 pub mod scenario;
 pub mod sides;
 pub mod soak;
+
+/// Does what a bench measures. Callgrind counts the instructions from here to its return and no others
+/// (`cargo xtask instructions`), so what makes the input stands outside.
+#[inline(never)]
+pub fn counted<T>(run: impl FnOnce() -> T) -> T {
+    run()
+}

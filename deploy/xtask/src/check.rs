@@ -10,7 +10,7 @@ use crate::steps::Steps;
 use crate::totals::Totals;
 use crate::watch::{self, Limit};
 use crate::workspace::Workspace;
-use crate::{build, clients, envoy, gitleaks, servers};
+use crate::{build, clients, envoy, gitleaks, instructions, servers};
 
 /// A cold build on two slow cores stays well below.
 const BUILD: Limit = Limit::minutes(45);
@@ -36,6 +36,7 @@ fn checked(workspace: &Workspace, args: &[OsString], steps: &mut Steps) -> Resul
     steps.take("sources of the dependencies", || fetch(workspace))?;
     steps.take("lints", || lints(workspace))?;
     steps.take("filter and weir", || build::all(workspace))?;
+    steps.take("instruction counts", || instructions::gate(workspace))?;
     let test = |extra: &[&str]| {
         let mut cargo = workspace.cargo();
         cargo

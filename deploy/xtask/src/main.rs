@@ -10,6 +10,7 @@ mod check;
 mod clients;
 mod envoy;
 mod gitleaks;
+mod instructions;
 mod pins;
 mod python;
 mod run;
@@ -34,6 +35,8 @@ Commands:
   up [ARGS…]          install what is missing, build, and start a mesh; ARGS go to `weir up`
   test [ARGS…]        install what is missing, build, check and test everything; ARGS go to `cargo test`
   test-newest         the tests with real agents again, with the newest versions of those agents
+  instructions [--save]
+                      count the instructions of benches; compare with, or save, `benches/results/instructions.md`
   build               build `weir` and the filter, as `up` does
   envoy [--envoy P]   get the pinned Envoy and print where it is
   clients [--newest]  install the agents and SDKs that the tests drive
@@ -63,6 +66,7 @@ fn dispatch(command: Option<&str>, rest: Vec<OsString>) -> Result<ExitCode, Fail
         Some("up") => build::up(&workspace, rest),
         Some("test") => check::everything(&workspace, &rest),
         Some("test-newest") => none_left(&rest).and_then(|()| check::newest(&workspace)),
+        Some("instructions") => instructions::command(&workspace, &rest),
         Some("build") => none_left(&rest)
             .and_then(|()| build::all(&workspace))
             .map(|_| ExitCode::SUCCESS),
