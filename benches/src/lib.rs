@@ -2,8 +2,8 @@
 //!
 //! The parts of the harness: request bodies of a coding agent ([`bodies`]), what a provider answers ([`answers`])
 //! and a provider that answers so at little cost ([`provider`]), load ([`load`]), the clocks of processes
-//! ([`process_clock`]), and the systems to compare ([`sides`]). The measurements themselves are [`overhead`],
-//! [`plateau`] and [`soak`].
+//! ([`process_clock`]), and the systems to compare ([`sides`]). The measurements themselves are [`overhead`], two builds
+//! of the filter beside each other ([`paired`]), [`plateau`] and [`soak`].
 //!
 //! Every measurement checks the answers it times: a fast wrong gateway fails.
 
@@ -12,6 +12,7 @@ pub mod bodies;
 mod http1;
 pub mod load;
 pub mod overhead;
+pub mod paired;
 pub mod plateau;
 pub mod process_clock;
 pub mod provider;

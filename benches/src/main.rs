@@ -1,5 +1,6 @@
 //! Measures what Weir costs; `README.md` beside says which command answers which question.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 use weir_benches::overhead::{self, Effort};
+use weir_benches::paired::FEWEST_ROUNDS;
 use weir_benches::plateau::{self, Amounts};
 use weir_benches::provider::{Provider, Streams};
 use weir_benches::report::{self, Setting, say};
-use weir_benches::rig::{Guardrail, Plan, Rig};
+use weir_benches::rig::{Guardrail, OtherBuild, Plan, Rig};
 use weir_benches::scenario::Scenario;
 use weir_benches::sides::{Baseline, GatewayArgs};
 use weir_benches::soak::{self, Load};
@@ -36,7 +38,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Processor time and time to first byte that Weir adds to an exchange
-    Overhead(OverheadArgs),
+    Overhead(Box<OverheadArgs>),
     /// Memory of the filter's VMs with many keys, exchanges, large bodies and reloads
     Plateau(PlateauArgs),
     /// A steady rate for minutes: success, latency, cores used
@@ -47,9 +49,9 @@ enum Command {
 
 #[derive(Debug, clap::Args)]
 struct OverheadArgs {
-    /// Samples of each side; they take turns
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
+    /// Samples of each side; they take turns [default: 7, with another filter 10]
+    #[arg(long)]
+    rounds: Option<usize>,
     /// Processor time that one sample should use on the cheapest side
     #[arg(long, value_name = "MS", default_value_t = 600)]
     sample_ms: u64,
@@ -73,6 +75,13 @@ struct OverheadArgs {
     /// Measure only scenarios whose name holds this text; may be repeated
     #[arg(long, value_name = "TEXT")]
     only: Vec<String>,
+    /// Another build of the filter, an older one as a rule, that this one is compared with in ten rounds or more; fails
+    /// where this one is worse: where the whole 95 % interval of the difference lies above 5 %
+    #[arg(long, value_name = "PATH", conflicts_with = "gateway")]
+    other_filter: Option<PathBuf>,
+    /// The `weir` that serves the other filter, where this one's policy is not what that understands
+    #[arg(long, value_name = "PATH", requires = "other_filter")]
+    other_weir: Option<PathBuf>,
     #[command(flatten)]
     gateway: GatewayArgs,
 }
@@ -141,9 +150,21 @@ fn overhead(cli: &Cli, args: &OverheadArgs) -> Result<()> {
     let mut plan = plan(cli, streams, Some(args.gateway.clone()));
     plan.guardrails.clone_from(&args.guardrail);
     plan.has_quotas = args.quotas;
+    plan.other = args.other_filter.clone().map(|filter| OtherBuild {
+        filter,
+        weir: args.other_weir.clone(),
+    });
+    let rounds = args.rounds.unwrap_or(match plan.other {
+        Some(_) => FEWEST_ROUNDS,
+        None => 7,
+    });
+    ensure!(
+        plan.other.is_none() || rounds >= FEWEST_ROUNDS,
+        "a comparison with another filter takes {FEWEST_ROUNDS} rounds or more"
+    );
     let rig = Rig::start(&plan)?;
     let effort = Effort {
-        rounds: args.rounds,
+        rounds,
         sample: Duration::from_millis(args.sample_ms),
         connections: args.connections,
         stream_connections: args.stream_connections,
@@ -164,7 +185,14 @@ fn overhead(cli: &Cli, args: &OverheadArgs) -> Result<()> {
             "{table}\n{waits} of {exchanges} exchanges under budgets waited for the service\n"
         );
     }
-    finish(cli, &result, &table)
+    finish(cli, &result, &table)?;
+    let worse = result.worse();
+    ensure!(
+        worse.is_empty(),
+        "this filter is worse than the other one: {}",
+        worse.join("; ")
+    );
+    Ok(())
 }
 
 fn plateau(cli: &Cli, args: &PlateauArgs) -> Result<()> {
@@ -228,6 +256,7 @@ fn plan(cli: &Cli, streams: Streams, gateway: Option<GatewayArgs>) -> Plan {
         gateway,
         guardrails: Vec::new(),
         has_quotas: false,
+        other: None,
     }
 }
 

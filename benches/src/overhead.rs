@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::load::{Client, Took, quantile};
+use crate::paired::{self, Paired, Verdict};
 use crate::report::{Setting, say};
+use crate::rig::OTHER_FILTER;
 use crate::scenario::Scenario;
-use crate::sides::Side;
+use crate::sides::{Side, Sort};
 
 /// Time for what an exchange leaves behind (records on their way) to be done and counted.
 const AFTERMATH: Duration = Duration::from_millis(300);
@@ -53,6 +55,8 @@ pub struct Row {
     /// Median of the rounds' differences to the first side, for each further side.
     pub added_us: Vec<f64>,
     pub added_first_byte_us: Vec<f64>,
+    /// This filter beside another build of it.
+    pub paired: Option<Paired>,
 }
 
 /// Everything that was measured.
@@ -121,6 +125,15 @@ pub fn measure(scenario: &Scenario, sides: &[Side], effort: Effort) -> Result<Ro
             )
         })
         .collect();
+    let samples_of = |wanted: &dyn Fn(&Side) -> bool| {
+        let found = runs.iter().find(|(side, ..)| wanted(side));
+        found.map(|(.., samples)| samples.as_slice())
+    };
+    let older = samples_of(&|side| side.name == OTHER_FILTER);
+    let newer = samples_of(&|side| side.sort == Sort::Weir && side.name != OTHER_FILTER);
+    let paired = older
+        .zip(newer)
+        .and_then(|(older, newer)| Paired::of(older, newer));
     let base_first = sides
         .first()
         .map(|side| side.first_byte_p50_us)
@@ -136,6 +149,7 @@ pub fn measure(scenario: &Scenario, sides: &[Side], effort: Effort) -> Result<Ro
         sides,
         added_us,
         added_first_byte_us,
+        paired,
     })
 }
 
@@ -276,7 +290,20 @@ impl Overhead {
         for row in &self.rows {
             text.push_str(&row.lines());
         }
+        let compared = self.rows.iter();
+        let compared = compared.filter_map(|row| Some(row.paired?.line(&row.scenario)));
+        let compared: String = compared.collect();
+        if !compared.is_empty() {
+            text.push_str(&format!("\n{}{compared}", paired::TABLE_HEAD));
+        }
         text
+    }
+
+    /// Returns the exchanges in which this filter is worse than the other one.
+    pub fn worse(&self) -> Vec<&str> {
+        let is_worse = |row: &&Row| row.paired.is_some_and(|it| it.verdict() == Verdict::Worse);
+        let worse = self.rows.iter().filter(is_worse);
+        worse.map(|row| row.scenario.as_str()).collect()
     }
 }
 
@@ -297,6 +324,9 @@ pub fn run(
     for scenario in scenarios {
         let row = measure(scenario, sides, effort)?;
         say(row.lines().trim_end())?;
+        if let Some(paired) = row.paired {
+            say(paired.line("… beside the other filter").trim_end())?;
+        }
         rows.push(row);
     }
     Ok(Overhead {

@@ -1,6 +1,7 @@
 //! A whole mesh with one worker, and what it is compared with, all on loopback and gone with this process.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -21,6 +22,9 @@ const PROVIDERS: [(&str, &str, &str); 3] = [
     ("bench-gemini", "gemini", ""),
 ];
 
+/// The side with another build of the filter.
+pub const OTHER_FILTER: &str = "other filter";
+
 /// What is to be started.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -31,6 +35,15 @@ pub struct Plan {
     pub guardrails: Vec<Guardrail>,
     /// Whether budgets stand at every level, far from exhausted.
     pub has_quotas: bool,
+    /// Another build, in a mesh of its own beside this one's.
+    pub other: Option<OtherBuild>,
+}
+
+/// Another build of the filter, and of the service where that build's policy is not this one's.
+#[derive(Clone, Debug)]
+pub struct OtherBuild {
+    pub filter: PathBuf,
+    pub weir: Option<PathBuf>,
 }
 
 /// Everything that runs.
@@ -41,10 +54,13 @@ pub struct Rig {
     /// The same mesh with a key that budgets at five levels cover.
     pub budgeted: Option<Side>,
     pub gateway: Option<Side>,
+    /// The mesh with another build of the filter.
+    pub other: Option<Side>,
     /// The policy service.
     pub service: Accounted,
     pub mesh: Mesh,
     pub provider: Provider,
+    _other_mesh: Option<Mesh>,
     /// In the order in which they must end: processes before their folder.
     _parts: Vec<Part>,
     _group: Group,
@@ -70,18 +86,12 @@ impl Rig {
             let budgeted = plan.has_quotas.then(|| key_under_quotas(admin));
             anyhow::Ok((key, budgeted.transpose()?))
         })?;
-        let weir = Side {
-            name: "Weir".to_owned(),
-            sort: Sort::Weir,
-            address: mesh.address(),
-            base_path: String::new(),
-            key,
-            models: None,
-            account: Accounted {
-                pid: mesh.envoy_pid(),
-                scope: Scope::Process,
-            },
-        };
+        let weir = governed_side("Weir", &mesh, key);
+        let other = plan.other.as_ref();
+        let other = other
+            .map(|build| start_other(build, plan, provider.address()))
+            .transpose()?;
+        let (other_mesh, other) = other.unzip();
         let budgeted = budgeted.map(|key| Side {
             name: "Weir, five budgets".to_owned(),
             key,
@@ -114,9 +124,11 @@ impl Rig {
             weir,
             budgeted,
             gateway,
+            other,
             service,
             mesh,
             provider,
+            _other_mesh: other_mesh,
             _parts: parts,
             _group: group,
             _folder: folder,
@@ -131,12 +143,46 @@ impl Rig {
             Some(&self.weir),
             budgeted,
             self.gateway.as_ref(),
+            self.other.as_ref(),
         ]
         .into_iter()
         .flatten()
         .cloned()
         .collect()
     }
+}
+
+fn governed_side(name: &str, mesh: &Mesh, key: String) -> Side {
+    Side {
+        name: name.to_owned(),
+        sort: Sort::Weir,
+        address: mesh.address(),
+        base_path: String::new(),
+        key,
+        models: None,
+        account: Accounted {
+            pid: mesh.envoy_pid(),
+            scope: Scope::Process,
+        },
+    }
+}
+
+/// Starts a mesh of another build, under the same policy and before the same provider.
+fn start_other(build: &OtherBuild, plan: &Plan, provider: SocketAddr) -> Result<(Mesh, Side)> {
+    let mesh = Mesh::start(&Options {
+        workers: 1,
+        filter: Some(build.filter.clone()),
+        weir: build.weir.clone(),
+        ..Options::default()
+    });
+    let key = mesh.change(|admin| {
+        for guardrail in &plan.guardrails {
+            admin.post("/guardrails", &guardrail.body());
+        }
+        furnish(admin, provider)
+    })?;
+    let side = governed_side(OTHER_FILTER, &mesh, key);
+    Ok((mesh, side))
 }
 
 /// What may look at every text of a measured mesh.

@@ -16,6 +16,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::client::{Answered, Protocol, Request};
+use crate::parts;
 use crate::process::{Group, Part};
 use crate::wait;
 use admin::Admin;
@@ -41,6 +42,10 @@ pub struct Options {
     pub settings: Value,
     /// Certificate authorities that providers are verified against; those of the machine when `None`.
     pub trust_anchors: Option<PathBuf>,
+    /// The filter that Envoys load; the one that was built when `None`.
+    pub filter: Option<PathBuf>,
+    /// The `weir` that serves; the one that was built when `None`.
+    pub weir: Option<PathBuf>,
     /// Whether the service sends canaries; if not, it knows what the filters report and nothing else.
     pub sends_canaries: bool,
 }
@@ -54,6 +59,8 @@ impl Default for Options {
             ledger: Vec::new(),
             settings: json!({}),
             trust_anchors: None,
+            filter: None,
+            weir: None,
             sends_canaries: true,
         }
     }
@@ -66,6 +73,8 @@ pub struct Mesh {
     group: Group,
     workers: u16,
     trust_anchors: Option<PathBuf>,
+    filter: PathBuf,
+    weir: PathBuf,
     sends_canaries: bool,
     /// URLs of the ledger, as arguments.
     ledger: Vec<String>,
@@ -90,6 +99,8 @@ impl Mesh {
             group,
             workers: options.workers,
             trust_anchors: options.trust_anchors.clone(),
+            filter: options.filter.clone().unwrap_or_else(parts::filter),
+            weir: options.weir.clone().unwrap_or_else(parts::weir),
             sends_canaries: options.sends_canaries,
             ledger: options.ledger.clone(),
             services,

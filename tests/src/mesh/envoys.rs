@@ -155,13 +155,13 @@ impl Mesh {
 
     #[track_caller]
     pub(super) fn render(&self, nth: usize) {
-        let out = Command::new(parts::weir())
+        let out = Command::new(&self.weir)
             .args(["render", "envoy", "--data"])
             .arg(self.data())
             .args(["--listen", &self.envoys[nth].listen.to_string()])
             .args(["--policy", &self.grpc_listen_for(nth).to_string()])
             .arg("--filter")
-            .arg(parts::filter())
+            .arg(&self.filter)
             .arg("--admin-socket")
             .arg(self.admin_socket_at(nth))
             .args(["--node-id", &format!("tests-{nth}")])

@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::{Mesh, START_PATIENCE, free_port};
 use crate::client::{Protocol, Request};
-use crate::parts;
 use crate::process::Part;
 use crate::wait;
 
@@ -60,7 +59,7 @@ impl Mesh {
         let canaries = canaries
             .filter(|(envoy, _)| self.sends_canaries && envoy % self.services.len() == nth)
             .flat_map(|(_, address)| ["--mesh-url".to_owned(), format!("http://{address}")]);
-        let mut command = Command::new(parts::weir());
+        let mut command = Command::new(&self.weir);
         command
             .arg("serve")
             .arg("--data")
