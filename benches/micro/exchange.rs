@@ -265,6 +265,7 @@ impl Prepared {
                 Command::Record(found) => *record = Some(*found),
                 other @ (Command::FindMarks(_)
                 | Command::KeepMarks(_)
+                | Command::KeepOwned(_)
                 | Command::KeepTokens(_)
                 | Command::Consult { .. }
                 | Command::ConsultLater { .. }

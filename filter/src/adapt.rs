@@ -13,6 +13,7 @@ use proxy_wasm::types::Action;
 
 use crate::govern::EXCHANGE_PROPERTY;
 use crate::host::{self, READ_BYTES, Side};
+use crate::marks::CREATED;
 use crate::vm::{self, Running};
 
 /// Response headers that decide how the body is read.
@@ -56,6 +57,7 @@ impl Adapt {
                 Command::EditResponse { edits } => host::edit(Side::Response, &edits),
                 Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
                 Command::RewriteAnswer(reply) => self.replacement = Some(rewrite(reply)),
+                Command::KeepOwned(mark) => CREATED.keep(&[mark]),
                 Command::ConsultLater { call, kind } => {
                     let serial = guard.serial;
                     vm::with(|vm| vm.teller.ask_later(serial, call, kind));
@@ -107,6 +109,7 @@ impl Adapt {
                 Command::EditResponse { edits } => host::edit(Side::Response, &edits),
                 Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
                 Command::RewriteAnswer(reply) => self.replacement = Some(rewrite(reply)),
+                Command::KeepOwned(mark) => CREATED.keep(&[mark]),
                 Command::ConsultLater { call, kind } => {
                     let serial = guard.serial;
                     vm::with(|vm| vm.teller.ask_later(serial, call, kind));

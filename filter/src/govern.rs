@@ -18,7 +18,7 @@ use wire::mesh;
 
 use crate::credit;
 use crate::host::{self, READ_BYTES, Side};
-use crate::marks;
+use crate::marks::{BLOCKED, CREATED};
 use crate::records;
 use crate::spares;
 use crate::teller::{self, GRANT_TIMEOUT};
@@ -98,7 +98,7 @@ impl Govern {
                 let key = vm::with(|vm| vm.key(&hash));
                 flow = guard.exchange.handle(now, Input::KeyFound(key));
             } else if let Command::FindMarks(marks) = command {
-                let known = marks::known(&marks);
+                let known = BLOCKED.known(&marks);
                 flow = guard.exchange.handle(now, Input::MarksFound(&known));
             } else if let Command::TakeCredit(wanted) = command {
                 let without = credit::take(&wanted);
@@ -125,6 +125,10 @@ impl Govern {
         call: CallId,
         kind: ConsultKind,
     ) -> Flow {
+        let Some(kind) = unknown_here(kind) else {
+            let answer = ConsultAnswer::Owned;
+            return exchange.handle(now, Input::Consulted { call, answer });
+        };
         let timeout = match kind {
             ConsultKind::StatefulOwner { .. } => CONSULT_TIMEOUT,
             ConsultKind::FindTokens { .. } => VAULT_TIMEOUT,
@@ -176,7 +180,11 @@ impl Govern {
                 outcome
             }
             Command::KeepMarks(marks) => {
-                marks::keep(&marks);
+                BLOCKED.keep(&marks);
+                outcome
+            }
+            Command::KeepOwned(mark) => {
+                CREATED.keep(&[mark]);
                 outcome
             }
             Command::KeepTokens(minted) => {
@@ -409,7 +417,8 @@ pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running) {
             Command::Reply(reply) => host::reply(&reply),
             Command::Record(record) => deliver(*record),
             Command::ResetStream => host::reset_response(),
-            Command::KeepMarks(marks) => marks::keep(&marks),
+            Command::KeepMarks(marks) => BLOCKED.keep(&marks),
+            Command::KeepOwned(mark) => CREATED.keep(&[mark]),
             Command::KeepTokens(minted) => vm::with(|vm| vm.outbox.push_minted(minted)),
             Command::ConsultLater { call, kind } => {
                 let serial = running.serial;
@@ -470,6 +479,27 @@ fn rewrite(reply: Reply) -> Vec<u8> {
     reply.body
 }
 
+/// Leaves of a question what this process does not know itself; `None` if that is nothing.
+fn unknown_here(kind: ConsultKind) -> Option<ConsultKind> {
+    match kind {
+        ConsultKind::StatefulOwner {
+            ids,
+            marks,
+            principal,
+        } => {
+            let asked = ids.into_iter().zip(marks);
+            let asked = asked.filter(|(_, mark)| !mark.is_some_and(|mark| CREATED.knows(&mark)));
+            let (ids, marks): (Vec<_>, Vec<_>) = asked.unzip();
+            (!ids.is_empty()).then_some(ConsultKind::StatefulOwner {
+                ids,
+                marks,
+                principal,
+            })
+        }
+        kind @ (ConsultKind::FindTokens { .. } | ConsultKind::Grant(_)) => Some(kind),
+    }
+}
+
 /// Returns the method and the message of a question.
 fn question(kind: ConsultKind) -> (&'static str, Vec<u8>, Option<GrantRequest>) {
     match kind {
@@ -477,7 +507,7 @@ fn question(kind: ConsultKind) -> (&'static str, Vec<u8>, Option<GrantRequest>) 
             let message = mesh::GrantRequest::from(&request).encode_to_vec();
             ("Grant", message, Some(request))
         }
-        ConsultKind::StatefulOwner { ids, principal } => (
+        ConsultKind::StatefulOwner { ids, principal, .. } => (
             "Consult",
             owner_question(ids, &principal).encode_to_vec(),
             None,

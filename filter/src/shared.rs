@@ -7,7 +7,8 @@
 //! weir/1/mesh        bytes        compiled mesh
 //! weir/1/keys/NNN    bytes        compiled key table of one shard
 //! weir/1/blob…                    rule files and word lists, see `blobs`
-//! weir/1/marks/NN                 values that were blocked, see `marks`
+//! weir/1/marks/NNN                values that were blocked, see `marks`
+//! weir/1/created/NNN              what came into being at providers, see `marks`
 //! ```
 //! The number is the layout's: the store outlives code upgrades. Keys cannot be removed, so the set is fixed.
 

@@ -12,6 +12,7 @@
 mod fleet;
 mod grants;
 mod hearing;
+mod owners;
 mod publisher;
 mod service;
 mod snapshot;

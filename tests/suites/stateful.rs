@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use weir_tests::client::Request;
+use weir_tests::client::{Protocol, Request};
 use weir_tests::mesh::tenant::{self, Dialect, Registration, Tenant, unique};
 use weir_tests::mesh::{Mesh, Options};
 use weir_tests::provider::answer::Answer;
@@ -117,6 +117,86 @@ fn a_streamed_response_belongs_to_its_team() {
     a_response_belongs_to_its_team(true);
 }
 
+/// A provider that gives every response an id of its own, whole or streamed as it is asked.
+fn numbered() -> MockProvider {
+    MockProvider::start(|seen, number| {
+        let id = format!("resp_{}_{number}", seen.json()["metadata"]["stage"]);
+        if seen.json()["stream"] == json!(true) {
+            let events = openai::response_stream("gpt-5", "hello there", Tokens::new(3, 2));
+            Answer::sse(
+                events
+                    .into_iter()
+                    .map(|event| event.replace("resp_scripted", &id)),
+            )
+        } else {
+            let mut body = openai::response("gpt-5", "hello there", Tokens::new(3, 2));
+            body["id"] = json!(id);
+            Answer::json(200, &body)
+        }
+    })
+}
+
+/// The id of a response, whole or streamed.
+fn id_of(text: &str) -> String {
+    let (_, rest) = text.split_once("\"resp_").expect("an id");
+    let (id, _) = rest.split_once('"').expect("the id's end");
+    format!("resp_{id}")
+}
+
+/// Follow-ups that leave as soon as the answer before was read, each over a connection of its own; returns how many
+/// were refused.
+fn refused_follow_ups(mesh: &Mesh, to: &[std::net::SocketAddr], tenant: &Tenant) -> usize {
+    let mut previous: Option<String> = None;
+    let mut refused = 0;
+    for turn in 0..200 {
+        let streamed = turn % 2 == 0;
+        let mut body = json!({
+            "model": "gpt-5", "input": "x", "stream": streamed, "metadata": {"stage": turn},
+        });
+        if let Some(previous) = &previous {
+            body["previous_response_id"] = json!(previous);
+        }
+        let request = tenant.sign(Request::post("/v1/responses", &body));
+        let answered = request.send(to[turn % to.len()], Protocol::Http1).unwrap();
+        if answered.status == 200 {
+            previous = Some(id_of(&answered.text()));
+        } else {
+            assert_stops(&answered, UNKNOWN, &mesh.logs());
+            refused += 1;
+        }
+    }
+    refused
+}
+
+/// A tool loop names the response that it has just read, and meets any worker.
+#[test]
+fn a_follow_up_may_leave_at_once() {
+    let provider = numbered();
+    let tenant = MESH.tenant(&[Registration::new(Dialect::Openai, &provider)]);
+    let stranger = another_key(&MESH, &tenant, false);
+    assert_eq!(refused_follow_ups(&MESH, &[MESH.address()], &tenant), 0);
+    let first = MESH.send(&tenant.sign(first(true)));
+    let id = id_of(&first.text());
+    assert_stops(
+        &MESH.send(&next(&id).bearer(&stranger)),
+        UNKNOWN,
+        "another team, at once",
+    );
+}
+
+/// Through another Envoy the report of the first may come a little later.
+#[test]
+fn a_follow_up_may_leave_at_once_through_another_envoy() {
+    let options = Options {
+        envoys: 2,
+        ..Options::default()
+    };
+    let mesh = Mesh::start(&options);
+    let provider = numbered();
+    let tenant = mesh.tenant(&[Registration::new(Dialect::Openai, &provider)]);
+    assert_eq!(refused_follow_ups(&mesh, &mesh.addresses(), &tenant), 0);
+}
+
 /// `store: false` or not, an id that is null refers to nothing.
 #[test]
 fn no_reference_is_no_question() {
@@ -224,17 +304,24 @@ fn ids_whose_owner_nobody_tracks_are_refused() {
     assert_eq!(answered.status, 200, "a public address is nobody's");
 }
 
-/// Who owns it is asked of the service; without an answer there is a refusal worth another try, not a guess.
+/// Who owns what another process saw made is asked of the service; without an answer there is a refusal worth another
+/// try, not a guess.
 #[test]
 fn without_the_service_nobody_s_word_is_taken() {
-    let mesh = Mesh::start(&Options::default());
+    let options = Options {
+        envoys: 2,
+        ..Options::default()
+    };
+    let mesh = Mesh::start(&options);
+    let other = mesh.addresses()[1];
+    let elsewhere = |request: &Request| request.send(other, Protocol::Http1).unwrap();
     let id = unique("resp");
     let (provider, tenant) = stage(&mesh, &id, false);
     assert_eq!(mesh.send(&tenant.sign(first(false))).status, 200);
     mesh.only_record(&tenant.key_id);
     mesh.end_service(Signal::SIGKILL);
     provider.forget();
-    let answered = mesh.send(&tenant.sign(next(&id)));
+    let answered = elsewhere(&tenant.sign(next(&id)));
     let want = Refused {
         dialect: Dialect::Openai,
         status: 503,
@@ -243,12 +330,13 @@ fn without_the_service_nobody_s_word_is_taken() {
     assert_waits(&answered, want, "the service is away");
     assert_eq!(provider.count(), 0);
     // What needs no answer goes on.
-    assert_eq!(mesh.send(&tenant.sign(first(false))).status, 200);
+    assert_eq!(elsewhere(&tenant.sign(first(false))).status, 200);
+    assert_eq!(mesh.send(&tenant.sign(next(&id))).status, 200);
     mesh.start_service();
     mesh.wait_ready();
     provider.forget();
     weir_tests::wait::until("the service to be asked again", || {
-        (mesh.send(&tenant.sign(next(&id))).status == 200).then_some(())
+        (elsewhere(&tenant.sign(next(&id))).status == 200).then_some(())
     });
     assert_eq!(provider.count(), 1);
 }

@@ -22,6 +22,9 @@ pub struct AttemptNumber(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallId(pub u32);
 
+/// Stands for the id of something that a provider keeps, in its owner's hands.
+pub type OwnedMark = [u8; 16];
+
 /// What an exchange takes of an account without a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credit {
@@ -118,6 +121,9 @@ pub enum ConsultKind {
     /// Were these ids created through us by the principal's team?
     StatefulOwner {
         ids: Vec<String>,
+        /// For each id what [`Command::KeepOwned`] told if this process saw it come into being for the principal: such
+        /// an id needs no question.
+        marks: Vec<Option<OwnedMark>>,
         principal: Principal,
     },
     /// What do these tokens of the session stand for?
@@ -140,6 +146,9 @@ pub enum Command {
     FindMarks(Vec<[u8; 16]>),
     /// Remember that these values were blocked, for every worker of the process.
     KeepMarks(Vec<[u8; 16]>),
+    /// Remember what came into being at a provider, and for whom, for every worker of the process; before the bytes
+    /// that hold its id go on.
+    KeepOwned(OwnedMark),
     /// Take what other VMs of the process lent of these accounts, at most so much of each, and push
     /// [`Input::SparesFound`].
     FindSpares(Vec<Need>),

@@ -17,6 +17,7 @@ use wire::mesh::{
 use crate::mesh::Control;
 use crate::mesh::fleet::RefusedSnapshot;
 use crate::mesh::grants::Grants;
+use crate::mesh::owners::Owners;
 use crate::mesh::snapshot::{PageToken, Place, Snapshot};
 use crate::operations::{exchanges, vault};
 use crate::xds;
@@ -32,12 +33,17 @@ const REASON_CHARS: usize = 1_000;
 #[derive(Clone, Debug)]
 pub(crate) struct MeshService {
     control: Control,
+    owners: Owners,
     stop: watch::Receiver<bool>,
 }
 
 impl MeshService {
     pub(crate) fn new(control: Control, stop: watch::Receiver<bool>) -> Self {
-        Self { control, stop }
+        Self {
+            control,
+            owners: Owners::default(),
+            stop,
+        }
     }
 
     /// Returns the newest snapshot that is newer than what the caller has and that its Envoy has the clusters
@@ -244,7 +250,7 @@ impl MeshService {
             ids = question.ids.len(),
             "consulted for the owner of stateful ids"
         );
-        exchanges::owns_stateful(self.control.store(), &question).await.map_err(|failure| {
+        self.owners.own(self.control.store(), &question).await.map_err(|failure| {
             error!(failure = %crate::mesh::chain(&failure), "the owner of stateful ids is not known");
             Status::unavailable("the owner of these ids could not be looked up")
         })

@@ -309,6 +309,7 @@ impl Machine<'_> {
                 }
                 Command::RefuseAttempt(_)
                 | Command::KeepMarks(_)
+                | Command::KeepOwned(_)
                 | Command::KeepTokens(_)
                 | Command::SpliceAnswer(_)
                 | Command::RewriteAnswer(_)

@@ -43,6 +43,8 @@ pub(super) struct Attempt {
     remover: Option<Box<UsageEventRemover>>,
     pub ended: bool,
     is_stream: bool,
+    /// Whether the id of what came into being was told.
+    is_id_told: bool,
     received_bytes: u64,
 }
 
@@ -128,6 +130,7 @@ impl Exchange {
             remover: removes_usage.then(|| Box::new(UsageEventRemover::default())),
             ended: false,
             is_stream: false,
+            is_id_told: false,
             received_bytes: 0,
         });
         Flow::Continue
@@ -231,6 +234,7 @@ impl Exchange {
                 reader.finish();
             }
         }
+        let is_new = attempt.has_new_id();
         let mut replaced = None;
         if let Some(remover) = &mut attempt.remover {
             let mut kept = Vec::new();
@@ -247,6 +251,9 @@ impl Exchange {
             if passage == Passage::Replaced {
                 replaced = Some(kept);
             }
+        }
+        if is_new {
+            self.note_created();
         }
         let passes = replaced.as_deref().unwrap_or(chunk);
         match self.guard_answer_body(now, passes, end_of_stream) {
@@ -316,6 +323,18 @@ impl Attempt {
     /// The id of the response that came into being at the provider.
     pub(super) fn created_id(&self) -> Option<&str> {
         self.reader.as_ref().and_then(|reader| reader.response_id())
+    }
+
+    /// Whether the last bytes brought the id of what came into being.
+    fn has_new_id(&self) -> bool {
+        !self.is_id_told && self.created_id().is_some()
+    }
+
+    /// Returns an id that was not told yet, once.
+    pub(super) fn take_new_id(&mut self) -> Option<String> {
+        let id = self.created_id().filter(|_| !self.is_id_told)?.to_owned();
+        self.is_id_told = true;
+        Some(id)
     }
 
     /// The status of the provider's own response, once it has begun.

@@ -12,7 +12,7 @@ use policy::units::Timestamp;
 use super::admission::{Admitted, bounded};
 use super::target::{Plan, PlanError};
 use super::{Exchange, State};
-use crate::messages::{CallId, Command, ConsultAnswer, ConsultKind, Flow, Input};
+use crate::messages::{CallId, Command, ConsultAnswer, Flow, Input};
 use crate::path::Address;
 
 /// How long an answer of the service is waited for before the question counts as unanswered.
@@ -225,11 +225,8 @@ impl Exchange {
             return self.route(now, &admitted, facts);
         }
         let call = CallId(1);
-        let principal = self.principal();
-        self.commands.push_back(Command::Consult {
-            call,
-            kind: ConsultKind::StatefulOwner { ids, principal },
-        });
+        let kind = self.ask_owner(ids);
+        self.commands.push_back(Command::Consult { call, kind });
         let deadline = Timestamp::from_millis(now.as_millis().saturating_add(CONSULT_DEADLINE_MS));
         self.state = State::Waiting(Box::new(Waiting {
             call,

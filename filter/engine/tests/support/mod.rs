@@ -479,9 +479,16 @@ impl Driven {
                 end_of_stream: false,
             };
             let flow = self.exchange.handle(self.now, input);
-            match self.exchange.poll_command() {
-                Some(Command::ReplaceChunk(bytes)) => seen.extend(bytes),
-                Some(other) => panic!("unexpected {other:?}"),
+            let mut replaced = None;
+            while let Some(command) = self.exchange.poll_command() {
+                if let Command::ReplaceChunk(bytes) = command {
+                    replaced = Some(bytes);
+                } else {
+                    assert!(matches!(command, Command::KeepOwned(_)), "{command:?}");
+                }
+            }
+            match replaced {
+                Some(bytes) => seen.extend(bytes),
                 None if flow == Flow::Hold => {}
                 None => seen.extend_from_slice(chunk),
             }
