@@ -1,7 +1,7 @@
 //! Provider wire formats as bytes: Anthropic Messages, OpenAI Chat, Responses and Embeddings, Gemini.
 //!
 //! In: the bodies of requests and answers, in chunks of any size. Out: what a request asks for
-//! ([`request`]), what an answer used ([`response`]), the few changes a body may undergo ([`splice`],
+//! ([`request`], [`query`]), what an answer used ([`response`]), the few changes a body may undergo ([`splice`],
 //! [`usage_event`]), and the answers a gateway gives by itself ([`refusal`], [`models`]). Underneath lie two
 //! incremental readers of their own use, [`json`] and [`sse`].
 //!
@@ -33,6 +33,7 @@ pub mod json;
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;
 pub mod models;
+pub mod query;
 pub mod refusal;
 pub mod request;
 pub mod response;
