@@ -458,6 +458,59 @@ fn other_content_types() {
     }
 }
 
+/// What stands in a query is on a list, or nothing goes up.
+#[test]
+fn query_parameters_that_nobody_lists() {
+    let stage = &*STAGE;
+    for dialect in DIALECTS {
+        for query in [
+            "fields=candidates",
+            "%66ields=candidates",
+            "$fields=candidates",
+            "%24fields=candidates",
+            "access_token=x",
+            "$httpHeaders=x",
+            "$userProject=x",
+            "KEY=x",
+            "key[]=x",
+            "key%5B%5D=x",
+            "prettyPrint=false",
+            "callback=x",
+            "quotaUser=x",
+            "uploadType=media",
+            "api-version=2099-01-01",
+            "%61pi-version=2099-01-01",
+            "alt=media",
+            "alt=proto",
+            "%61lt=%70roto",
+            "x=1&x=1",
+            "x=%zz",
+            "=x",
+            "%C3%28=x",
+        ] {
+            let mut request = stage.tenant.sign(plain(dialect, "model-1"));
+            let before = if request.target.contains('?') {
+                '&'
+            } else {
+                '?'
+            };
+            request.target = format!("{}{before}{query}", request.target);
+            request = request.field("x-mark", "a query");
+            let want = Refused {
+                dialect,
+                status: 400,
+                code: "query_not_allowed",
+            };
+            assert_stops(&stage.mesh.send(&request), want, query);
+        }
+    }
+    let seen = stage.provider.seen();
+    let leaked =
+        |seen: &weir_tests::provider::Seen| seen.fields.get("x-mark").as_deref() == Some("a query");
+    assert!(!seen.iter().any(leaked));
+    stage.assert_well();
+}
+
 fn of_length(dialect: Dialect, length: usize) -> Request {
     let mut request = STAGE.tenant.sign(plain(dialect, "model-1"));
     let start = "{\"model\":\"model-1\",\"pad\":\"";

@@ -160,12 +160,25 @@ fn a_key_in_any_other_header_goes_no_further() {
     ] {
         request = request.field(header, &format!("see {} here", tenant.key));
     }
-    request.target = format!("/v1/chat/completions?token={}&kept=1", tenant.key);
     assert_eq!(MESH.send(&request).status, 200);
     let seen = provider.only();
     assert!(!seen.mentions("sk-weir-"), "{seen:#?}");
     assert_eq!(seen.fields.get("x-kept").as_deref(), Some("yes"));
-    assert_eq!(seen.target, "/v1/chat/completions?kept=1");
+    request.target = format!("/v1/chat/completions?key={}", tenant.key);
+    assert_eq!(MESH.send(&request).status, 200);
+    assert!(
+        provider
+            .seen()
+            .iter()
+            .all(|seen| seen.target == "/v1/chat/completions")
+    );
+    for name in ["token", "KEY", "key[]", "access_token", &tenant.key] {
+        request.target = format!("/v1/chat/completions?{name}={}", tenant.key);
+        let refused = MESH.send(&request);
+        assert_eq!(refused.weir_code().as_deref(), Some("query_not_allowed"));
+        assert!(!refused.text().contains("sk-weir-"), "{}", refused.text());
+    }
+    assert_eq!(provider.count(), 2);
 }
 
 /// A provider's own key beside a virtual key in an ordinary place is dropped.

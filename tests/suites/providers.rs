@@ -236,6 +236,90 @@ fn azure_deployments_by_model() {
     }
 }
 
+/// What a client calls the model is one segment of the provider's path, or the request goes nowhere.
+#[test]
+fn a_model_never_leaves_its_place_in_a_path() {
+    let provider = MockProvider::always(Answer::json(
+        200,
+        &openai::chat("m", "ok", Tokens::new(1, 1)),
+    ));
+    let azure = Registration::new(Dialect::Openai, &provider)
+        .with("base_url", json!(provider.url("/openai")))
+        .with("auth", json!("api_key"))
+        .with(
+            "path_style",
+            json!({"azure_deployments": {"api_version": "2024-10-21"}}),
+        );
+    let gemini = Registration::new(Dialect::Gemini, &provider);
+    let mut access = tenant::access(&[azure.name(), gemini.name()], &["*"]);
+    access["denied_models"] = json!(["az-5", "tunedModels/dogs"]);
+    let tenant = MESH.tenant_with(&[azure, gemini], &json!({"access": access}));
+    let check = |target: &str, model: &str, code: &str| {
+        let body = json!({"model": model, "messages": []});
+        let request = tenant.sign(Request::post(target, &body));
+        let refused = MESH.send(&request);
+        assert_eq!(
+            refused.weir_code().as_deref(),
+            Some(code),
+            "{target} {model}"
+        );
+        assert_eq!(
+            refused.status,
+            if code == "model_not_allowed" {
+                403
+            } else {
+                400
+            }
+        );
+    };
+    for model in [
+        "az-4o/../../files?api-version=2024-10-21&x=",
+        "az-5/chat/completions?api-version=2024-10-21&x=",
+        "az-4o/..",
+        "az-4o%2f..%2f..%2ffiles",
+        "az-4o?x",
+        "az-4o#x",
+        "az-4o;x",
+        "az-4o\\..",
+        "az-4\u{ff0f}o",
+        "..",
+    ] {
+        check("/v1/chat/completions", model, "model_name_invalid");
+    }
+    check("/v1/chat/completions", "AZ-5", "model_not_allowed");
+    for (target, code) in [
+        ("/v1beta/models/a:b:generateContent", "model_name_invalid"),
+        ("/models/-a:generateContent", "model_name_invalid"),
+        (
+            "/v1beta/tunedModels/dogs:generateContent",
+            "model_not_allowed",
+        ),
+        ("/genai/TunedModels/dogs:generateContent", "bad_path"),
+    ] {
+        check(target, "x", code);
+    }
+    assert_eq!(provider.count(), 0);
+    for (target, want) in [
+        (
+            "/models/g-1:generateContent",
+            "/v1beta/models/g-1:generateContent",
+        ),
+        (
+            "/genai/models/g-1:streamGenerateContent?%61lt=sse",
+            "/v1beta/models/g-1:streamGenerateContent?alt=sse",
+        ),
+        (
+            "/v1beta/tunedModels/cats:generateContent",
+            "/v1beta/tunedModels/cats:generateContent",
+        ),
+    ] {
+        provider.forget();
+        let request = tenant.sign(Request::post(target, &json!({"contents": []})));
+        assert_eq!(MESH.send(&request).status, 200, "{target}");
+        assert_eq!(provider.only().target, want);
+    }
+}
+
 /// A local provider that wants no credential gets none.
 #[test]
 fn a_provider_without_credentials_gets_none() {

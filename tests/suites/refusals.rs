@@ -453,7 +453,7 @@ fn an_opaque_path_the_key_names_passes_and_is_recorded() {
     let (key_id, key) = stage.mesh.change(|admin| {
         let team = tenant::team(admin);
         let fields =
-            json!({"access": tenant::access(&[name], &["*"]), "opaque_paths": ["/v1/audio/*"]});
+            json!({"access": tenant::access(&[name], &["*"]), "opaque_paths": ["/v1/audio/*?x"]});
         tenant::key(admin, &team, &fields)
     });
     let provider = &stage.providers[1].1;
@@ -481,6 +481,18 @@ fn an_opaque_path_the_key_names_passes_and_is_recorded() {
     );
     assert!(!seen[0].mentions(&key));
     let record = stage.mesh.only_record(&key_id);
+    for query in ["y=1", "x=1&y=1", "x=1&x=2", "X=1", "fields=a", "x=%zz"] {
+        let target = format!("/v1/audio/speech?{query}");
+        let answered = stage
+            .mesh
+            .send(&Request::post(&target, &json!({})).bearer(&key));
+        let want = Refused {
+            dialect: Dialect::Openai,
+            status: 400,
+            code: "query_not_allowed",
+        };
+        assert_stops(&answered, want, query);
+    }
     assert_eq!(record["surface"], json!("openai.opaque"), "{record:#}");
     assert_eq!(record["ended"], json!("complete"));
     assert_eq!(record["path"], json!("/v1/audio/speech"));

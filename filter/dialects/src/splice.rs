@@ -63,15 +63,16 @@ pub enum SpliceError {
 /// Replaces the model that the body names; nothing where the body names none.
 ///
 /// Gemini bodies repeat the path's model in each part of a batch and write it as a resource name
-/// (`models/…`): all are replaced, and keep that form.
+/// (`models/…`, `tunedModels/…`): all are replaced, and keep that form.
 pub fn model_splices(facts: &RequestFacts, model: &str) -> Vec<Splice> {
     let is_gemini = facts.surface.dialect() == Dialect::Gemini;
     let nested: &[ModelField] = if is_gemini { &facts.nested_models } else { &[] };
     let fields = facts.model.iter().chain(nested);
     fields
         .map(|field| {
-            let resource =
-                is_gemini && field.value.starts_with("models/") && !model.starts_with("models/");
+            let is_resource =
+                |name: &str| name.starts_with("models/") || name.starts_with("tunedModels/");
+            let resource = is_gemini && is_resource(&field.value) && !is_resource(model);
             let prefix = if resource { "models/" } else { "" };
             let literal = serde_json::Value::String(format!("{prefix}{model}"));
             replacement(field.span, literal.to_string().into_bytes())

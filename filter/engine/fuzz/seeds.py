@@ -230,7 +230,16 @@ EXCHANGES = {
     "upgrade": exchange(3, b"", method=1, headers=(1, 19)),
     "bad-path": exchange(21, claude),
     "elsewhere": exchange(0, claude, host=3),
+    "deployed": exchange(2, dump({"model": "az-4o", "messages": []}), [(0, 0)], b"{}"),
+    "deployed-pinned": exchange(24, dump({"model": "az-4o", "messages": []}), [(0, 0)], b"{}"),
+    "deployment-left": exchange(2, dump({"model": "az-4o/../../files?api-version=2024-10-21&x=", "messages": []}), [(0, 0)]),
+    "deployment-other": exchange(2, dump({"model": "az-5/chat/completions?api-version=2024-10-21&x=", "messages": []}), [(0, 0)]),
 }
+# Paths and queries from `PATHS`, whether they pass or not.
+for path in range(25, 38):
+    EXCHANGES[f"address-{path}"] = exchange(path, dump({"contents": [], "model": "az-4o"} if path < 27 else {"contents": []}), [(0, 0)], b"{}", headers=() if path in (35, 36) else (0,))
+EXCHANGES["address-38"] = exchange(38, b"", [(0, 0)], b"{}", method=1)
+EXCHANGES["address-39"] = exchange(39, claude, [(0, 0)], b"{}")
 for name, text in EXCHANGES.items():
     seed("engine_exchange", name.replace("'", ""), text)
 

@@ -15,8 +15,10 @@ mod headers;
 pub mod messages;
 mod output_rates;
 mod path;
+mod query;
 pub mod quota;
 mod record;
+mod upstream;
 
 pub use exchange::{Exchange, ExchangeSeed};
 pub use headers::Headers;

@@ -1,13 +1,19 @@
 //! Where a request goes: surface, pinned provider, upstream path; decided from host and path alone.
 
-use policy::key::holds_virtual_key;
+use policy::segment::{Collection, PathSegment, SegmentError};
 use policy::surface::{Dialect, Surface};
 
+use crate::query::{Query, QueryError};
+use crate::upstream::{PlainPath, Template, is_plain};
+
 /// Why a path is not even looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PathError {
     /// Encoded slashes, dot segments, empty segments, NUL or control bytes: two parsers could disagree.
     Ambiguous,
+    /// The model that it names is not one segment.
+    Model(SegmentError),
+    Query(QueryError),
     /// No surface of any dialect begins like this.
     Unknown,
 }
@@ -20,11 +26,12 @@ pub(crate) struct Address {
     pub provider: Option<String>,
     /// The provider whose host name was addressed: it serves what no route takes elsewhere.
     pub host_provider: Option<String>,
-    /// The surface's own path with its version (`/v1/messages`), without our prefix and query.
+    /// The surface's own path as the client wrote it (`/v1/messages`), without our prefix and query.
     pub path: String,
-    /// Query behind `?`, `key` parameters removed; empty when there is none.
-    pub query: String,
-    /// Model named by the path (Gemini).
+    /// What of it a provider sees.
+    pub template: Template,
+    pub query: Query,
+    /// Model named by the path: of the Gemini dialect, and the one that a list is asked about.
     pub model: Option<String>,
     /// Gemini's `:streamGenerateContent`.
     pub streams: bool,
@@ -76,37 +83,30 @@ pub(crate) fn address(
     models_dialect: Dialect,
 ) -> Result<Address, PathError> {
     let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
-    if is_ambiguous(path) {
+    if !is_plain(path) {
         return Err(PathError::Ambiguous);
     }
     let (provider, path) = named_provider(path)?;
     let (prefix, path) = dialect_prefix(path);
     let dialect = prefix.or(by_host);
-    let (surface, model, streams) =
-        surface(path, dialect, models_dialect).ok_or(PathError::Unknown)?;
-    if is_opaque(surface) && folds_into_a_surface(path, dialect, models_dialect) {
-        return Err(PathError::Ambiguous);
-    }
+    let found = surface(path, dialect, models_dialect).unwrap_or(Err(PathError::Unknown))?;
+    let template = match found.meaning {
+        Meaning::Surface(template) => template,
+        Meaning::Opaque if folds_into_a_surface(path, dialect, models_dialect) => {
+            return Err(PathError::Ambiguous);
+        }
+        Meaning::Opaque => Template::Opaque(PlainPath::parse(path).ok_or(PathError::Ambiguous)?),
+    };
     Ok(Address {
-        surface,
+        surface: found.surface,
         provider,
         host_provider: None,
         path: path.to_owned(),
-        query: without_keys(query),
-        model,
-        streams,
+        template,
+        query: Query::parse(query).map_err(PathError::Query)?,
+        model: found.model,
+        streams: found.streams,
     })
-}
-
-/// A path is taken as it stands or not at all: nobody behind us may decode, cut or fold it into another one.
-fn is_ambiguous(path: &str) -> bool {
-    let is_plain =
-        |byte: &u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'%' | b'\\' | b'#' | b';');
-    !path.starts_with('/')
-        || !path.as_bytes().iter().all(is_plain)
-        || path.contains("//")
-        || (path.len() > 1 && path.ends_with('/'))
-        || path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
 fn named_provider(path: &str) -> Result<(Option<String>, &str), PathError> {
@@ -132,68 +132,104 @@ fn dialect_prefix(path: &str) -> (Option<Dialect>, &str) {
     .unwrap_or((None, path))
 }
 
+/// What a path without our prefixes leads to.
+struct Found {
+    surface: Surface,
+    meaning: Meaning,
+    model: Option<String>,
+    streams: bool,
+}
+
+enum Meaning {
+    Surface(Template),
+    Opaque,
+}
+
+impl Found {
+    const fn fixed(surface: Surface, path: &'static str) -> Self {
+        Self {
+            surface,
+            meaning: Meaning::Surface(Template::Fixed(path)),
+            model: None,
+            streams: false,
+        }
+    }
+
+    fn models(surface: Surface, path: &str) -> Self {
+        Self {
+            surface,
+            meaning: Meaning::Surface(Template::AnsweredHere),
+            model: path.strip_prefix("/models/").map(str::to_owned),
+            streams: false,
+        }
+    }
+
+    const fn opaque(surface: Surface) -> Self {
+        Self {
+            surface,
+            meaning: Meaning::Opaque,
+            model: None,
+            streams: false,
+        }
+    }
+}
+
 fn surface(
     path: &str,
     dialect: Option<Dialect>,
     models_dialect: Dialect,
-) -> Option<(Surface, Option<String>, bool)> {
-    let plain = |surface| Some((surface, None, false));
+) -> Option<Result<Found, PathError>> {
     if let Some(found) = gemini(path)
         && dialect.is_none_or(|dialect| dialect == Dialect::Gemini)
     {
         return Some(found);
     }
-    match (dialect, unversioned(path)) {
-        (None | Some(Dialect::Anthropic), "/messages") => plain(Surface::AnthropicMessages),
-        (None | Some(Dialect::Anthropic), "/messages/count_tokens") => {
-            plain(Surface::AnthropicCountTokens)
+    Some(Ok(match (dialect, unversioned(path)) {
+        (None | Some(Dialect::Anthropic), "/messages") => {
+            Found::fixed(Surface::AnthropicMessages, "/v1/messages")
         }
-        (None | Some(Dialect::Openai), "/chat/completions") => plain(Surface::OpenaiChat),
-        (None | Some(Dialect::Openai), "/responses") => plain(Surface::OpenaiResponses),
-        (None | Some(Dialect::Openai), "/embeddings") => plain(Surface::OpenaiEmbeddings),
+        (None | Some(Dialect::Anthropic), "/messages/count_tokens") => {
+            Found::fixed(Surface::AnthropicCountTokens, "/v1/messages/count_tokens")
+        }
+        (None | Some(Dialect::Openai), "/chat/completions") => {
+            Found::fixed(Surface::OpenaiChat, "/chat/completions")
+        }
+        (None | Some(Dialect::Openai), "/responses") => {
+            Found::fixed(Surface::OpenaiResponses, "/responses")
+        }
+        (None | Some(Dialect::Openai), "/embeddings") => {
+            Found::fixed(Surface::OpenaiEmbeddings, "/embeddings")
+        }
         (found, models) if is_models(models) => {
-            let model = models.strip_prefix("/models/").map(str::to_owned);
             let surface = match found.unwrap_or(models_dialect) {
                 Dialect::Anthropic => Surface::AnthropicModels,
                 Dialect::Openai => Surface::OpenaiModels,
                 Dialect::Gemini => Surface::GeminiModels,
             };
-            Some((surface, model, false))
+            Found::models(surface, models)
         }
-        (Some(Dialect::Anthropic), _) => plain(Surface::AnthropicOpaque),
-        (Some(Dialect::Openai), _) => plain(Surface::OpenaiOpaque),
-        (Some(Dialect::Gemini), _) => plain(Surface::GeminiOpaque),
-        (None, _) => opaque_by_path(path).and_then(plain),
-    }
-}
-
-const fn is_opaque(surface: Surface) -> bool {
-    matches!(
-        surface,
-        Surface::AnthropicOpaque | Surface::OpenaiOpaque | Surface::GeminiOpaque
-    )
+        (Some(Dialect::Anthropic), _) => Found::opaque(Surface::AnthropicOpaque),
+        (Some(Dialect::Openai), _) => Found::opaque(Surface::OpenaiOpaque),
+        (Some(Dialect::Gemini), _) => Found::opaque(Surface::GeminiOpaque),
+        (None, _) => Found::opaque(opaque_by_path(path)?),
+    }))
 }
 
 /// Whether a provider that ignores case would read a governed path here.
 fn folds_into_a_surface(path: &str, dialect: Option<Dialect>, models_dialect: Dialect) -> bool {
-    let folded = path.to_ascii_lowercase();
-    let governed = |path: &str| {
-        surface(path, dialect, models_dialect).is_some_and(|(found, ..)| !is_opaque(found))
-    };
-    let operations = [
-        "generateContent",
-        "streamGenerateContent",
-        "countTokens",
-        "embedContent",
-        "batchEmbedContents",
-    ];
-    governed(&folded)
-        || operations.iter().any(|operation| {
-            let ending = format!(":{}", operation.to_ascii_lowercase());
-            folded
-                .strip_suffix(ending.as_str())
-                .is_some_and(|rest| governed(&format!("{rest}:{operation}")))
-        })
+    let mut folded = path.to_ascii_lowercase();
+    let names = Collection::ALL.map(Collection::name);
+    for word in names.into_iter().chain(OPERATIONS.map(|(name, ..)| name)) {
+        for (before, behind) in [("/", "/"), (":", "")] {
+            let lower = format!("{before}{}{behind}", word.to_ascii_lowercase());
+            folded = folded.replace(&lower, &format!("{before}{word}{behind}"));
+        }
+    }
+    match surface(&folded, dialect, models_dialect) {
+        Some(Ok(found)) => matches!(found.meaning, Meaning::Surface(_)),
+        Some(Err(_)) => true,
+        None => false,
+    }
 }
 
 fn is_models(path: &str) -> bool {
@@ -224,49 +260,75 @@ fn unversioned(path: &str) -> &str {
         .unwrap_or(path)
 }
 
-fn gemini(path: &str) -> Option<(Surface, Option<String>, bool)> {
+/// What is asked of a Gemini model, on which surface, and whether the answer is a stream.
+const OPERATIONS: [(&str, Surface, bool); 5] = [
+    ("generateContent", Surface::GeminiGenerate, false),
+    ("streamGenerateContent", Surface::GeminiGenerate, true),
+    ("countTokens", Surface::GeminiCountTokens, false),
+    ("embedContent", Surface::GeminiEmbed, false),
+    ("batchEmbedContents", Surface::GeminiEmbed, false),
+];
+
+/// Versions of the Gemini API; a path without one is of the first.
+const GEMINI_VERSIONS: [&str; 3] = ["v1beta", "v1alpha", "v1"];
+
+fn gemini(path: &str) -> Option<Result<Found, PathError>> {
+    // `/v1/models` is the path of three providers.
     if let Some(models) = ["/v1beta", "/v1alpha"]
         .into_iter()
         .find_map(|prefix| path.strip_prefix(prefix))
         && is_models(models)
         && !models.contains(':')
     {
-        let model = models.strip_prefix("/models/").map(str::to_owned);
-        return Some((Surface::GeminiModels, model, false));
+        return Some(Ok(Found::models(Surface::GeminiModels, models)));
     }
-    let rest = ["/v1beta/", "/v1alpha/", "/v1/"]
+    let rest = path.strip_prefix('/')?;
+    let named = GEMINI_VERSIONS.into_iter().find_map(|version| {
+        let rest = rest.strip_prefix(version)?.strip_prefix('/')?;
+        Some((version, rest))
+    });
+    let (version, rest) = named.unwrap_or(("v1beta", rest));
+    let (collection, rest) = rest.split_once('/')?;
+    let collection = Collection::ALL
         .into_iter()
-        .find_map(|prefix| path.strip_prefix(prefix))?;
-    let rest = rest
-        .strip_prefix("models/")
-        .or_else(|| rest.strip_prefix("tunedModels/"))?;
+        .find(|known| known.name() == collection)?;
     let (model, operation) = rest.rsplit_once(':')?;
-    if model.is_empty() {
-        return None;
-    }
-    let (surface, streams) = match operation {
-        "generateContent" => (Surface::GeminiGenerate, false),
-        "streamGenerateContent" => (Surface::GeminiGenerate, true),
-        "countTokens" => (Surface::GeminiCountTokens, false),
-        "embedContent" | "batchEmbedContents" => (Surface::GeminiEmbed, false),
-        _ => return None,
+    let (operation, surface, streams) = OPERATIONS
+        .into_iter()
+        .find(|(name, ..)| *name == operation)?;
+    let model = match asked_model(collection, model) {
+        Ok(model) => model,
+        Err(fault) => return Some(Err(PathError::Model(fault))),
     };
-    Some((surface, Some(model.to_owned()), streams))
+    Some(Ok(Found {
+        surface,
+        meaning: Meaning::Surface(Template::Gemini { version, operation }),
+        model: Some(model),
+        streams,
+    }))
 }
 
-fn without_keys(query: &str) -> String {
-    let mut kept = String::with_capacity(query.len());
-    for pair in query
-        .split('&')
-        .filter(|pair| !pair.is_empty() && *pair != "key" && !pair.starts_with("key="))
-        .filter(|pair| !holds_virtual_key(pair.as_bytes()))
-    {
-        if !kept.is_empty() {
-            kept.push('&');
+/// The name by which policy and records know what a path calls `models/{written}` or `tunedModels/{written}`; before
+/// a base model a provider may be named (`models/google/gemini-2.5-pro`).
+fn asked_model(collection: Collection, written: &str) -> Result<String, SegmentError> {
+    match (collection, written.split_once('/')) {
+        (Collection::TunedModels, _) => {
+            let segment = PathSegment::parse(written)?;
+            Ok(format!("{}/{}", collection.name(), segment.as_str()))
         }
-        kept.push_str(pair);
+        (Collection::Models, None) => Ok(PathSegment::parse(written)?.as_str().to_owned()),
+        (Collection::Models, Some((provider, model))) => {
+            let names_a_collection = Collection::ALL
+                .iter()
+                .any(|known| known.name().eq_ignore_ascii_case(provider));
+            if names_a_collection {
+                return Err(SegmentError::Character);
+            }
+            PathSegment::parse(provider)?;
+            PathSegment::parse(model)?;
+            Ok(written.to_owned())
+        }
     }
-    kept
 }
 
 #[cfg(test)]
@@ -384,14 +446,117 @@ mod tests {
     }
 
     #[test]
-    fn key_parameters_leave_the_query() {
-        let found = address(
-            "/v1beta/models/g:generateContent?key=abc&alt=sse&key=d",
-            None,
-            Dialect::Openai,
-        )
-        .unwrap();
-        assert_eq!(found.query, "alt=sse");
+    fn the_credential_leaves_the_query() {
+        let path = "/v1beta/models/g:generateContent?key=abc&alt=sse";
+        let found = address(path, None, Dialect::Openai).unwrap();
+        let mut query = String::new();
+        found.query.write(&mut query, None);
+        assert_eq!(
+            (query.as_str(), found.query.key()),
+            ("?alt=sse", Some("abc"))
+        );
         assert_eq!(found.model.as_deref(), Some("g"));
+    }
+
+    #[track_caller]
+    fn gemini(raw: &str, want: (&str, &'static str, &'static str)) {
+        let found = address(raw, None, Dialect::Openai).unwrap();
+        let (model, version, operation) = want;
+        assert_eq!(found.model.as_deref(), Some(model), "{raw}");
+        let want = Template::Gemini { version, operation };
+        assert_eq!(found.template, want, "{raw}");
+    }
+
+    #[test]
+    fn a_gemini_path_names_one_model() {
+        let generate = "generateContent";
+        for (raw, want) in [
+            (
+                "/v1beta/models/g:generateContent",
+                ("g", "v1beta", generate),
+            ),
+            (
+                "/v1alpha/models/g:generateContent",
+                ("g", "v1alpha", generate),
+            ),
+            ("/v1/models/g:generateContent", ("g", "v1", generate)),
+            ("/models/g:generateContent", ("g", "v1beta", generate)),
+            ("/genai/models/g:generateContent", ("g", "v1beta", generate)),
+            ("/p/g/models/g:generateContent", ("g", "v1beta", generate)),
+            (
+                "/genai/models/g:streamGenerateContent?alt=sse",
+                ("g", "v1beta", "streamGenerateContent"),
+            ),
+            ("/models/g:countTokens", ("g", "v1beta", "countTokens")),
+            ("/models/g:embedContent", ("g", "v1beta", "embedContent")),
+            (
+                "/v1beta/models/g:batchEmbedContents",
+                ("g", "v1beta", "batchEmbedContents"),
+            ),
+            (
+                "/v1beta/tunedModels/g:generateContent",
+                ("tunedModels/g", "v1beta", generate),
+            ),
+            (
+                "/tunedModels/g:generateContent",
+                ("tunedModels/g", "v1beta", generate),
+            ),
+            (
+                "/v1beta/models/google/g:generateContent",
+                ("google/g", "v1beta", generate),
+            ),
+        ] {
+            gemini(raw, want);
+        }
+    }
+
+    #[test]
+    fn a_gemini_path_with_another_model_is_refused() {
+        for name in [
+            "",
+            "a:b",
+            "a@b",
+            "-a",
+            ".a",
+            "a/b/c",
+            "models/a",
+            "tunedModels/a",
+            "TunedModels/a",
+            "a/",
+            "a,b",
+            "a*",
+            "a=b",
+            "a&b",
+        ] {
+            for collection in Collection::ALL.map(Collection::name) {
+                for version in ["/v1beta", "/v1", "", "/genai", "/genai/v1alpha"] {
+                    let raw = format!("{version}/{collection}/{name}:generateContent");
+                    let refused = address(&raw, None, Dialect::Openai);
+                    assert!(
+                        matches!(refused, Err(PathError::Model(_) | PathError::Ambiguous)),
+                        "{raw}: {refused:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_case_of_a_governed_path_is_refused() {
+        for raw in [
+            "/v1beta/Models/g:generateContent",
+            "/v1beta/TunedModels/g:generateContent",
+            "/v1beta/tunedmodels/g:generateContent",
+            "/genai/V1beta/models/g:generateContent",
+            "/v1beta/tunedModels/g:generatecontent",
+            "/v1beta/tunedmodels/g:streamGenerateContent",
+            "/genai/Models/g:generateContent",
+            "/genai/MODELS/a:b:GENERATECONTENT",
+            "/anthropic/v1/Messages",
+            "/v1/Models",
+        ] {
+            let refused = address(raw, None, Dialect::Openai);
+            assert_eq!(refused, Err(PathError::Ambiguous), "{raw}");
+        }
     }
 }

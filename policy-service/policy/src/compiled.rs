@@ -17,10 +17,12 @@ use crate::documents::{
 };
 use crate::guardrail::{CompiledGuardrail, NamedBlob};
 use crate::ids::{CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId};
-use crate::pattern::{ModelPattern, PathPattern};
+use crate::opaque_path::OpaquePath;
+use crate::pattern::ModelPattern;
 use crate::price::Rates;
 use crate::quota::Quota;
 use crate::secret::Secret;
+use crate::segment::ModelPlace;
 use crate::surface::Dialect;
 use crate::units::Timestamp;
 
@@ -185,6 +187,13 @@ pub struct CompiledProvider {
     pub whole_header_timeout_ms: u64,
 }
 
+impl CompiledProvider {
+    /// Returns where the provider reads which model is meant.
+    pub const fn model_place(&self) -> ModelPlace {
+        ModelPlace::of(self.dialect, &self.path_style)
+    }
+}
+
 /// One usable credential of a provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -254,7 +263,7 @@ pub struct CompiledKey {
     pub access: Vec<Access>,
     pub subscription: Subscription,
     #[serde(default)]
-    pub opaque_paths: Vec<PathPattern>,
+    pub opaque_paths: Vec<OpaquePath>,
     /// Routes scoped to this key, in the order they are tried.
     #[serde(default)]
     pub routes: Vec<CompiledRoute>,
@@ -287,9 +296,13 @@ impl CompiledKey {
 
     /// Whether the key may call `path`, which is outside the known surfaces.
     pub fn may_call_opaque(&self, path: &str) -> bool {
-        self.opaque_paths
-            .iter()
-            .any(|pattern| pattern.matches(path))
+        self.opaque_paths.iter().any(|listed| listed.matches(path))
+    }
+
+    /// Whether the key may call `path` with the query parameter `name`.
+    pub fn may_send_opaque(&self, path: &str, name: &str) -> bool {
+        let mut listed = self.opaque_paths.iter();
+        listed.any(|listed| listed.matches(path) && listed.lists(name))
     }
 }
 

@@ -15,10 +15,12 @@ use crate::ids::{
     TeamId, UserId, WordListId,
 };
 use crate::key::KeyHash;
-use crate::pattern::{ModelPattern, PathPattern};
+use crate::opaque_path::OpaquePath;
+use crate::pattern::ModelPattern;
 use crate::price::PriceOverride;
 use crate::quota::Quota;
 use crate::secret::Secret;
+use crate::segment::ModelPlace;
 use crate::surface::Dialect;
 use crate::units::Timestamp;
 
@@ -185,8 +187,8 @@ pub struct VirtualKey {
     /// What the key may use. Nothing listed means nothing allowed.
     pub access: Access,
     pub subscription: Subscription,
-    /// Paths outside the known surfaces that the key may call.
-    pub opaque_paths: Vec<PathPattern>,
+    /// Paths outside the known surfaces that the key may call, and the query parameters there.
+    pub opaque_paths: Vec<OpaquePath>,
 }
 
 /// Who may use which models at which providers. All levels' rules must allow; one denial is enough.
@@ -335,6 +337,13 @@ pub struct Provider {
     pub stream_header_timeout_ms: u64,
     /// Time to response headers for a whole answer. Default 10 min; not retried.
     pub whole_header_timeout_ms: u64,
+}
+
+impl Provider {
+    /// Returns where the provider reads which model is meant.
+    pub const fn model_place(&self) -> ModelPlace {
+        ModelPlace::of(self.dialect, &self.path_style)
+    }
 }
 
 /// Where a provider is: `http` or `https`, a host, a port, a path without a trailing slash.

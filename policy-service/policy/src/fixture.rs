@@ -73,6 +73,13 @@ pub(crate) fn everything() -> Access {
     access(vec![allow("*", &["*"])])
 }
 
+/// A path that names the model.
+pub(crate) fn azure() -> PathStyle {
+    PathStyle::AzureDeployments {
+        api_version: "2024-10-21".to_owned(),
+    }
+}
+
 pub(crate) fn user(number: u128) -> User {
     User {
         id: UserId::new(Uuid::from_u128(number)),
@@ -229,6 +236,12 @@ fn any_provider(name: &'static str) -> impl Strategy<Value = Provider> {
             }
             if is_disabled {
                 provider.keys[1].state = ProviderKeyState::Disabled;
+            }
+            if odd == 1 && name == "b" {
+                provider.path_style = azure();
+                provider
+                    .models
+                    .retain(|pattern| !pattern.as_str().contains('/'));
             }
             if odd == 0 && name > "b" {
                 provider.keys.clear();

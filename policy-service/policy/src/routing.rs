@@ -9,7 +9,8 @@
 //! 3. Without a route, every provider of the dialect that lists the model is a target; a plan holds two. A
 //!    provider that lists it only as `*` is left out while another that rule 4 leaves lists it by a name or a
 //!    narrower pattern: who takes everything is there for what nobody claims.
-//! 4. Targets that the key's rules do not allow are gone before anything is chosen.
+//! 4. Targets that the key's rules do not allow are gone before anything is chosen, and so are those that read the
+//!    model in the path where its name is not one [segment](crate::segment).
 //! 5. Targets of one priority form a group. Its first is drawn by weight from the session's seed, the others
 //!    follow in listed order, beginning again from the top; weight 0 is never drawn while another is there.
 //! 6. A target is tried with at most [`MAX_KEYS_PER_TARGET`] of the provider's keys, the first drawn as above.
@@ -24,6 +25,7 @@ mod draw;
 use crate::access::{self, Denial};
 use crate::compiled::{CompiledKey, CompiledProvider, Mesh};
 use crate::ids::RouteId;
+use crate::segment::SegmentError;
 use crate::surface::Dialect;
 
 pub(crate) use choice::covers;
@@ -66,6 +68,12 @@ pub enum NoRoute {
     ModelNotAllowed { provider: String, model: String },
     #[error("this key may use none of the working keys of provider `{provider}`")]
     NoUsableProviderKey { provider: String },
+    #[error("model `{model}` cannot stand in a path of provider `{provider}`: {fault}")]
+    ModelNotInPath {
+        provider: String,
+        model: String,
+        fault: SegmentError,
+    },
     #[error("model `{model}` has no price, and models without a price are refused")]
     NoPrice { provider: String, model: String },
 }
@@ -273,6 +281,7 @@ pub fn own_login(mesh: &Mesh, key: &CompiledKey, asked: &ModelAsk<'_>) -> Result
     };
     access::check(&key.access, &provider.name, asked.model)
         .map_err(|denial| wish.obstacle(denial).reason)?;
+    wish.checked_in_path().map_err(|obstacle| obstacle.reason)?;
     let target = AttemptTarget {
         provider: at,
         key: None,

@@ -10,7 +10,8 @@ use policy::documents::{
     ProviderKeyState, RouteTarget, Scope, StreamUsage, Subscription,
 };
 use policy::ids::{CustomerId, TeamId};
-use policy::pattern::{ModelPattern, PathPattern};
+use policy::opaque_path::OpaquePath;
+use policy::pattern::ModelPattern;
 use policy::secret::Secret;
 use policy::surface::Dialect;
 use policy::units::Timestamp;
@@ -86,9 +87,10 @@ pub struct KeyFields {
     pub access: Option<Access>,
     #[schema(value_type = Option<schema::Subscription>)]
     pub subscription: Option<Subscription>,
-    /// Paths outside the known surfaces that the key may call; `*` stays within a segment, `**` does not.
+    /// Paths outside the known surfaces that the key may call; `*` stays within a segment, `**` does not. Behind a `?`
+    /// stand the query parameters that may be sent there, as in `/v1/audio/voices?limit&after`.
     #[schema(value_type = Option<Vec<String>>)]
-    pub opaque_paths: Option<Vec<PathPattern>>,
+    pub opaque_paths: Option<Vec<OpaquePath>>,
 }
 
 /// Fields of a provider.

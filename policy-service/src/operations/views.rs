@@ -14,7 +14,8 @@ use policy::documents::{
 use policy::ids::{
     AdminTokenId, CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId,
 };
-use policy::pattern::{ModelPattern, PathPattern};
+use policy::opaque_path::OpaquePath;
+use policy::pattern::ModelPattern;
 use policy::surface::Dialect;
 use policy::units::Timestamp;
 use serde::Serialize;
@@ -125,7 +126,7 @@ pub struct KeyView {
     #[schema(value_type = schema::Subscription)]
     pub subscription: Subscription,
     #[schema(value_type = Vec<String>)]
-    pub opaque_paths: Vec<PathPattern>,
+    pub opaque_paths: Vec<OpaquePath>,
 }
 
 impl From<VirtualKey> for KeyView {

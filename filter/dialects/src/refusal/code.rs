@@ -135,6 +135,12 @@ refusal_codes! {
     BadPath "bad_path" 400 Request TERMINAL,
         "The path can be read in two ways: encoded slashes, dot segments or empty segments.",
         "Send the path in plain form.";
+    ModelNameInvalid "model_name_invalid" 400 Request TERMINAL,
+        "The model's name cannot stand in the path under which its provider serves it.",
+        "Use a name of letters, digits, `-`, `_` and `.`, or an alias.";
+    QueryNotAllowed "query_not_allowed" 400 Request TERMINAL,
+        "The query holds a parameter that does not pass here, or can be read in two ways.",
+        "Leave out what the message names; `docs/query-parameters.md` lists what passes.";
     MisdirectedHost "misdirected_host" 421 Request TERMINAL,
         "The host name is neither this mesh's own nor a registered provider's.",
         "Use a host name of the mesh, or have it added to the mesh's hosts.";

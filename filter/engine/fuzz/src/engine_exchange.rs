@@ -21,7 +21,7 @@ const T0: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 const METHODS: [&str; 4] = ["POST", "GET", "HEAD", "DELETE"];
 
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 40] = [
     "/v1/messages",
     "/v1/messages?beta=true",
     "/v1/chat/completions",
@@ -46,6 +46,22 @@ const PATHS: [&str; 24] = [
     "/v1//messages",
     "/v1/%2e%2e/messages",
     "/nothing",
+    "/p/azure-a/v1/chat/completions",
+    "/v1/chat/completions?api-version=2099-01-01",
+    "/v1/chat/completions?%61pi-version=2099-01-01&x=1",
+    "/v1beta/tunedModels/cats:generateContent",
+    "/tunedModels/gemini-a:streamGenerateContent?alt=sse",
+    "/models/gemini-a:generateContent?$alt=json%3Benum-encoding%3Dint",
+    "/v1beta/models/gemini-a/../x:generateContent",
+    "/v1beta/models/a:b:generateContent",
+    "/v1beta/models/tunedModels/cats:generateContent",
+    "/v1beta/TunedModels/cats:generateContent",
+    "/v1beta/models/gemini-a:generateContent?fields=candidates",
+    "/v1beta/models/gemini-a:generateContent?alt=%70roto&%6bey={key}",
+    "/v1beta/models/gemini-a:generateContent?KEY={key}&alt=sse",
+    "/v1beta/models/gemini-a:generateContent?key={key}&key={key}",
+    "/v1/files/file_1?purpose=x&fields=y",
+    "/v1/messages?beta=true&access_token={key}",
 ];
 
 /// Headers that a client may send; `{key}` becomes its virtual key.
@@ -399,6 +415,7 @@ impl Driver<'_> {
                 return;
             }
             self.only_own_credentials(&right);
+            self.is_a_path_of_the_surface();
             let last = number as usize == self.script.answers.len();
             self.answer(
                 AttemptNumber(number),
@@ -408,6 +425,41 @@ impl Driver<'_> {
                 last,
             );
         }
+    }
+
+    /// The path and query that go upstream are of a surface or of what the key lists, with one segment for a model.
+    fn is_a_path_of_the_surface(&self) {
+        let path = self.map.get(":path").map(|values| values.concat());
+        let path = String::from_utf8(path.unwrap_or_default()).expect("a path is text");
+        let (path, query) = path.split_once('?').unwrap_or((&path, ""));
+        let is_segment = |text: &str| {
+            let is_listed = |it: char| it.is_ascii_alphanumeric() || "-_.".contains(it);
+            !matches!(text, "" | "." | "..") && text.chars().all(is_listed)
+        };
+        let parts: Vec<_> = path.split('/').skip(1).collect();
+        let is_known = match parts.as_slice() {
+            ["base", "v1", "messages", ..] | ["v1", "messages" | "files", ..] => true,
+            ["v1", "chat", "completions"] | ["v1", "responses" | "embeddings"] => true,
+            ["openai", "deployments", model, ..] => {
+                is_segment(model) && query.ends_with("api-version=2024-10-21")
+            }
+            [_, "models" | "tunedModels", last] => last
+                .split_once(':')
+                .is_some_and(|(model, _)| is_segment(model)),
+            _ => false,
+        };
+        assert!(is_known, "{path}");
+        let allowed = [
+            "beta=true",
+            "alt=sse",
+            "purpose=x",
+            "api-version=2024-10-21",
+        ];
+        let is_allowed = |pair: &str| allowed.contains(&pair) || pair.starts_with("$alt=json");
+        assert!(
+            query.is_empty() || query.split('&').all(is_allowed),
+            "{query}"
+        );
     }
 
     /// What goes upstream now holds no virtual key and no other provider's secret.

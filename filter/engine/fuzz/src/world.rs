@@ -20,10 +20,13 @@ const POLICY: &str = r#"{
         {"name": "openai-a", "dialect": "openai", "base_url": "https://o.test/v1",
          "models": ["gpt-*", "text-*"], "keys": [{"name": "k", "secret": "secret-of-openai-a"}], "price_table": "free"},
         {"name": "gemini-a", "dialect": "gemini", "base_url": "https://g.test",
-         "models": ["gemini-*"], "keys": [{"name": "k", "secret": "secret-of-gemini-a"}], "price_table": "free"}
+         "models": ["gemini-*", "tunedModels/*"], "keys": [{"name": "k", "secret": "secret-of-gemini-a"}], "price_table": "free"},
+        {"name": "azure-a", "dialect": "openai", "base_url": "https://z.test/openai", "auth": "api_key",
+         "path_style": {"azure_deployments": {"api_version": "2024-10-21"}}, "models": ["az-*"],
+         "keys": [{"name": "k", "secret": "secret-of-azure-a"}], "price_table": "free"}
     ],
     "keys": [
-        {"name": "all", "owner": {"team": "t"}, "subscription": "allowed", "opaque_paths": ["/v1/files*"],
+        {"name": "all", "owner": {"team": "t"}, "subscription": "allowed", "opaque_paths": ["/v1/files*?purpose"],
          "access": {"providers": [{"provider": "*", "models": ["*"], "denied_models": ["*secret*"], "provider_keys": ["*"]}]}},
         {"name": "none", "owner": {"team": "t"}},
         {"name": "inactive", "owner": {"team": "t"}, "state": "inactive",

@@ -10,11 +10,13 @@ use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
 
 use super::body::{BodyRead, CanaryRead, Reading};
+use super::target::bad_model_name;
 use super::{Exchange, State};
 use crate::credential::{Beside, Credential, find};
 use crate::headers::Headers;
 use crate::messages::{Command, Flow, Input};
 use crate::path::{PathError, Probe, address, dialect_hint, probe};
+use crate::query::QueryError;
 
 /// A request whose key is being looked up.
 #[derive(Debug)]
@@ -106,6 +108,10 @@ impl Exchange {
                     "The path can be read in more than one way (escapes, `;`, dot or empty segments, other case); send it in plain form.".to_owned(),
                 );
             }
+            Err(PathError::Model(fault)) => {
+                return self.refuse(RefusalCode::ModelNameInvalid, bad_model_name(fault));
+            }
+            Err(PathError::Query(error)) => return self.unreadable_query(&error),
             Err(PathError::Unknown) => {
                 return self.refuse(
                     RefusalCode::UnknownPath,
@@ -215,11 +221,8 @@ impl Exchange {
     }
 
     fn present(&mut self, headers: &Rc<Headers>, end_of_stream: bool) -> Flow {
-        let query = headers
-            .text(":path")
-            .and_then(|path| path.split_once('?'))
-            .map(|(_, query)| query);
-        let credential = find(headers, query);
+        let address = self.facts.address.as_ref();
+        let credential = find(headers, address.and_then(|address| address.query.key()));
         let presented = |beside| Presented {
             headers: Rc::clone(headers),
             beside,
@@ -402,6 +405,11 @@ impl Exchange {
             key,
             mesh,
         };
+        if kind(surface) != Kind::Opaque
+            && let Some(refused) = self.refused_query(None)
+        {
+            return refused;
+        }
         match kind(surface) {
             Kind::Models if matches!(method.as_str(), "GET" | "HEAD") => {
                 self.answer_models(&admitted)
@@ -415,6 +423,30 @@ impl Exchange {
                 format!("{method} is not allowed on this path."),
             ),
         }
+    }
+
+    fn unreadable_query(&mut self, error: &QueryError) -> Flow {
+        let code = match error {
+            QueryError::Twice { name } if name == "key" => RefusalCode::DuplicateCredential,
+            QueryError::Twice { .. } | QueryError::Unreadable | QueryError::TooLong => {
+                RefusalCode::QueryNotAllowed
+            }
+        };
+        self.refuse(code, error.message())
+    }
+
+    /// Refuses a query that the surface does not take; with `key` what the key lists for the opaque path counts.
+    pub(super) fn refused_query(&mut self, key: Option<&CompiledKey>) -> Option<Flow> {
+        let address = self.facts.address.as_ref()?;
+        let judged = match key {
+            Some(key) => {
+                let lists = |name: &str| key.may_send_opaque(&address.path, name);
+                address.query.judge_listed(lists)
+            }
+            None => address.query.judge(address.surface),
+        };
+        let refused = judged.err()?;
+        Some(self.refuse(RefusalCode::QueryNotAllowed, refused.message()))
     }
 
     fn begin_json(&mut self, admitted: Admitted, surface: Surface, end_of_stream: bool) -> Flow {
@@ -493,6 +525,7 @@ impl Exchange {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Json,
     Models,

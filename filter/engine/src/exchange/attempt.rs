@@ -103,6 +103,9 @@ impl Exchange {
                 "The host that was chosen is not among the targets left for this request.",
             );
         };
+        let Some(path) = plan.path(target, provider) else {
+            return self.refuse_attempt("The model that was chosen has no path at its provider.");
+        };
         let key = target.key.and_then(|index| provider.keys.get(index));
         let record = AttemptRecord {
             number: number.0,
@@ -118,8 +121,8 @@ impl Exchange {
             max_output: plan.max_output(),
         };
         let splice = plan.splice(target, provider);
-        let mut edits =
-            plan.attempt_edits(target, provider, splice.as_ref(), self.attempts.is_empty());
+        let is_first = self.attempts.is_empty();
+        let mut edits = plan.attempt_edits(target, provider, splice.as_ref(), path, is_first);
         edits.extend(["x-weir-plan", NEEDED_FOR_ROUTING].map(HeaderEdit::remove));
         let removes_usage = plan.asks_usage(provider);
         self.commands.push_back(Command::EditAttempt { edits });

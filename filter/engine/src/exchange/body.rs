@@ -400,11 +400,10 @@ impl Exchange {
             .as_ref()
             .map(|address| address.path.clone())
             .unwrap_or_default();
-        let allowed = admitted.key.as_ref().is_some_and(|key| {
-            key.opaque_paths
-                .iter()
-                .any(|pattern| pattern.matches(&path))
-        });
+        let allowed = admitted
+            .key
+            .as_ref()
+            .is_some_and(|key| key.may_call_opaque(&path));
         if !allowed {
             return self.refuse(
                 RefusalCode::PathNotAllowed,
@@ -423,6 +422,9 @@ impl Exchange {
                 RefusalCode::StatefulIdUnknown,
                 "Stored responses, files, batches and containers are not tracked by team yet and therefore not passed on.".to_owned(),
             );
+        }
+        if let Some(refused) = self.refused_query(admitted.key.as_deref()) {
+            return refused;
         }
         let cap_bytes = admitted.mesh.body_cap_bytes;
         if let Some(refused) = self.over_cap(&admitted.headers, cap_bytes) {
@@ -483,10 +485,11 @@ impl Exchange {
             Ok(ids) => ids,
             Err(error) => return self.no_plan(&PlanError::Route(error), ""),
         };
-        let one = self.facts.address.as_ref().and_then(|address| {
-            let id = address.path.split_once("/models/").map(|(_, id)| id)?;
-            Some(id.to_owned())
-        });
+        let one = self
+            .facts
+            .address
+            .as_ref()
+            .and_then(|address| address.model.clone());
         let body = match one {
             None => models::list(surface.dialect(), &ids),
             Some(id) if ids.contains(&id) => models::one(surface.dialect(), &id),
@@ -535,9 +538,12 @@ impl Exchange {
     }
 }
 
-/// Gemini writes `models/` before a name, in bodies only.
+/// Gemini writes `models/` before a name, in bodies only. `tunedModels/` is a part of the name.
 fn plain_model(name: &str) -> &str {
-    name.strip_prefix("models/").unwrap_or(name)
+    match name.strip_prefix("models/") {
+        Some(plain) if !plain.contains('/') => plain,
+        Some(_) | None => name,
+    }
 }
 
 /// What a model is asked of, as routing sees it.

@@ -6,9 +6,10 @@ use dialects::refusal::RefusalCode;
 use dialects::request::RequestFacts;
 use dialects::splice::{Splice, include_usage_splice, length_after, model_splices, reach};
 use policy::compiled::{CompiledProvider, CompiledProviderKey, Mesh};
-use policy::documents::{AuthStyle, PathStyle, StreamUsage};
+use policy::documents::{AuthStyle, StreamUsage};
 use policy::routing::{self, AttemptTarget, NoRoute, Order};
-use policy::surface::{Dialect, Surface};
+use policy::segment::SegmentError;
+use policy::surface::Surface;
 use policy::units::TokenCount;
 
 use super::admission::Admitted;
@@ -16,6 +17,7 @@ use super::body::ask;
 use crate::headers::Headers;
 use crate::messages::{HeaderEdit, PrefixSplice};
 use crate::path::Address;
+use crate::upstream::UpstreamPath;
 
 /// Headers that carry a provider's credential in one of the dialects.
 pub(super) const PROVIDER_CREDENTIALS: [&str; 4] =
@@ -196,6 +198,19 @@ impl Plan {
         })
     }
 
+    /// Returns the path at which `provider` serves `target`; `None` where its model cannot stand there, which
+    /// routing rules out.
+    pub(super) fn path(
+        &self,
+        target: &AttemptTarget,
+        provider: &CompiledProvider,
+    ) -> Option<UpstreamPath> {
+        let Address {
+            template, query, ..
+        } = &self.address;
+        UpstreamPath::new(provider, template, &target.model, query).ok()
+    }
+
     /// Returns the header changes that make the shared header map this attempt's own.
     ///
     /// The first attempt finds what the client sent, without credentials; a later one what the one before left.
@@ -204,12 +219,12 @@ impl Plan {
         target: &AttemptTarget,
         provider: &CompiledProvider,
         splice: Option<&PrefixSplice>,
+        path: UpstreamPath,
         is_first: bool,
     ) -> Vec<HeaderEdit> {
-        let path = self.upstream_path(target, provider);
         let mut edits = vec![HeaderEdit::set(":authority", authority(provider))];
         if !is_first || self.headers.text(":path") != Some(path.as_str()) {
-            edits.push(HeaderEdit::set(":path", path));
+            edits.push(HeaderEdit::set(":path", path.into_string()));
         }
         if self.headers.get("accept-encoding").is_some() {
             edits.push(HeaderEdit::set("accept-encoding", "identity"));
@@ -232,49 +247,6 @@ impl Plan {
         }
         edits
     }
-
-    fn upstream_path(&self, target: &AttemptTarget, provider: &CompiledProvider) -> String {
-        let base = provider.base_url.path.as_str();
-        let native = self.native_path(target, provider);
-        let mut query = self.address.query.clone();
-        let path = match &provider.path_style {
-            PathStyle::Native => format!("{base}{native}"),
-            PathStyle::AzureDeployments { api_version } => {
-                if !query.contains("api-version=") {
-                    let separator = if query.is_empty() { "" } else { "&" };
-                    query = format!("{query}{separator}api-version={api_version}");
-                }
-                format!("{base}/deployments/{}{native}", target.model)
-            }
-        };
-        if query.is_empty() {
-            path
-        } else {
-            format!("{path}?{query}")
-        }
-    }
-
-    /// The surface's path as the provider's base URL expects it.
-    fn native_path(&self, target: &AttemptTarget, provider: &CompiledProvider) -> String {
-        let path = self.address.path.as_str();
-        match provider.dialect {
-            Dialect::Openai => path
-                .strip_prefix("/v1")
-                .filter(|rest| rest.starts_with('/'))
-                .unwrap_or(path)
-                .to_owned(),
-            Dialect::Anthropic if path.starts_with("/v1/") => path.to_owned(),
-            Dialect::Anthropic => format!("/v1{path}"),
-            Dialect::Gemini => match &self.address.model {
-                Some(asked) if *asked != target.model => path.replacen(
-                    &format!("models/{asked}:"),
-                    &format!("models/{}:", target.model),
-                    1,
-                ),
-                Some(_) | None => path.to_owned(),
-            },
-        }
-    }
 }
 
 impl PlanError {
@@ -292,6 +264,7 @@ impl PlanError {
                 (RefusalCode::NoUsableProviderKey, Some(30))
             }
             Self::Route(NoRoute::NoPrice { .. }) => (RefusalCode::PriceUnknown, None),
+            Self::Route(NoRoute::ModelNotInPath { .. }) => (RefusalCode::ModelNameInvalid, None),
             Self::NoOfficialHost => (RefusalCode::SubscriptionNotAllowed, None),
         }
     }
@@ -313,6 +286,7 @@ impl PlanError {
             Self::Route(NoRoute::NoPrice { .. }) => {
                 format!("The model `{asked}` has no price, and this mesh refuses models without one; ask your administrator.")
             }
+            Self::Route(NoRoute::ModelNotInPath { fault, .. }) => bad_model_name(*fault),
             Self::Route(NoRoute::UnknownProvider { .. } | NoRoute::OtherDialect { .. }) => {
                 "The provider that the request names is not known to this mesh, or does not speak this API.".to_owned()
             }
@@ -322,6 +296,11 @@ impl PlanError {
             Self::WhichProvider => "More than one provider could be meant; name one with /p/{provider}/ before the path.".to_owned(),
         }
     }
+}
+
+/// What a client is told whose model cannot stand in a path.
+pub(super) fn bad_model_name(fault: SegmentError) -> String {
+    format!("The model's name cannot stand in the path under which it is served: {fault}.")
 }
 
 fn authority(provider: &CompiledProvider) -> String {

@@ -38,12 +38,60 @@ pub(crate) struct World {
 
 impl Default for World {
     fn default() -> Self {
-        let documents = documents();
+        Self::of(&documents())
+    }
+}
+
+impl World {
+    /// Adds an Azure provider (`az-…`) and one of the Gemini dialect (`gemini-…`, `tunedModels/…`), each behind an
+    /// alias too.
+    pub(crate) fn with_models_in_paths() -> Self {
+        let mut documents = documents();
+        let mut azure = provider(4, "azure-a", Dialect::Openai, &["az-4o"]);
+        azure.models = vec![pattern("az-*")];
+        azure.base_url.path = "/openai".to_owned();
+        azure.auth = AuthStyle::ApiKey;
+        azure.path_style = PathStyle::AzureDeployments {
+            api_version: "2024-10-21".to_owned(),
+        };
+        let mut gemini = provider(5, "gemini-a", Dialect::Gemini, &["gemini-a"]);
+        gemini.models = vec![pattern("gemini-*"), pattern("tunedModels/*")];
+        gemini.auth = AuthStyle::XGoogApiKey;
+        for (seed, alias, provider, model) in [
+            (21, "deployed/alias", &azure, "az-4o"),
+            (22, "tuned", &gemini, "tunedModels/cats"),
+            (23, "tunedModels/base", &gemini, "gemini-a"),
+        ] {
+            let id = RouteId::new(uuid(seed));
+            let route = Route {
+                id,
+                scope: Scope::Global,
+                alias: pattern(alias),
+                targets: vec![RouteTarget {
+                    provider: provider.name.clone(),
+                    model: Some(model.to_owned()),
+                    priority: 0,
+                    weight: 1,
+                }],
+            };
+            documents.routes.insert(id, route);
+        }
+        for provider in [azure, gemini] {
+            documents.providers.insert(provider.id, provider);
+        }
+        for key in documents.keys.values_mut() {
+            let access = &mut key.access;
+            access.denied_models = vec![pattern("az-5"), pattern("tunedModels/dogs")];
+        }
+        Self::of(&documents)
+    }
+
+    fn of(documents: &Documents) -> Self {
         let secrets = policy::compile::MeshSecrets {
             canary: Secret::new("canary"),
             token_key: Secret::new("07".repeat(32)),
         };
-        let compiled = policy::compile::compile(&documents, secrets).unwrap();
+        let compiled = policy::compile::compile(documents, secrets).unwrap();
         let key = compiled.keys.into_values().next().unwrap();
         Self {
             mesh: Rc::new(compiled.mesh),

@@ -74,6 +74,7 @@ impl Checker<'_> {
                 self.add(format!("{at}.listed_models[{number}]"), message);
             }
         }
+        self.models_in_path(at, provider);
         if let PathStyle::AzureDeployments { api_version } = &provider.path_style {
             let path = format!("{at}.path_style");
             if provider.dialect != Dialect::Openai {
@@ -89,6 +90,34 @@ impl Checker<'_> {
             }
         }
         self.provider_credentials(at, provider);
+    }
+
+    fn models_in_path(&mut self, at: &str, provider: &Provider) {
+        let place = provider.model_place();
+        let patterns = provider.models.iter().enumerate().map(|(number, pattern)| {
+            (
+                format!("{at}.models[{number}]"),
+                pattern.as_str(),
+                place.check_pattern(pattern),
+            )
+        });
+        let listed = provider.listed_models.iter().enumerate();
+        let listed = listed.map(|(number, model)| {
+            (
+                format!("{at}.listed_models[{number}]"),
+                model.as_str(),
+                place.check(model),
+            )
+        });
+        for (path, name, checked) in patterns.chain(listed) {
+            if let Err(fault) = checked {
+                let message = format!(
+                    "`{}` would never be served, because it cannot stand in this provider's paths, which name the model: {fault}",
+                    name.escape_debug()
+                );
+                self.add(path, message);
+            }
+        }
     }
 
     fn provider_credentials(&mut self, at: &str, provider: &Provider) {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Node};
-use crate::documents::{Provider, Route, Scope};
+use crate::documents::{Provider, Route, RouteTarget, Scope};
 use crate::pattern::MAX_PATTERN_BYTES;
+use crate::segment::check_asked;
 use crate::surface::Dialect;
 
 const MAX_TARGETS: usize = 16;
@@ -26,6 +27,16 @@ impl Checker<'_> {
                 self.add(format!("{at}.alias"), message);
             }
             let dialect = self.targets(&at, route, &providers);
+            if dialect == Some(Dialect::Gemini)
+                && !route.alias.is_regex()
+                && let Err(fault) = check_asked(&route.alias)
+            {
+                let message = format!(
+                    "`{}` can never be asked for, because clients of the gemini dialect name the model in the path: {fault}",
+                    route.alias
+                );
+                self.add(format!("{at}.alias"), message);
+            }
             let alias = route.alias.as_str().to_ascii_lowercase();
             let path = format!("{at}.alias");
             if let Some(dialect) = dialect
@@ -88,6 +99,7 @@ impl Checker<'_> {
                         );
                         self.add(format!("{at}.provider"), message);
                     }
+                    self.place_of_target(&at, route, target, provider);
                 }
             }
             if let Some(model) = &target.model {
@@ -108,5 +120,28 @@ impl Checker<'_> {
             self.weight(&at, target.weight);
         }
         first.map(|provider| provider.dialect)
+    }
+
+    /// Checks that the provider, where it reads the model in the path, can be told it there.
+    fn place_of_target(
+        &mut self,
+        at: &str,
+        route: &Route,
+        target: &RouteTarget,
+        provider: &Provider,
+    ) {
+        let place = provider.model_place();
+        let (checked, name) = match &target.model {
+            Some(model) => (place.check(model), model.as_str()),
+            None => (place.check_pattern(&route.alias), route.alias.as_str()),
+        };
+        if let Err(fault) = checked {
+            let message = format!(
+                "`{}` cannot stand in a path of `{}`, which reads the model there: {fault}",
+                name.escape_debug(),
+                provider.name,
+            );
+            self.add(format!("{at}.model"), message);
+        }
     }
 }

@@ -5,7 +5,8 @@ use crate::documents::{
     AuthStyle, Owner, PathStyle, ProviderKeySelector, ProviderSelector, RouteTarget, Scope,
 };
 use crate::fixture::{
-    access, add_route, allow, documents, everything, key, model, provider, route, target, user,
+    access, add_route, allow, azure, documents, everything, key, model, patterns, provider, route,
+    target, user,
 };
 use crate::ids::TeamId;
 use crate::price::{PriceOverride, Rates};
@@ -250,6 +251,71 @@ fn routes_make_sense() {
             "`routes[regex:x.*].targets[0].provider`: there is no provider `zz`",
             "`routes[three].targets`: must hold 1 to 16 targets",
             "`routes[two].targets[1]`: the route has the same target already",
+        ],
+    );
+}
+
+#[test]
+fn a_model_that_a_path_cannot_name_is_a_problem() {
+    let at_azure = |documents: &mut Documents| a(documents).path_style = azure();
+    finds(
+        |documents| {
+            at_azure(documents);
+            let provider = a(documents);
+            provider.models = patterns(&["*", "gpt-*", "gpt-5", "team/*", "gpt-5/x", "regex:a/b"]);
+            provider.listed_models = vec!["gpt-5".to_owned(), "gpt-5/x".to_owned()];
+        },
+        &[
+            "`providers[a].listed_models[1]`: `gpt-5/x` would never be served, because it cannot stand",
+            "`providers[a].models[3]`: `team/*` would never be served",
+            "`providers[a].models[4]`: `gpt-5/x` would never be served",
+        ],
+    );
+    let routes = [
+        ("fast", Some("gpt-5")),
+        ("any/name", Some("gpt-5")),
+        ("up", Some("gpt-5/../../files?x=")),
+        ("query", Some("gpt-5?x=1")),
+        ("team/kept", None),
+        ("kept-*", None),
+        ("team/*", None),
+    ];
+    let add = |documents: &mut Documents, provider: &str, routes: &[(&str, Option<&str>)]| {
+        for (number, (alias, model)) in (1..).zip(routes) {
+            let target = target(provider, *model, 0, 1);
+            add_route(documents, route(number, alias, vec![target]));
+        }
+    };
+    finds(|documents| add(documents, "a", &routes), &[]);
+    finds(
+        |documents| {
+            at_azure(documents);
+            add(documents, "a", &routes);
+        },
+        &[
+            "`routes[query].targets[0].model`: `gpt-5?x=1` cannot stand in a path of `a`, which reads the model there",
+            "`routes[team/*].targets[0].model`: `team/*` cannot stand",
+            "`routes[team/kept].targets[0].model`: `team/kept` cannot stand",
+            "`routes[up].targets[0].model`: `gpt-5/../../files?x=` cannot stand",
+        ],
+    );
+    finds(
+        |documents| {
+            a(documents).dialect = Dialect::Gemini;
+            let routes = [
+                ("fast", Some("gemini-a")),
+                ("a/fast", Some("tunedModels/cats")),
+                ("tunedModels/cats", Some("gemini-a")),
+                ("slow:alias", Some("gemini-a")),
+                ("tuned", Some("models/cats")),
+                ("a/b/c", Some("gemini-a")),
+            ];
+            add(documents, "a", &routes);
+        },
+        &[
+            "`routes[a/b/c].alias`: `a/b/c` can never be asked for",
+            "`routes[slow:alias].alias`: `slow:alias` can never be asked for",
+            "`routes[tuned].targets[0].model`: `models/cats` cannot stand",
         ],
     );
 }

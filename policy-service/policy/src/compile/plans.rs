@@ -12,6 +12,7 @@ use crate::documents::{Access, AuthStyle, InferenceAuth, KeyState};
 use crate::ids::RouteId;
 use crate::pattern::ModelPattern;
 use crate::routing::{MAX_KEYS_PER_TARGET, allot, covers, from, is_one_provider, plan_cluster};
+use crate::segment::ModelPlace;
 
 /// Most composite clusters of one mesh; each is a cluster in every Envoy, and a name in every worker's memory.
 pub const MAX_PLANS: usize = 1_000;
@@ -87,6 +88,9 @@ impl Counts {
         if !priced.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.matches(model))) {
             return Self::ABSENT;
         }
+        if provider.model_place().check(model).is_err() {
+            return Self::ABSENT;
+        }
         let count = if provider.auth == AuthStyle::None {
             access::check(access, &provider.name, model).map(|()| 1)
         } else {
@@ -99,6 +103,8 @@ impl Counts {
     fn unknown(access: &[Access], provider: &CompiledProvider) -> Self {
         let covers_all = |patterns: &Vec<ModelPattern>| patterns.iter().any(ModelPattern::is_any);
         let mut is_certain = provider.priced_models.as_ref().is_none_or(covers_all);
+        // Others of its dialect may take a name that cannot stand in its path.
+        is_certain &= provider.model_place() != ModelPlace::Segment;
         let mut is_fixed = true;
         let mut most = vec![true; provider.keys.len()];
         for rule in access {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{CompiledKey, CompiledRoute, DecodeError, FORMAT, Principal, encode_json};
 use crate::documents::{Access, KeyState, Subscription};
 use crate::key::KeyHash;
-use crate::pattern::PathPattern;
+use crate::opaque_path::OpaquePath;
 use crate::quota::Quota;
 use crate::units::Timestamp;
 
@@ -227,7 +227,7 @@ struct Entry {
     access: Vec<u32>,
     subscription: Subscription,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    opaque_paths: Vec<PathPattern>,
+    opaque_paths: Vec<OpaquePath>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     routes: Vec<CompiledRoute>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

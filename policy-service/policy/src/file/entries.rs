@@ -7,7 +7,8 @@ use crate::documents::{
     RouteTarget, Settings, StreamUsage, Subscription,
 };
 use crate::guardrail::{GuardrailDraft, TextRole};
-use crate::pattern::{ModelPattern, PathPattern};
+use crate::opaque_path::OpaquePath;
+use crate::pattern::ModelPattern;
 use crate::price::PriceOverride;
 use crate::quota::QuotaDraft;
 use crate::secret::Secret;
@@ -158,7 +159,7 @@ pub(super) struct KeyEntry {
     #[serde(default)]
     pub(super) subscription: Subscription,
     #[serde(default)]
-    pub(super) opaque_paths: Vec<PathPattern>,
+    pub(super) opaque_paths: Vec<OpaquePath>,
 }
 
 /// Where a route applies, by name.

@@ -188,13 +188,14 @@ impl Wish<'_> {
             access::provider_keys(access, self.provider, self.model)
         };
         let keys = keys.map_err(|denial| self.obstacle(denial))?;
+        self.checked_in_path()?;
         let is_priced = |patterns: &Vec<ModelPattern>| {
             patterns.iter().any(|pattern| pattern.matches(self.model))
         };
         if !self.provider.priced_models.as_ref().is_none_or(is_priced) {
             let (provider, model) = (self.provider.name.clone(), self.model.to_owned());
             return Err(Obstacle {
-                rank: 3,
+                rank: 4,
                 reason: NoRoute::NoPrice { provider, model },
             });
         }
@@ -204,6 +205,22 @@ impl Wish<'_> {
             weight: self.weight,
             priority: self.priority,
             keys,
+        })
+    }
+
+    /// The end of rule 4: a path that names the model is made of it only where it is one segment.
+    pub(super) fn checked_in_path(&self) -> Result<(), Obstacle> {
+        if self.model.is_empty() {
+            return Ok(());
+        }
+        let place = self.provider.model_place().check(self.model);
+        place.map_err(|fault| Obstacle {
+            rank: 3,
+            reason: NoRoute::ModelNotInPath {
+                provider: self.provider.name.clone(),
+                model: self.model.to_owned(),
+                fault,
+            },
         })
     }
 

@@ -6,8 +6,8 @@ use crate::documents::{
     Access, AuthStyle, Documents, InferenceAuth, Owner, ProviderKeyState, Scope,
 };
 use crate::fixture::{
-    MODELS, access, add_route, allow, any_access, any_documents, compiled, documents, everything,
-    patterns, provider, route, target, user,
+    MODELS, access, add_route, allow, any_access, any_documents, azure, compiled, documents,
+    everything, patterns, provider, route, target, user,
 };
 use crate::ids::KeyId;
 use crate::key::KeyHash;
@@ -385,6 +385,34 @@ fn refusals_name_what_stood_in_the_way() {
         &documents,
         &ask("gpt-5"),
         &NoRoute::NoUsableProviderKey { provider },
+    );
+}
+
+#[test]
+fn a_model_that_the_path_cannot_name_goes_elsewhere_or_nowhere() {
+    let mut documents = documents(vec![provider("a", OPENAI, 1), provider("b", OPENAI, 1)]);
+    for provider in documents.providers.values_mut() {
+        provider.path_style = azure();
+    }
+    let asked = ask("gpt-5/chat/completions?x=");
+    refused(
+        &documents,
+        &asked,
+        &NoRoute::ModelNotInPath {
+            provider: "a".to_owned(),
+            model: "gpt-5/chat/completions?x=".to_owned(),
+            fault: SegmentError::Character,
+        },
+    );
+    for provider in documents.providers.values_mut() {
+        if provider.name == "b" {
+            provider.path_style = crate::documents::PathStyle::Native;
+        }
+    }
+    let model = "gpt-5/chat/completions?x=";
+    assert_eq!(
+        drawn(&compiled(&documents), &asked, 1),
+        [format!("b k0 {model}")]
     );
 }
 
