@@ -197,6 +197,11 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         self.at
     }
 
+    /// Whether the value has ended; only white space may follow.
+    pub fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
     /// Reads a chunk.
     ///
     /// # Errors

@@ -201,9 +201,11 @@ fn answer(surface: Surface, framing: Framing, input: &[u8], size: usize) -> Stri
     }
     reader.finish();
     format!(
-        "{:?} {} {} {} {} {:?} {:?}",
+        "{:?} {} {} {} {} {} {} {:?} {:?}",
         reader.usage(),
         reader.visible_output_bytes(),
+        reader.unreported_output_bytes(),
+        reader.unread_bytes(),
         reader.terminal_seen(),
         reader.error_seen(),
         reader.irregular_events(),

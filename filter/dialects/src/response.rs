@@ -25,13 +25,13 @@ use policy::usage::Usage;
 use self::counts::Counts;
 pub(crate) use self::counts::whole_number;
 use self::shapes::{Count, Items, Place};
-use crate::json::{Closed, Container, Scalar, Span, Visitor, Walker};
+use crate::json::{Closed, Container, JsonError, Scalar, Span, Visitor, Walker};
 use crate::sse::{Frame, Sink, SseReader};
 
 /// How the body of an answer is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// One JSON value.
+    /// One JSON value, or several one behind the other.
     Json,
     /// A `text/event-stream` whose events hold JSON.
     Sse,
@@ -69,11 +69,7 @@ impl UsageReader {
     /// Reads a chunk.
     pub fn push(&mut self, chunk: &[u8]) {
         match self.framing {
-            Framing::Json | Framing::JsonArray => {
-                if !self.event.is_broken {
-                    self.event.is_broken = self.walker.push(chunk, &mut self.facts).is_err();
-                }
-            }
+            Framing::Json | Framing::JsonArray => self.push_values(chunk),
             Framing::Sse => {
                 let Self {
                     walker,
@@ -90,6 +86,24 @@ impl UsageReader {
                         event,
                     },
                 );
+            }
+        }
+    }
+
+    /// Reads values that may follow one another without a comma, as JSON lines do.
+    fn push_values(&mut self, chunk: &[u8]) {
+        self.event.length = self.event.length.saturating_add(chunk.len());
+        let mut rest = chunk;
+        while !self.event.is_broken {
+            let start = self.walker.position();
+            match self.walker.push(rest, &mut self.facts) {
+                Ok(()) => return,
+                Err(JsonError::Invalid { at }) if self.walker.is_done() => {
+                    let read = usize::try_from(at.saturating_sub(start)).unwrap_or(usize::MAX);
+                    rest = rest.get(read..).unwrap_or_default();
+                    self.walker.reset();
+                }
+                Err(_) => self.event.is_broken = true,
             }
         }
     }
@@ -132,6 +146,38 @@ impl UsageReader {
         self.facts
             .output_bytes
             .saturating_add(self.facts.event_output_bytes)
+    }
+
+    /// Returns how many of the [visible bytes](Self::visible_output_bytes) came behind the last count of output that
+    /// was not zero: nobody has reported them.
+    pub fn unreported_output_bytes(&self) -> u64 {
+        let Facts {
+            unreported,
+            event_tells_output,
+            event_output_bytes,
+            ..
+        } = self.facts;
+        if event_tells_output {
+            0
+        } else {
+            unreported.saturating_add(event_output_bytes)
+        }
+    }
+
+    /// Whether the provider said of both input and output that they were zero.
+    pub fn says_nothing_was_used(&self) -> bool {
+        self.facts.counts.tell_nothing_used()
+    }
+
+    /// Returns how many bytes stood where JSON was expected and is not: nobody knows what they hold.
+    pub fn unread_bytes(&self) -> u64 {
+        match self.framing {
+            Framing::Json | Framing::JsonArray if self.event.is_broken => {
+                u64::try_from(self.event.length).unwrap_or(u64::MAX)
+            }
+            Framing::Json | Framing::JsonArray => 0,
+            Framing::Sse => self.facts.unread_bytes,
+        }
     }
 
     /// Whether the provider said that the answer is complete.
@@ -201,6 +247,8 @@ impl Sink for Events<'_> {
             self.facts.terminal_seen = true;
         } else if self.walker.finish(self.facts).is_err() {
             self.facts.irregular_events += 1;
+            let unread = u64::try_from(event.length).unwrap_or(u64::MAX);
+            self.facts.unread_bytes = self.facts.unread_bytes.saturating_add(unread);
         }
         self.walker.reset();
         self.facts.end_event();
@@ -227,6 +275,10 @@ struct Facts {
     event_type: EventType,
     output_bytes: u64,
     event_output_bytes: u64,
+    /// Output of whole events behind the last count of output.
+    unreported: u64,
+    event_tells_output: bool,
+    unread_bytes: u64,
     terminal_seen: bool,
     error_seen: bool,
     irregular_events: u64,
@@ -285,6 +337,9 @@ impl Facts {
             event_type: EventType::Other,
             output_bytes: 0,
             event_output_bytes: 0,
+            unreported: 0,
+            event_tells_output: false,
+            unread_bytes: 0,
             terminal_seen: false,
             error_seen: false,
             irregular_events: 0,
@@ -319,7 +374,12 @@ impl Facts {
         }
         if self.event_type != EventType::Audio {
             self.output_bytes = self.output_bytes.saturating_add(self.event_output_bytes);
+            self.unreported = self.unreported.saturating_add(self.event_output_bytes);
         }
+        if self.event_tells_output {
+            self.unreported = 0;
+        }
+        self.event_tells_output = false;
         self.event_type = EventType::Other;
         self.event_item_is_search = false;
         self.event_output_bytes = 0;
@@ -384,6 +444,7 @@ impl Visitor for Facts {
             Place::Event if container == Container::Object => self.end_event(),
             Place::Usage => {
                 self.counts.update(&self.pending);
+                self.event_tells_output |= self.pending.tell_output();
                 if let Some(beside) = self.iterations.take() {
                     self.beside = beside;
                 }

@@ -324,6 +324,35 @@ fn strict_quotas_hold_the_most_and_always_ask() {
     let _ = asked(&mut Driven::post(&world, PATH, &[], BODY));
 }
 
+/// What nobody reports is charged as seen, and all that was set aside where policy is strict.
+#[test]
+fn an_answer_without_usage_costs_what_was_seen_or_held() {
+    for (usage, on_lease, strict) in [
+        (r#""output_tokens":9"#, 9, 9),
+        (r#""output_tokens":0"#, 5, 100),
+        (r#""output_tokens":null"#, 5, 100),
+        ("", 5, 100),
+    ] {
+        for (holds, want) in [(Holds::Learned, on_lease), (Holds::Strict, strict)] {
+            let world = one(Unit::OutputTokens, |rules| rules.holds = holds);
+            let mut driven = Driven::post(&world, PATH, &[], BODY);
+            let (call, request) = asked(&mut driven);
+            let answer = grant(&request, |need| need);
+            driven.push(Input::Consulted { call, answer });
+            driven.forwarded();
+            driven.attempt(1, None);
+            let text = "twenty bytes of text";
+            let body = format!(
+                r#"{{"type":"message","content":[{{"text":"{text}"}}],"usage":{{"input_tokens":9,{usage}}}}}"#
+            );
+            let body = body.replace(",}", "}");
+            driven.answer(1, 200, "application/json", &[body.as_bytes()]);
+            driven.close(ClosedBy::Nobody);
+            assert_eq!(settlements(&world)[0].charges[0].amount, want, "{usage}");
+        }
+    }
+}
+
 #[test]
 fn a_client_that_leaves_while_it_waits_leaves_no_grant() {
     let world = one(Unit::TotalTokens, |_| {});

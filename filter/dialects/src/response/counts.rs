@@ -64,6 +64,16 @@ impl Counts {
         self.web_searches = web_searches.or(self.web_searches);
     }
 
+    /// Whether an output is among them that is not zero.
+    pub(super) const fn tell_output(&self) -> bool {
+        matches!(self.output, Some(1..))
+    }
+
+    /// Whether both input and output are among them and zero.
+    pub(super) const fn tell_nothing_used(&self) -> bool {
+        matches!((self.input, self.output), (Some(0), Some(0)))
+    }
+
     /// Whether nothing was reported.
     pub(super) const fn is_empty(&self) -> bool {
         matches!(

@@ -180,12 +180,12 @@ impl Exchange {
             end_of_stream,
         };
         attempt.is_stream = is_stream;
-        if status == 200
+        if is_success(status)
             && let (Some(framing), Some(surface)) = (framing, surface)
         {
             attempt.reader = Some(Box::new(UsageReader::new(surface, framing)));
         }
-        if !(status == 200 && is_stream) {
+        if !(is_success(status) && is_stream) {
             attempt.remover = None;
         }
         if attempt.remover.is_some() {
@@ -205,7 +205,7 @@ impl Exchange {
             .iter()
             .find(|attempt| attempt.record.number == number.0)
             .is_some_and(|attempt| {
-                attempt.record.status == 200
+                is_success(attempt.record.status)
                     || self.facts.first_byte.is_none()
                     || self.guards_answer()
             })
@@ -286,17 +286,48 @@ impl Attempt {
         let metered = surface.is_some_and(Surface::is_metered);
         let reported = self.reader.as_ref().and_then(|reader| reader.usage());
         let is_final = self.has_come_to_its_end();
-        let is_billed = record.status == 200 || (record.status == 0 && is_open);
+        let is_billed = is_success(record.status) || (record.status == 0 && is_open);
         record.usage = reported;
-        if metered && is_billed && !(is_final && reported.is_some()) {
-            let visible = self
+        if metered && is_billed && !(is_final && self.reports_what_came(surface)) {
+            let unreported = match &self.reader {
+                // Nothing came behind the provider's last count.
+                Some(reader) if is_final && reader.unreported_output_bytes() == 0 => 0,
+                Some(reader) => reader.visible_output_bytes(),
+                None => self.received_bytes,
+            };
+            let unread = self
                 .reader
                 .as_ref()
-                .map_or(self.received_bytes, |reader| reader.visible_output_bytes());
-            record.usage = Some(estimate(reported, request_bytes, visible));
+                .filter(|_| reported.is_none())
+                .map_or(0, |reader| reader.unread_bytes());
+            let seen = unreported.saturating_add(unread);
+            record.usage = Some(estimate(reported, request_bytes, seen));
             record.estimated = true;
         }
         record
+    }
+
+    /// Whether the provider's own figures can stand: it counted some input, and whatever came of an output.
+    ///
+    /// A count of zero is believed where nothing came at all; of vectors nobody sees how much came. What is reported
+    /// beside an error is taken as it is.
+    fn reports_what_came(&self, surface: Option<Surface>) -> bool {
+        let Some(reader) = &self.reader else {
+            return false;
+        };
+        let Some(usage) = reader.usage() else {
+            return false;
+        };
+        let gives_vectors = matches!(
+            surface,
+            Some(Surface::OpenaiEmbeddings | Surface::GeminiEmbed)
+        );
+        let gave_nothing = !gives_vectors
+            && reader.says_nothing_was_used()
+            && reader.visible_output_bytes() == 0
+            && reader.unread_bytes() == 0;
+        let counted_input = usage.total_input() != TokenCount::ZERO || gave_nothing;
+        reader.error_seen() || (counted_input && reader.unreported_output_bytes() == 0)
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -351,7 +382,7 @@ impl Attempt {
             .reader
             .as_ref()
             .is_some_and(|reader| reader.error_seen());
-        self.ended && !has_failed && (self.record.status != 200 || self.has_come_to_its_end())
+        self.ended && !has_failed && (!is_success(self.record.status) || self.has_come_to_its_end())
     }
 
     /// A stream says itself when it is over: one that merely stops was cut.
@@ -363,20 +394,20 @@ impl Attempt {
     }
 }
 
-/// Reported classes where there are any, else from bytes, rounded up.
-fn estimate(reported: Option<Usage>, request_bytes: u64, visible_output_bytes: u64) -> Usage {
-    let visible = TokenCount::new(visible_output_bytes.div_ceil(BYTES_PER_TOKEN));
-    match reported {
-        Some(usage) => Usage {
-            output_tokens: usage.output_tokens.max(visible),
-            ..usage
-        },
-        None => Usage {
-            input_tokens: TokenCount::new(request_bytes.div_ceil(BYTES_PER_TOKEN)),
-            output_tokens: visible,
-            ..Usage::default()
-        },
+/// Reported classes where they are not zero, else from bytes, rounded up.
+fn estimate(reported: Option<Usage>, request_bytes: u64, seen_output_bytes: u64) -> Usage {
+    let tokens = |bytes: u64| TokenCount::new(bytes.div_ceil(BYTES_PER_TOKEN));
+    let mut usage = reported.unwrap_or_default();
+    if usage.total_input() == TokenCount::ZERO {
+        usage.input_tokens = tokens(request_bytes);
     }
+    usage.output_tokens = usage.output_tokens.max(tokens(seen_output_bytes));
+    usage
+}
+
+/// Whether a provider says that it did what it was asked; only then an answer is metered and judged.
+pub(super) const fn is_success(status: u16) -> bool {
+    matches!(status, 200..=299)
 }
 
 /// `in_array`: a stream that is not SSE comes as one JSON array (Gemini).

@@ -14,6 +14,7 @@ use policy::surface::Surface;
 use policy::units::Timestamp;
 
 use super::Exchange;
+use super::attempt::is_success;
 use super::guarding::{Guarding, stopped_answer};
 use crate::guard::channel::{Bench, ChannelScan};
 use crate::guard::request::ContentScan;
@@ -363,7 +364,7 @@ impl Guarding {
     /// How an answer is judged; `None` if it cannot be.
     fn answer(&self, surface: Surface, head: AnswerHead) -> Option<Answer> {
         let framing = head.framing?;
-        if head.status == 200
+        if is_success(head.status)
             && framing != Framing::Json
             && let Some(editor) = StreamEditor::new(surface, framing)
         {
@@ -373,7 +374,7 @@ impl Guarding {
                 unscanned: 0,
             })));
         }
-        if head.status == 200 && ContentReader::request(surface).is_some() {
+        if is_success(head.status) && ContentReader::request(surface).is_some() {
             let scan = ContentScan::new(
                 Rc::clone(&self.guard),
                 &self.selection,

@@ -11,6 +11,7 @@ use policy::quota::{OnOutage, OnStream, Unit};
 use policy::units::Timestamp;
 
 use super::Exchange;
+use super::attempt::is_success;
 use super::quotas::{limit_of, place_of};
 use crate::messages::{CallId, Command, ConsultAnswer, ConsultKind, Flow, HeaderEdit};
 use crate::quota::{Line, Size};
@@ -58,7 +59,7 @@ impl Exchange {
             .lines
             .iter()
             .any(|line| line.on_stream == OnStream::Cut);
-        if status != 200 || !may_cut || is_guarded {
+        if !is_success(status) || !may_cut || is_guarded {
             return;
         }
         let editor = framing
@@ -74,7 +75,7 @@ impl Exchange {
 
     /// Tells clients what is left, where policy shows it: of the quota of which the smallest part is left.
     pub(super) fn show_what_is_left(&mut self, status: u16) {
-        if status != 200 {
+        if !is_success(status) {
             return;
         }
         let Some(charging) = &self.charging else {
