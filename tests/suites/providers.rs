@@ -14,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use weir_tests::client::{Answered, Request};
 use weir_tests::http1::{BodyReader, Framing, read_head};
-use weir_tests::mesh::tenant::{Dialect, Registration, Tenant, id, provider_secret, unique};
+use weir_tests::mesh::tenant::{self, Dialect, Registration, Tenant, id, provider_secret, unique};
 use weir_tests::mesh::{Mesh, Options};
 use weir_tests::provider::answer::Answer;
 use weir_tests::provider::{MockProvider, anthropic, openai};
