@@ -43,7 +43,7 @@ mod tokens;
 mod visit;
 
 use self::number::Number;
-pub use self::shape::{Keys, Member, Shape, Want, key};
+pub use self::shape::{Keys, Member, Others, Shape, Want, key};
 use self::text::Text;
 use self::tokens::{Literal, Raw};
 pub use self::visit::{Closed, Container, Scalar, Span, Token, Visitor};
@@ -114,7 +114,7 @@ pub struct Walker<T: 'static> {
     state: State,
     /// Containers open; at most [`MAX_DEPTH`].
     depth: usize,
-    /// Bit n is set if container n is an object.
+    /// Bit n is set if the container n levels above the innermost one is an object.
     objects: u128,
     /// Whether the innermost container is an object: what `objects` says of it, at hand.
     in_object: bool,
@@ -435,14 +435,12 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
 
     /// Remembers that a container of this kind was opened inside the others; returns what may come next.
     fn enter(&mut self, container: Container) -> State {
-        let bit = 1u128 << self.depth;
         self.depth += 1;
         self.in_object = container == Container::Object;
+        self.objects = self.objects << 1 | u128::from(self.in_object);
         if self.in_object {
-            self.objects |= bit;
             State::KeyOrEnd
         } else {
-            self.objects &= !bit;
             State::ItemOrEnd
         }
     }
@@ -450,7 +448,8 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
     /// Remembers that the innermost container was closed.
     fn leave(&mut self) {
         self.depth = self.depth.saturating_sub(1);
-        self.in_object = self.objects >> self.depth.saturating_sub(1) & 1 == 1;
+        self.objects >>= 1;
+        self.in_object = self.objects & 1 == 1;
     }
 
     /// Whether the innermost container has a shape.
@@ -472,7 +471,9 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             visitor.token(Token::Open(container), self.byte_span(i));
         }
         let mut items = None;
-        if let Some(shape) = self.next {
+        if let Some(shape) = self.next
+            && visitor.enters(shape.tag, container, at)
+        {
             visitor.begin(shape.tag, container, at);
             self.path.push(Level {
                 shape,
@@ -534,7 +535,13 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
     }
 
     /// Chooses the shape of the member whose key was read.
-    fn key_ended(&mut self, key: &[u8], escaped: bool, at: u64) -> Result<(), JsonError> {
+    fn key_ended<V: Visitor<Tag = T>>(
+        &mut self,
+        key: &[u8],
+        escaped: bool,
+        at: u64,
+        visitor: &mut V,
+    ) -> Result<(), JsonError> {
         self.next = None;
         self.state = State::Colon;
         if self.path.len() != self.depth {
@@ -545,24 +552,28 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         };
         let Level { shape, seen, .. } = level;
         let judged = shape.keys == Keys::Judged;
-        for (index, member) in shape.members.iter().enumerate() {
-            let Some(field) = member.spelling(key) else {
-                continue;
-            };
-            if judged {
-                let bit = 1u64 << (index & 63);
-                if escaped {
-                    return Err(JsonError::Disguised { field, at });
+        // Most keys have no name's length; only what is not plain ASCII can be taken for a name of another.
+        let may_be_named = shape.lengths & shape::length_bit(key.len()) != 0;
+        if may_be_named {
+            for (index, member) in shape.members.iter().enumerate() {
+                let Some(field) = member.spelling(key) else {
+                    continue;
+                };
+                if judged {
+                    let bit = 1u64 << (index & 63);
+                    if escaped {
+                        return Err(JsonError::Disguised { field, at });
+                    }
+                    if *seen & bit != 0 {
+                        return Err(JsonError::Duplicate { field, at });
+                    }
+                    *seen |= bit;
                 }
-                if *seen & bit != 0 {
-                    return Err(JsonError::Duplicate { field, at });
-                }
-                *seen |= bit;
+                self.next = Some(member.shape);
+                return Ok(());
             }
-            self.next = Some(member.shape);
-            return Ok(());
         }
-        if judged {
+        if judged && (may_be_named || !scan::is_plain_key(key)) {
             let names = shape
                 .members
                 .iter()
@@ -570,6 +581,12 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             if let Some(field) = scan::could_be_taken_for(key, names) {
                 return Err(JsonError::Disguised { field, at });
             }
+        }
+        if let Some(others) = shape.others
+            && let Some(shape) = others(key)
+        {
+            visitor.unnamed(shape.tag, key);
+            self.next = Some(shape);
         }
         Ok(())
     }

@@ -105,6 +105,11 @@ pub(super) fn sequences_length(bytes: &[u8]) -> usize {
     }
 }
 
+/// Whether a key is ASCII without NUL, so that it can only be taken for names of its own length.
+pub(super) fn is_plain_key(key: &[u8]) -> bool {
+    key.iter().all(|byte| matches!(byte, 1..=0x7F))
+}
+
 /// Returns the name that some parser may take `key` for: equal but for case, or equal up to a NUL.
 ///
 /// Case is folded as Unicode folds it, so U+017F is an `s` and U+212A a `k`: Go's `encoding/json` matches

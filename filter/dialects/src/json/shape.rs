@@ -10,7 +10,13 @@ pub struct Shape<T: 'static> {
     pub(super) members: &'static [Member<T>],
     pub(super) keys: Keys,
     pub(super) items: Option<&'static Shape<T>>,
+    pub(super) others: Option<Others<T>>,
+    /// Bit n is set if a member's name has n bytes: most keys are told from all of them by it.
+    pub(super) lengths: u64,
 }
+
+/// Says what is wanted of a member that a shape does not name, from its decoded key.
+pub type Others<T> = fn(&[u8]) -> Option<&'static Shape<T>>;
 
 /// A wanted member of an object.
 #[derive(Debug)]
@@ -39,20 +45,23 @@ impl<T> Member<T> {
     }
 
     /// Returns the spelling that is equal to `key`.
+    #[inline]
     pub(super) fn spelling(&self, key: &[u8]) -> Option<&'static str> {
-        // The first byte tells most members of equal length apart without a call.
-        let is_equal = |name: &str| {
-            let name = name.as_bytes();
-            name.len() == key.len() && name.first() == key.first() && name == key
-        };
-        if is_equal(self.name) {
+        if is_equal(self.name, key) {
             Some(self.name)
-        } else if !self.alias.is_empty() && is_equal(self.alias) {
+        } else if is_equal(self.alias, key) && !key.is_empty() {
             Some(self.alias)
         } else {
             None
         }
     }
+}
+
+/// The first byte tells most names of equal length apart without a call.
+#[inline]
+fn is_equal(name: &str, key: &[u8]) -> bool {
+    let name = name.as_bytes();
+    name.len() == key.len() && name.first() == key.first() && name == key
 }
 
 /// What a walker does with a string that stands at a place.
@@ -85,6 +94,8 @@ impl<T: 'static> Shape<T> {
             members: &[],
             keys: Keys::Found,
             items: None,
+            others: None,
+            lengths: 0,
         }
     }
 
@@ -96,6 +107,8 @@ impl<T: 'static> Shape<T> {
             members,
             keys: Keys::Found,
             items: None,
+            others: None,
+            lengths: lengths(members),
         }
     }
 
@@ -107,13 +120,32 @@ impl<T: 'static> Shape<T> {
             members: &[],
             keys: Keys::Found,
             items: Some(items),
+            others: None,
+            lengths: 0,
         }
+    }
+
+    /// Returns what the shape calls its place.
+    pub const fn tag(&self) -> T
+    where
+        T: Copy,
+    {
+        self.tag
     }
 
     /// Judges the keys of the object instead of only finding them; at most 64 members.
     #[must_use]
     pub const fn judged(mut self) -> Self {
         self.keys = Keys::Judged;
+        self
+    }
+
+    /// Says what is wanted of members that are not named: a rule in place of a list.
+    ///
+    /// Such keys are not judged: the rule sees them decoded, and has to take every spelling for what it may mean.
+    #[must_use]
+    pub const fn others(mut self, others: Others<T>) -> Self {
+        self.others = Some(others);
         self
     }
 
@@ -130,4 +162,20 @@ impl<T: 'static> Shape<T> {
         self.items = Some(items);
         self
     }
+}
+
+/// Returns which lengths the names of `members` have; at most 63 bytes each.
+const fn lengths<T>(members: &[Member<T>]) -> u64 {
+    let mut lengths = 0;
+    let mut rest = members;
+    while let [member, after @ ..] = rest {
+        lengths |= length_bit(member.name.len()) | length_bit(member.alias.len());
+        rest = after;
+    }
+    lengths
+}
+
+/// Returns the bit that stands for a length; all that are too long for one share the last.
+pub(super) const fn length_bit(length: usize) -> u64 {
+    1 << if length < 63 { length } else { 63 }
 }

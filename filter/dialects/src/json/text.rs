@@ -148,6 +148,9 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             }
         };
         let rest = chunk.get(i + 1..).unwrap_or_default();
+        if sink == Sink::Skip && state == State::InText {
+            return Ok(self.begin_unwanted(rest, i, start, visitor));
+        }
         let plain = scan::plain_length(rest);
         let content = rest.get(..plain).unwrap_or_default();
         if rest.get(plain) == Some(&b'"') {
@@ -161,7 +164,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                 visitor.token(token, self.span_at(i + 1, plain));
             }
             if state == State::InKey {
-                self.key_ended(content, false, start)?;
+                self.key_ended(content, false, start, visitor)?;
                 return Ok(end);
             }
             let span = Span {
@@ -190,6 +193,34 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         self.state = state;
         self.deliver(content, visitor);
         Ok(i + 1 + plain)
+    }
+
+    /// Passes over a string value that nobody wants, whose content begins with `rest`; returns where to read next.
+    fn begin_unwanted<V: Visitor<Tag = T>>(
+        &mut self,
+        rest: &[u8],
+        i: usize,
+        start: u64,
+        visitor: &mut V,
+    ) -> usize {
+        let length = scan::skip_length(rest);
+        let end = i + length + 2;
+        if rest.get(length) == Some(&b'"') {
+            if V::TOKENS {
+                let token = Token::Text(rest.get(..length).unwrap_or_default());
+                visitor.token(token, self.span_at(i + 1, length));
+            }
+            let span = Span {
+                start,
+                end: self.offset(end),
+            };
+            self.text_ended(&[], false, span, visitor);
+            return end;
+        }
+        self.text.begin(start, Sink::Skip);
+        self.raw.begin(i + 1);
+        self.state = State::InText;
+        i + 1 + length
     }
 
     /// Reads string content from `chunk[i]` to the closing quote or the end of the chunk.
@@ -379,7 +410,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let kept = mem::take(&mut self.text.kept);
         let start = self.text.start;
         let ended = if self.state == State::InKey {
-            self.key_ended(&kept, self.text.escaped, start)
+            self.key_ended(&kept, self.text.escaped, start, visitor)
         } else {
             let whole = self.text.sink == Sink::Keep && !self.text.overflowed;
             self.text_ended(

@@ -87,6 +87,18 @@ pub trait Visitor {
         true
     }
 
+    /// Whether a container that stands at a place is to be looked into; if not, neither [`begin`](Self::begin) nor
+    /// [`end`](Self::end) is called for it, and its content is passed over.
+    fn enters(&mut self, tag: Self::Tag, container: Container, at: u64) -> bool {
+        let _: (Self::Tag, Container, u64) = (tag, container, at);
+        true
+    }
+
+    /// A member that its object's shape does not name was taken for this place; its value comes next.
+    fn unnamed(&mut self, tag: Self::Tag, key: &[u8]) {
+        let _: (Self::Tag, &[u8]) = (tag, key);
+    }
+
     /// A container begins; `at` is the offset of its bracket.
     fn begin(&mut self, tag: Self::Tag, container: Container, at: u64) {
         let _: (Self::Tag, Container, u64) = (tag, container, at);
