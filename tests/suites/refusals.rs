@@ -458,7 +458,7 @@ fn an_opaque_path_the_key_names_passes_and_is_recorded() {
     });
     let provider = &stage.providers[1].1;
     let body = b"\x00\xffnot json at all".to_vec();
-    let mut request = Request::new("PUT", "/v1/audio/speech?x=%20y")
+    let mut request = Request::new("POST", "/v1/audio/speech?x=%20y")
         .bearer(&key)
         .field("content-type", "audio/x");
     request.body = body.clone();
@@ -472,7 +472,7 @@ fn an_opaque_path_the_key_names_passes_and_is_recorded() {
     let seen: Vec<_> = provider
         .seen()
         .into_iter()
-        .filter(|seen| seen.method == "PUT")
+        .filter(|seen| seen.target.starts_with("/v1/audio/"))
         .collect();
     assert_eq!(seen.len(), 1);
     assert_eq!(
@@ -514,6 +514,48 @@ fn an_opaque_path_the_key_names_passes_and_is_recorded() {
     }
 }
 
+const FORBIDDEN: (u16, &str) = (403, "path_not_allowed");
+const UNTRACKED: (u16, &str) = (404, "stateful_id_unknown");
+
+/// What such a body names is judged as on the surfaces.
+#[test]
+fn a_json_body_on_an_opaque_path_names_nothing_stored() {
+    let stage = &*STAGE;
+    let (_, key) = stage.mesh.change(|admin| {
+        let team = tenant::team(admin);
+        let access = tenant::access(&["the-openai"], &["*"]);
+        let fields = json!({"access": access, "opaque_paths": ["/v1/images/*"]});
+        tenant::key(admin, &team, &fields)
+    });
+    let ask = |body: &serde_json::Value| {
+        stage
+            .mesh
+            .send(&Request::post("/v1/images/edits", body).bearer(&key))
+    };
+    for (body, (status, code)) in [
+        (
+            json!({"prompt": "x", "mask": {"file_id": "file-1"}}),
+            UNTRACKED,
+        ),
+        (
+            json!({"prompt": "x", "images": [{"file_id": "file-1"}]}),
+            UNTRACKED,
+        ),
+        (
+            json!({"prompt": "x", "api_base": "http://127.0.0.1:1"}),
+            (403, "field_not_allowed"),
+        ),
+    ] {
+        let want = Refused {
+            dialect: Dialect::Openai,
+            status,
+            code,
+        };
+        assert_stops(&ask(&body), want, &body.to_string());
+    }
+    assert_eq!(ask(&json!({"prompt": "file-1", "user": "u"})).status, 200);
+}
+
 /// Not even a key that names everything gets at what belongs to the whole organisation or to all tenants.
 #[test]
 fn administration_and_stored_objects_are_never_passed_on() {
@@ -527,51 +569,34 @@ fn administration_and_stored_objects_are_never_passed_on() {
             &json!({"access": tenant::access(&names, &["*"]), "opaque_paths": ["/**"]}),
         )
     });
-    for (target, status, code, dialect) in [
+    for (target, (status, code), dialect) in [
+        ("/v1/realtime/client_secrets", FORBIDDEN, Dialect::Openai),
+        ("/v1/Realtime/Sessions", FORBIDDEN, Dialect::Openai),
+        ("/openai/v1/chatkit/sessions", FORBIDDEN, Dialect::Openai),
+        ("/v1alpha/auth_tokens", FORBIDDEN, Dialect::Gemini),
+        ("/v1beta/authTokens:create", FORBIDDEN, Dialect::Gemini),
+        ("/v1/unheard/of", FORBIDDEN, Dialect::Openai),
+        ("/v1/FILES", UNTRACKED, Dialect::Openai),
         (
-            "/v1/organization/projects",
-            403,
-            "path_not_allowed",
+            "/v1/chat/completions/chatcmpl-1",
+            UNTRACKED,
             Dialect::Openai,
         ),
-        (
-            "/v1/organizations/me",
-            403,
-            "path_not_allowed",
-            Dialect::Anthropic,
-        ),
-        ("/v1/files", 404, "stateful_id_unknown", Dialect::Openai),
-        (
-            "/v1/files/file-1/content",
-            404,
-            "stateful_id_unknown",
-            Dialect::Openai,
-        ),
-        (
-            "/v1/responses/resp_1",
-            404,
-            "stateful_id_unknown",
-            Dialect::Openai,
-        ),
-        ("/v1/batches", 404, "stateful_id_unknown", Dialect::Openai),
-        (
-            "/v1/containers/c1",
-            404,
-            "stateful_id_unknown",
-            Dialect::Openai,
-        ),
-        (
-            "/v1/messages/batches",
-            404,
-            "stateful_id_unknown",
-            Dialect::Anthropic,
-        ),
-        (
-            "/v1beta/files/f1",
-            404,
-            "stateful_id_unknown",
-            Dialect::Gemini,
-        ),
+        ("/v1/vector-stores", UNTRACKED, Dialect::Openai),
+        ("/v1/skills", UNTRACKED, Dialect::Anthropic),
+        ("/v1beta/cachedcontents", UNTRACKED, Dialect::Gemini),
+        ("/v1beta/tunedModels", UNTRACKED, Dialect::Gemini),
+        ("/upload/v1beta/files", UNTRACKED, Dialect::Gemini),
+        ("/genai/v1beta/corpora/c", UNTRACKED, Dialect::Gemini),
+        ("/v1/organization/projects", FORBIDDEN, Dialect::Openai),
+        ("/v1/organizations/me", FORBIDDEN, Dialect::Anthropic),
+        ("/v1/files", UNTRACKED, Dialect::Openai),
+        ("/v1/files/file-1/content", UNTRACKED, Dialect::Openai),
+        ("/v1/responses/resp_1", UNTRACKED, Dialect::Openai),
+        ("/v1/batches", UNTRACKED, Dialect::Openai),
+        ("/v1/containers/c1", UNTRACKED, Dialect::Openai),
+        ("/v1/messages/batches", UNTRACKED, Dialect::Anthropic),
+        ("/v1beta/files/f1", UNTRACKED, Dialect::Gemini),
     ] {
         let answered = stage.mesh.send(&Request::get(target).bearer(&key));
         assert_stops(

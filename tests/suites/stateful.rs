@@ -283,7 +283,40 @@ fn referring() -> Vec<(Dialect, &'static str, Value)> {
             messages,
             json!({"model": "c", "container": "container_1", "messages": []}),
         ),
+        responses(
+            "input",
+            json!([{"type": "image_generation_call", "id": "ig_1"}]),
+        ),
+        responses("input", json!([{"type": "future_call", "id": "x_1"}])),
+        responses(
+            "tools",
+            json!([{"type": "image_generation", "input_image_mask": {"file_id": "file-1"}}]),
+        ),
+        responses(
+            "tools",
+            json!([{"type": "mcp", "server_label": "x", "connector_id": "connector_dropbox"}]),
+        ),
+        responses("future", json!({"store_ids": ["x"]})),
+        (
+            Dialect::Openai,
+            chat,
+            json!({"model": "gpt-5", "messages": [], "audio": {"voice": {"id": "voice_1"}}}),
+        ),
+        (
+            Dialect::Anthropic,
+            messages,
+            json!({"model": "c", "max_tokens": 1, "messages": [], "container": {"skills": [{"type": "custom", "skill_id": "skill_1"}]}}),
+        ),
+        (
+            Dialect::Anthropic,
+            messages,
+            json!({"model": "c", "max_tokens": 1, "messages": user(json!({"type": "future", "deep": [{"fileId": "x"}]}))}),
+        ),
         gemini_file("https://generativelanguage.googleapis.com/v1beta/files/abc"),
+        gemini_file("HTTPS://GenerativeLanguage.GoogleAPIs.com.:443/v1beta/files/abc"),
+        gemini_file("https://x@generativelanguage%2egoogleapis.com/v1beta/files/abc"),
+        gemini_file("gs://bucket/object"),
+        gemini_file("abc"),
         (Dialect::Gemini, "/v1beta/models/g:generateContent", cached),
     ]
 }
@@ -299,9 +332,65 @@ fn ids_whose_owner_nobody_tracks_are_refused() {
         assert_stops(&answered, Refused { dialect, ..UNKNOWN }, &body.to_string());
     }
     assert_eq!(provider.count(), 0);
+    let skill = json!([{"type": "anthropic", "skill_id": "pptx", "version": "latest"}]);
+    for (_, target, body) in [
+        responses("metadata", json!({"file_id": "file-1"})),
+        responses(
+            "input",
+            json!([{"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "iVBORw0KGgo="}]),
+        ),
+        responses(
+            "tools",
+            json!([{"type": "mcp", "server_label": "x", "server_url": "https://mcp.example.com"}]),
+        ),
+        (
+            Dialect::Anthropic,
+            "/v1/messages",
+            json!({"model": "c", "max_tokens": 1, "messages": [], "container": {"skills": skill}}),
+        ),
+    ] {
+        let answered = MESH.send(&tenant.sign(Request::post(target, &body)));
+        assert_eq!(answered.status, 200, "{body}: {}", answered.text());
+    }
     let (_, target, body) = gemini_file("https://example.com/public.txt");
     let answered = MESH.send(&tenant.sign(Request::post(target, &body)));
     assert_eq!(answered.status, 200, "a public address is nobody's");
+}
+
+/// Where a request goes is policy's to choose, and so is every model in it.
+#[test]
+fn what_would_lead_elsewhere_is_refused() {
+    let provider = MockProvider::always(Answer::json(200, &json!({})));
+    let tenant = MESH.tenant(&[Registration::new(Dialect::Openai, &provider)]);
+    let chat = |field: &str, value: Value| {
+        let mut body = json!({"model": "gpt-5", "messages": []});
+        body[field] = value;
+        MESH.send(&tenant.sign(Request::post("/v1/chat/completions", &body)))
+    };
+    for (field, value) in [
+        ("api_base", json!("http://127.0.0.1:1")),
+        ("BASE_URL", json!("http://127.0.0.1:1")),
+        ("apiKey", json!("k")),
+        ("custom_llm_provider", json!("x")),
+        ("provider", json!({"order": ["x"]})),
+        ("plugins", json!([{"id": "web"}])),
+        ("preset", json!("mine")),
+        ("route", json!("fallback")),
+        (
+            "fallbacks",
+            json!([{"model": "gpt-5", "api_base": "http://127.0.0.1:1"}]),
+        ),
+    ] {
+        let want = Refused {
+            dialect: Dialect::Openai,
+            status: 403,
+            code: "field_not_allowed",
+        };
+        assert_stops(&chat(field, value), want, field);
+    }
+    assert_eq!(provider.count(), 0);
+    assert_eq!(chat("provider", Value::Null).status, 200);
+    assert_eq!(chat("fallbacks", json!(["gpt-5"])).status, 200);
 }
 
 /// Who owns what another process saw made is asked of the service; without an answer there is a refusal worth another

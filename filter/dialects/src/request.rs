@@ -13,17 +13,26 @@
 //! # Ok::<(), dialects::request::BodyError>(())
 //! ```
 
+mod elsewhere;
 mod error;
+mod facts;
+mod names;
+mod opaque;
+mod part;
 mod shapes;
+mod texts;
+mod values;
 
-use policy::surface::{Dialect, Surface};
+use policy::surface::Surface;
 
 pub use self::error::BodyError;
-use self::shapes::{Hint, Place};
-use crate::json::{Closed, Container, Scalar, Span, Visitor, Walker};
-use crate::response::whole_number;
+use self::facts::Facts;
+pub use self::opaque::{OpaqueFacts, OpaqueReader};
+use self::shapes::Place;
+pub use self::texts::RequestTextReader;
+use crate::json::{Span, Walker};
 
-/// Stateful ids that one request may name.
+/// Stored things that one request may name.
 pub const MAX_REFERENCES: usize = 512;
 
 /// Models that one request may name beside its own.
@@ -53,8 +62,10 @@ pub struct RequestFacts {
     pub background: bool,
     /// Whether the provider is to keep the answer, if the request says so.
     pub store: Option<bool>,
-    /// Ids of things that the provider keeps, in order, each once; at most [`MAX_REFERENCES`].
+    /// Things that the provider keeps, in order, each once; at most [`MAX_REFERENCES`].
     pub references: Vec<Reference>,
+    /// The first member that would send the request elsewhere than policy chose.
+    pub elsewhere: Option<&'static str>,
     /// What the client says about its session.
     pub session: SessionHints,
     /// Messages, input items, contents or batch parts.
@@ -91,13 +102,26 @@ pub struct SessionHints {
     pub safety_identifier: Option<String>,
 }
 
-/// The id of something that a provider keeps.
+/// Something that a provider keeps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
     /// Which field names it.
     pub field: ReferenceField,
-    /// The id, decoded.
+    /// The id, decoded; empty for a [`ReferenceField::Member`].
     pub id: String,
+    /// The name of a [`ReferenceField::Member`], if it is a plain one; else empty.
+    pub member: String,
+}
+
+impl Reference {
+    /// Returns the field's name in the provider's spelling, or the member's as it was sent.
+    pub fn name(&self) -> &str {
+        if self.field == ReferenceField::Member && !self.member.is_empty() {
+            &self.member
+        } else {
+            self.field.name()
+        }
+    }
 }
 
 /// A field that names something a provider keeps.
@@ -113,7 +137,7 @@ pub enum ReferenceField {
     Prompt,
     /// `file_id` of OpenAI and Anthropic.
     File,
-    /// Gemini `fileData.fileUri`; also URIs of things that are not the provider's.
+    /// Gemini `fileData.fileUri`, unless it is an address that anybody may read.
     FileUri,
     /// Responses `vector_store_ids`.
     VectorStore,
@@ -125,6 +149,14 @@ pub enum ReferenceField {
     CachedContent,
     /// Chat `audio.id` of an earlier answer.
     Audio,
+    /// Reasoning without content: only the provider's store has it.
+    Reasoning,
+    /// A block or part that has an id and no content of its own.
+    Part,
+    /// A skill that is not the provider's own.
+    Skill,
+    /// Any other member that names one, by its own name or by its value.
+    Member,
 }
 
 impl ReferenceField {
@@ -142,6 +174,10 @@ impl ReferenceField {
             Self::Container => "container",
             Self::CachedContent => "cachedContent",
             Self::Audio => "audio.id",
+            Self::Reasoning => "input.id",
+            Self::Part => "content.id",
+            Self::Skill => "skill_id",
+            Self::Member => "a member",
         }
     }
 }
@@ -202,346 +238,6 @@ impl RequestReader {
         walked?;
         self.facts.facts.bytes = self.walker.position();
         self.facts.complete()
-    }
-}
-
-/// Collects the facts of a body.
-#[derive(Debug)]
-struct Facts {
-    facts: RequestFacts,
-    item: Item,
-    failed: Option<BodyError>,
-}
-
-/// The input item being read.
-#[derive(Debug, Default)]
-struct Item {
-    kind: ItemKind,
-    has_role: bool,
-    id: Option<(String, u64)>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-enum ItemKind {
-    #[default]
-    Unsaid,
-    Reference,
-    Other,
-}
-
-const BOOL: &str = "true or false";
-const COUNT: &str = "a whole number";
-const TEXT: &str = "a string";
-const LIST: &str = "a list";
-const OBJECT: &str = "an object";
-
-mod texts;
-pub use self::texts::RequestTextReader;
-
-impl Facts {
-    fn new(surface: Surface) -> Self {
-        let facts = RequestFacts {
-            surface,
-            bytes: 0,
-            model: None,
-            nested_models: Vec::new(),
-            stream: false,
-            max_output_tokens: None,
-            candidates: 1,
-            background: false,
-            store: None,
-            references: Vec::new(),
-            session: SessionHints::default(),
-            items: 0,
-            include_usage: IncludeUsage::NoOptions(0),
-        };
-        Self {
-            facts,
-            item: Item::default(),
-            failed: None,
-        }
-    }
-
-    fn check(&self) -> Result<(), BodyError> {
-        self.failed.map_or(Ok(()), Err)
-    }
-
-    fn complete(self) -> Result<RequestFacts, BodyError> {
-        if self.facts.model.is_none() && self.facts.surface.dialect() != Dialect::Gemini {
-            return Err(BodyError::Missing { field: "model" });
-        }
-        Ok(self.facts)
-    }
-
-    fn fail(&mut self, error: BodyError) {
-        self.failed.get_or_insert(error);
-    }
-
-    fn wrong_type(&mut self, field: &'static str, expected: &'static str, at: u64) {
-        self.fail(BodyError::WrongType {
-            field,
-            expected,
-            at,
-        });
-    }
-
-    fn model(&mut self, value: Scalar<'_>, span: Span) {
-        let Scalar::Text { value, whole } = value else {
-            return self.wrong_type("model", TEXT, span.start);
-        };
-        if !whole || value.len() > MAX_ID_BYTES {
-            return self.fail(BodyError::TooLong {
-                field: "model",
-                at: span.start,
-            });
-        }
-        if value.is_empty() {
-            return self.fail(BodyError::Missing { field: "model" });
-        }
-        self.facts.model = Some(ModelField {
-            value: value.to_owned(),
-            span,
-        });
-    }
-
-    fn nested_model(&mut self, value: &str, whole: bool, span: Span) {
-        if !whole || value.len() > MAX_ID_BYTES {
-            return self.fail(BodyError::TooLong {
-                field: "model",
-                at: span.start,
-            });
-        }
-        if self.facts.nested_models.len() == MAX_NESTED_MODELS {
-            return self.fail(BodyError::TooMany {
-                field: "model",
-                at: span.start,
-            });
-        }
-        self.facts.nested_models.push(ModelField {
-            value: value.to_owned(),
-            span,
-        });
-    }
-
-    fn flag(&mut self, field: &'static str, value: Scalar<'_>, span: Span) -> Option<bool> {
-        match value {
-            Scalar::Bool(flag) => Some(flag),
-            Scalar::Null => None,
-            Scalar::Number(_) | Scalar::Text { .. } => {
-                self.wrong_type(field, BOOL, span.start);
-                None
-            }
-        }
-    }
-
-    fn count(&mut self, field: &'static str, value: Scalar<'_>, span: Span) -> Option<u64> {
-        let is_gemini = self.facts.surface.dialect() == Dialect::Gemini;
-        let count = match value {
-            Scalar::Null => return None,
-            Scalar::Number(written) => whole_number(written),
-            Scalar::Text { value, .. } if is_gemini => whole_number(value),
-            Scalar::Text { .. } | Scalar::Bool(_) => None,
-        };
-        if count.is_none() {
-            self.wrong_type(field, COUNT, span.start);
-        }
-        count
-    }
-
-    fn hint(&mut self, hint: Hint, value: Scalar<'_>) {
-        let Scalar::Text { value, .. } = value else {
-            return;
-        };
-        let session = &mut self.facts.session;
-        let slot = match hint {
-            Hint::AnthropicUserId => &mut session.anthropic_user_id,
-            Hint::PromptCacheKey => &mut session.prompt_cache_key,
-            Hint::User => &mut session.user,
-            Hint::SafetyIdentifier => &mut session.safety_identifier,
-        };
-        *slot = Some(value.to_owned());
-    }
-
-    fn reference(&mut self, field: ReferenceField, id: &str, whole: bool, at: u64) {
-        if !whole || id.len() > MAX_ID_BYTES {
-            return self.fail(BodyError::TooLong {
-                field: field.name(),
-                at,
-            });
-        }
-        let references = &mut self.facts.references;
-        if references
-            .iter()
-            .any(|known| known.field == field && known.id == id)
-        {
-            return;
-        }
-        if references.len() == MAX_REFERENCES {
-            return self.fail(BodyError::TooMany {
-                field: field.name(),
-                at,
-            });
-        }
-        references.push(Reference {
-            field,
-            id: id.to_owned(),
-        });
-    }
-
-    fn item_ended(&mut self) {
-        let item = std::mem::take(&mut self.item);
-        let stands_for_another = match item.kind {
-            ItemKind::Reference => true,
-            ItemKind::Unsaid => !item.has_role,
-            ItemKind::Other => false,
-        };
-        if stands_for_another && let Some((id, at)) = item.id {
-            self.reference(ReferenceField::Item, &id, true, at);
-        }
-    }
-
-    /// Reads a scalar at a place where more than one kind of value may stand.
-    fn other_scalar(&mut self, place: Place, value: Scalar<'_>, span: Span) {
-        match (place, value) {
-            (Place::NestedModel, Scalar::Text { value, whole }) => {
-                self.nested_model(value, whole, span)
-            }
-            (Place::Reference(field), Scalar::Text { value, whole }) => {
-                self.reference(field, value, whole, span.start);
-            }
-            (Place::Reference(field), Scalar::Bool(_) | Scalar::Number(_)) => {
-                self.wrong_type(field.name(), TEXT, span.start);
-            }
-            (Place::Messages(_), Scalar::Text { .. }) => self.facts.items = 1,
-            (Place::Messages(field), Scalar::Bool(_) | Scalar::Number(_)) => {
-                self.wrong_type(field, LIST, span.start);
-            }
-            (Place::Message | Place::Item, _) => self.facts.items += 1,
-            (Place::ItemType, Scalar::Text { value, .. }) => {
-                self.item.kind = if value == "item_reference" {
-                    ItemKind::Reference
-                } else {
-                    ItemKind::Other
-                };
-            }
-            (Place::ItemRole, Scalar::Text { .. }) => self.item.has_role = true,
-            (Place::ItemId, Scalar::Text { value, whole }) => {
-                if !whole || value.len() > MAX_ID_BYTES {
-                    self.fail(BodyError::TooLong {
-                        field: ReferenceField::Item.name(),
-                        at: span.start,
-                    });
-                }
-                self.item.id = Some((value.to_owned(), span.start));
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Visitor for Facts {
-    type Tag = Place;
-
-    fn begin(&mut self, place: Place, container: Container, at: u64) {
-        match place {
-            Place::Body if container == Container::Object => {
-                self.facts.include_usage = IncludeUsage::NoOptions(at.saturating_add(1));
-            }
-            Place::Body => self.wrong_type("body", OBJECT, at),
-            Place::Message => self.facts.items += 1,
-            Place::Item => {
-                self.facts.items += 1;
-                self.item = Item::default();
-            }
-            Place::Messages(field) if container == Container::Object => {
-                if self.facts.surface.dialect() == Dialect::Gemini {
-                    self.facts.items += 1;
-                } else {
-                    self.wrong_type(field, LIST, at);
-                }
-            }
-            Place::StreamOptions if container == Container::Array => {
-                self.wrong_type("stream_options", OBJECT, at);
-            }
-            Place::StreamOptions => {
-                let at = at.saturating_add(1);
-                self.facts.include_usage = IncludeUsage::NoField {
-                    at,
-                    is_empty: false,
-                };
-            }
-            Place::Model => self.wrong_type("model", TEXT, at),
-            Place::Stream => self.wrong_type("stream", BOOL, at),
-            Place::Background => self.wrong_type("background", BOOL, at),
-            Place::Store => self.wrong_type("store", BOOL, at),
-            Place::IncludeUsage => self.wrong_type("stream_options.include_usage", BOOL, at),
-            Place::MaxTokens(field) | Place::Candidates(field) => self.wrong_type(field, COUNT, at),
-            Place::NestedModel
-            | Place::Messages(_)
-            | Place::ItemType
-            | Place::ItemRole
-            | Place::ItemId
-            | Place::Hint(_)
-            | Place::Reference(_)
-            | Place::Way => {}
-        }
-    }
-
-    fn end(&mut self, place: Place, closed: Closed) {
-        if place == Place::Item {
-            self.item_ended();
-        }
-        if place == Place::StreamOptions
-            && let IncludeUsage::NoField { is_empty, .. } = &mut self.facts.include_usage
-        {
-            *is_empty = closed.is_empty;
-        }
-    }
-
-    fn scalar(&mut self, place: Place, value: Scalar<'_>, span: Span) {
-        match place {
-            Place::Body => self.wrong_type("body", OBJECT, span.start),
-            Place::Model => self.model(value, span),
-            Place::Stream => {
-                self.facts.stream = self.flag("stream", value, span).unwrap_or_default()
-            }
-            Place::Background => {
-                self.facts.background = self.flag("background", value, span).unwrap_or_default()
-            }
-            Place::Store => self.facts.store = self.flag("store", value, span),
-            Place::MaxTokens(field) => {
-                let count = self.count(field, value, span);
-                self.facts.max_output_tokens = self.facts.max_output_tokens.max(count);
-            }
-            Place::Candidates(field) => {
-                let count = self.count(field, value, span).unwrap_or(1);
-                self.facts.candidates = count.max(1);
-            }
-            Place::StreamOptions => {
-                if value == Scalar::Null {
-                    self.facts.include_usage = IncludeUsage::NullOptions(span);
-                } else {
-                    self.wrong_type("stream_options", OBJECT, span.start);
-                }
-            }
-            Place::IncludeUsage => {
-                self.facts.include_usage =
-                    match self.flag("stream_options.include_usage", value, span) {
-                        Some(true) => IncludeUsage::Asked,
-                        Some(false) | None => IncludeUsage::Declined(span),
-                    };
-            }
-            Place::Hint(hint) => self.hint(hint, value),
-            Place::NestedModel
-            | Place::Messages(_)
-            | Place::Message
-            | Place::Item
-            | Place::ItemType
-            | Place::ItemRole
-            | Place::ItemId
-            | Place::Reference(_)
-            | Place::Way => self.other_scalar(place, value, span),
-        }
     }
 }
 

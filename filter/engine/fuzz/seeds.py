@@ -94,8 +94,18 @@ for name, text in {
     "cut": b'{"model":"a","messages":[{"role":"us',
     "array": b'[{"model":"a"}]',
     "empty": b"",
+    "stored-deep": b'{"model":"a","future":[{"more":{"file_\\u0069ds":["x",["y"]]}}],"messages":[]}',
+    "stored-values": b'{"model":"a","x":"file-1","y":["https://generativelanguage%2egoogleapis.com/v1beta/files/a"],"z":"gs://b/o"}',
+    "elsewhere": b'{"model":"a","API_BASE":"x","fallbacks":["b",{"model":"c","api_key":"k"}],"provider":{}}',
 }.items():
     seed("request_body", name, bytes([CHAT, 1]) + text)
+
+for name, text in {
+    "items": b'{"model":"a","input":[{"type":"image_generation_call","id":"ig_1"},{"id":"ig_2","result":"AA==","type":"image_generation_call"},{"type":"reasoning","id":"rs_1","summary":[]},{"arguments":"{}","id":"fc_1","type":"function_call"},{"type":"x","action":{"file_id":"y"}}]}',
+    "late": b'{"model":"a","input":"x","tools":[{"parameters":{"file_id":"x"},"type":"router:search"}]}',
+    "skills": b'{"model":"a","input":"x","tools":[{"type":"shell","environment":{"skills":[{"type":"skill_reference","skill_id":"skill_1"},"skill_2"]}}]}',
+}.items():
+    seed("request_body", "responses-" + name, bytes([RESPONSES, 2]) + text)
 
 # --- event streams ---------------------------------------------------------------------------------------------
 STREAMS = {

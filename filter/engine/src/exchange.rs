@@ -7,6 +7,7 @@ mod closing;
 mod guarded_answer;
 mod guarding;
 mod metering;
+mod opaque;
 mod ownership;
 mod quotas;
 mod target;

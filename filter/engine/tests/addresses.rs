@@ -321,12 +321,17 @@ fn an_opaque_path_takes_the_parameters_that_its_key_lists() {
         .map(|text| policy::opaque_path::OpaquePath::parse(text).unwrap())
         .into();
     world.key_mut().access[0].providers[0].denied_models.clear();
-    passes(&world, "/v1/audio/voices", "", "/audio/voices");
     passes(
         &world,
-        "/v1/audio/voices?page=a%20b&language=de",
+        "/v1/audio/transcriptions",
         "",
-        "/audio/voices?page=a%20b&language=de",
+        "/audio/transcriptions",
+    );
+    passes(
+        &world,
+        "/v1/audio/transcriptions?page=a%20b&language=de",
+        "",
+        "/audio/transcriptions?page=a%20b&language=de",
     );
     for query in [
         "limit=1",
@@ -335,7 +340,7 @@ fn an_opaque_path_takes_the_parameters_that_its_key_lists() {
         "fields=a",
         "page=1&page=2",
     ] {
-        let path = format!("/v1/audio/voices?{query}");
+        let path = format!("/v1/audio/transcriptions?{query}");
         refused(&world, &path, "", "query_not_allowed");
     }
     refused(&world, "/v1/images?page=1", "", "path_not_allowed");

@@ -340,6 +340,74 @@ fn a_stored_response_is_named_only_by_its_owner() {
     );
 }
 
+/// Whatever a body calls it and wherever it stands: what names something stored is refused by the member's name, and
+/// what would lead elsewhere, too; models are judged.
+#[test]
+fn stored_things_and_places_elsewhere_are_refused_by_name() {
+    let world = World::default();
+    for (path, body, code, name) in [
+        (
+            "/v1/responses",
+            r#"{"model":"gpt-a","input":[{"type":"image_generation_call","id":"ig_1"}]}"#,
+            "stateful_id_unknown",
+            "input.id",
+        ),
+        (
+            "/v1/responses",
+            r#"{"model":"gpt-a","input":"x","tools":[{"type":"future","store_ids":["SECRET"]}]}"#,
+            "stateful_id_unknown",
+            "store_ids",
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"model":"gpt-a","messages":[],"future":{"mask":"file-SECRET1"}}"#,
+            "stateful_id_unknown",
+            "mask",
+        ),
+        (
+            "/v1/messages",
+            r#"{"model":"claude-a","max_tokens":8,"messages":[{"content":[{"type":"x","a b":{"fileId":"SECRET"}}]}]}"#,
+            "stateful_id_unknown",
+            "fileId",
+        ),
+        (
+            "/v1/messages",
+            r#"{"model":"claude-a","max_tokens":8,"messages":[],"SECRET id":"SECRET"}"#,
+            "stateful_id_unknown",
+            "a member",
+        ),
+        (
+            "/v1/messages",
+            r#"{"model":"claude-a","max_tokens":8,"messages":[],"api_base":"http://SECRET"}"#,
+            "field_not_allowed",
+            "api_base",
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"model":"gpt-a","messages":[],"provider":{"order":["SECRET"]}}"#,
+            "field_not_allowed",
+            "provider",
+        ),
+        (
+            "/v1/chat/completions",
+            r#"{"model":"gpt-a","messages":[],"fallbacks":[{"model":"gpt-unknown"}]}"#,
+            "model_unknown",
+            "gpt-unknown",
+        ),
+        (
+            "/v1/messages",
+            r#"{"model":"claude-a","max_tokens":8,"messages":[],"future":{"draftModel":"claude-secret"}}"#,
+            "model_not_allowed",
+            "claude-secret",
+        ),
+    ] {
+        let reply = refused(&world, path, body, code);
+        let text = String::from_utf8(reply.body).unwrap();
+        assert!(text.contains(&format!("`{name}`")), "{text}");
+        assert!(!text.contains("SECRET"), "{text}");
+    }
+}
+
 #[test]
 fn an_answer_that_never_comes_is_a_refusal_at_the_deadline() {
     let world = World::default();

@@ -17,6 +17,7 @@ use crate::documents::{
 };
 use crate::guardrail::{CompiledGuardrail, NamedBlob};
 use crate::ids::{CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId};
+use crate::opaque::{self, OpaqueKind};
 use crate::opaque_path::OpaquePath;
 use crate::pattern::ModelPattern;
 use crate::price::Rates;
@@ -294,9 +295,23 @@ impl CompiledKey {
         }
     }
 
-    /// Whether the key may call `path`, which is outside the known surfaces.
-    pub fn may_call_opaque(&self, path: &str) -> bool {
-        self.opaque_paths.iter().any(|listed| listed.matches(path))
+    /// Returns how the key may call `path`, which is outside the known surfaces.
+    pub fn opaque_grant(&self, dialect: Dialect, method: &str, path: &str) -> OpaqueGrant {
+        let mut naming = self
+            .opaque_paths
+            .iter()
+            .filter(|pattern| pattern.matches(path))
+            .peekable();
+        if naming.peek().is_none() {
+            return OpaqueGrant::NotNamed;
+        }
+        match opaque::kind(dialect, method, path) {
+            OpaqueKind::Administrative => OpaqueGrant::Administrative,
+            OpaqueKind::Stored => OpaqueGrant::Stored,
+            OpaqueKind::Listed => OpaqueGrant::Allowed,
+            OpaqueKind::Unlisted if naming.any(OpaquePath::is_exact) => OpaqueGrant::Allowed,
+            OpaqueKind::Unlisted => OpaqueGrant::NotExactly,
+        }
     }
 
     /// Whether the key may call `path` with the query parameter `name`.
@@ -304,6 +319,20 @@ impl CompiledKey {
         let mut listed = self.opaque_paths.iter();
         listed.any(|listed| listed.matches(path) && listed.lists(name))
     }
+}
+
+/// How a key may call a path outside the known surfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpaqueGrant {
+    Allowed,
+    /// No pattern of the key covers it.
+    NotNamed,
+    /// Only a wildcard covers it, and it is none of those that a wildcard may.
+    NotExactly,
+    /// Stored at the provider: whatever a key names.
+    Stored,
+    /// The provider's administration: whatever a key names.
+    Administrative,
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ pub mod file;
 pub mod guardrail;
 pub mod ids;
 pub mod key;
+pub mod opaque;
 pub mod opaque_path;
 pub mod pattern;
 pub mod presets;

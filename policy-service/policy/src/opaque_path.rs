@@ -98,6 +98,11 @@ impl OpaquePath {
         self.pattern.matches(path)
     }
 
+    /// Whether one plain path is covered.
+    pub fn is_exact(&self) -> bool {
+        self.pattern.is_exact()
+    }
+
     /// Whether the query parameter `name` may be sent there.
     pub fn lists(&self, name: &str) -> bool {
         self.parameters.iter().any(|listed| listed == name)

@@ -217,6 +217,11 @@ impl PathPattern {
         is_normal(path) && segments(pattern.split('/'), path.split('/'))
     }
 
+    /// Whether the pattern is one plain path.
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains('*')
+    }
+
     /// Returns the pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.0

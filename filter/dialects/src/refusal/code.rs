@@ -124,8 +124,8 @@ refusal_codes! {
         "No provider of this mesh serves the model.",
         "Choose a model that `GET /v1/models` lists.";
     PathNotAllowed "path_not_allowed" 403 Permission TERMINAL,
-        "The path is outside the model APIs and the virtual key does not name it, or it is an administration path of a provider.",
-        "Ask your administrator to add the path to the key; administration paths are never passed on.";
+        "The path is outside the model APIs and the virtual key does not name it, or it administers a provider or gives out its credentials.",
+        "Ask your administrator to name the path in the key, without a wildcard if it is an unusual one; administration is never passed on.";
     UnknownPath "unknown_path" 404 NotFound TERMINAL,
         "No provider API has this path.",
         "Check the base URL; the prefixes `/anthropic`, `/openai` and `/genai` choose an API.";
@@ -159,6 +159,9 @@ refusal_codes! {
     DuplicateField "duplicate_field" 400 Request TERMINAL,
         "A field that policy depends on stands twice.",
         "Send the field once.";
+    FieldNotAllowed "field_not_allowed" 403 Permission TERMINAL,
+        "A field would send the request to another address, account, provider or route than policy chose.",
+        "Leave out the field that the message names; providers, keys and fallbacks are an administrator's choice.";
     WrongContentType "wrong_content_type" 415 Request TERMINAL,
         "The body is not declared as JSON.",
         "Send `content-type: application/json`.";

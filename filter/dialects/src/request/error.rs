@@ -85,6 +85,14 @@ pub enum BodyError {
         /// Offset of the first that is one too many.
         at: u64,
     },
+    /// A part says too late what it is: what stands before was passed over for another kind's.
+    #[error("field `{field}` stands too late, at byte {at}; write it first")]
+    Late {
+        /// The field.
+        field: &'static str,
+        /// Offset of the object.
+        at: u64,
+    },
     /// A field without which the request cannot be judged is absent.
     #[error("field `{field}` is missing")]
     Missing {
@@ -108,6 +116,7 @@ impl BodyError {
             | Self::WrongType { .. }
             | Self::TooLong { .. }
             | Self::TooMany { .. }
+            | Self::Late { .. }
             | Self::TooManyTexts { .. } => RefusalCode::BadJson,
         }
     }
@@ -120,6 +129,7 @@ impl BodyError {
             | Self::WrongType { field, .. }
             | Self::TooLong { field, .. }
             | Self::TooMany { field, .. }
+            | Self::Late { field, .. }
             | Self::Missing { field } => Some(field),
             Self::InvalidJson { .. }
             | Self::Truncated { .. }

@@ -1,7 +1,17 @@
 use proptest::prelude::*;
 
+use policy::surface::Dialect;
+
 use super::*;
 use crate::cut;
+
+mod references;
+
+const BOOL: &str = "true or false";
+const COUNT: &str = "a whole number";
+const TEXT: &str = "a string";
+const LIST: &str = "a list";
+const OBJECT: &str = "an object";
 
 const CLAUDE_CODE: &str = r#"{"model":"claude-sonnet-5","messages":[{"role":"user","content":[{"type":"text","text":"<system-reminder>\nToday's date\n</system-reminder>"},{"type":"text","text":"List \"files\"","cache_control":{"type":"ephemeral"}}]},{"role":"system","content":"note"},{"role":"assistant","content":[{"type":"thinking","thinking":"Hm","signature":"Eq=="},{"type":"tool_use","id":"toolu_1","name":"Bash","input":{"command":"ls","model":"x","file_id":"not a reference"}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"toolu_1","content":[{"type":"text","text":"a.rs"},{"type":"image","source":{"type":"file","file_id":"file_nested"}}]},{"type":"document","source":{"type":"file","file_id":"file_011CN"}},{"type":"container_upload","file_id":"file_up"}]}],"system":[{"type":"text","text":"x-anthropic-billing-header: cc"}],"tools":[{"name":"Bash","input_schema":{"type":"object","properties":{"model":{"type":"string"}}}},{"type":"advisor_20260301","name":"advisor","model":"claude-opus-5"}],"metadata":{"user_id":"{\"device_id\":\"d\",\"session_id\":\"s\"}"},"max_tokens":64000,"thinking":{"type":"adaptive"},"container":{"id":"container_1","skills":[]},"stream":true}"#;
 
@@ -43,11 +53,11 @@ fn check_error(surface: Surface, body: &str, want: BodyError) {
     assert_eq!(read(surface, &bytes), Err(want), "bytewise");
 }
 
-fn references(facts: &RequestFacts) -> Vec<(&'static str, &str)> {
+fn references(facts: &RequestFacts) -> Vec<(&str, &str)> {
     facts
         .references
         .iter()
-        .map(|reference| (reference.field.name(), reference.id.as_str()))
+        .map(|reference| (reference.name(), reference.id.as_str()))
         .collect()
 }
 
@@ -105,6 +115,7 @@ fn a_turn_of_codex_is_read() {
             ("file_id", "file-2"),
             ("file_id", "file-3"),
             ("container", "cntr_1"),
+            ("input.id", "ci"),
             ("file_id", "file-4"),
             ("container", "cntr_2"),
             ("vector_store_ids", "vs_1"),

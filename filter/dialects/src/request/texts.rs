@@ -2,7 +2,9 @@
 
 use policy::surface::Surface;
 
-use super::{BodyError, Facts, Place, RequestFacts, RequestReader};
+use super::facts::Facts;
+use super::shapes::Place;
+use super::{BodyError, RequestFacts, RequestReader};
 use crate::content::collector::Collector;
 use crate::content::{BlockSink, Content, request_collector, request_content};
 use crate::json::{Closed, Container, Scalar, Span, Token, Visitor};
@@ -95,6 +97,14 @@ impl<S: BlockSink> Visitor for Both<'_, S> {
 
     fn wants_raw(&self) -> bool {
         self.collector.wants_raw()
+    }
+
+    fn enters(&mut self, place: Place, container: Container, at: u64) -> bool {
+        self.facts.enters(place, container, at)
+    }
+
+    fn unnamed(&mut self, place: Place, key: &[u8]) {
+        self.facts.unnamed(place, key);
     }
 
     fn begin(&mut self, place: Place, container: Container, at: u64) {

@@ -21,7 +21,7 @@ const T0: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 const METHODS: [&str; 4] = ["POST", "GET", "HEAD", "DELETE"];
 
-const PATHS: [&str; 40] = [
+const PATHS: [&str; 42] = [
     "/v1/messages",
     "/v1/messages?beta=true",
     "/v1/chat/completions",
@@ -62,6 +62,8 @@ const PATHS: [&str; 40] = [
     "/v1beta/models/gemini-a:generateContent?key={key}&key={key}",
     "/v1/files/file_1?purpose=x&fields=y",
     "/v1/messages?beta=true&access_token={key}",
+    "/v1/images/edits",
+    "/v1/unheard",
 ];
 
 /// Headers that a client may send; `{key}` becomes its virtual key.

@@ -26,7 +26,7 @@ const POLICY: &str = r#"{
          "keys": [{"name": "k", "secret": "secret-of-azure-a"}], "price_table": "free"}
     ],
     "keys": [
-        {"name": "all", "owner": {"team": "t"}, "subscription": "allowed", "opaque_paths": ["/v1/files*?purpose"],
+        {"name": "all", "owner": {"team": "t"}, "subscription": "allowed", "opaque_paths": ["/v1/files*?purpose", "/v1/images/*", "/v1/unheard"],
          "access": {"providers": [{"provider": "*", "models": ["*"], "denied_models": ["*secret*"], "provider_keys": ["*"]}]}},
         {"name": "none", "owner": {"team": "t"}},
         {"name": "inactive", "owner": {"team": "t"}, "state": "inactive",

@@ -3,7 +3,8 @@
 use dialects::models;
 use dialects::refusal::{RefusalCode, Reply};
 use dialects::request::{
-    BodyError, ReferenceField, RequestFacts, RequestReader, RequestTextReader, SessionHints,
+    BodyError, OpaqueReader, Reference, ReferenceField, RequestFacts, RequestReader,
+    RequestTextReader, SessionHints,
 };
 use policy::routing::{self, ModelAsk};
 use policy::surface::Surface;
@@ -38,8 +39,8 @@ pub(super) enum Reading {
     Json(Box<RequestReader>),
     /// Its texts are scanned as well.
     Guarded(Box<RequestTextReader>),
-    /// Nobody reads them: the path is not a known surface.
-    Opaque,
+    /// Only what it refers to is read: the path is not a known surface.
+    Opaque(Box<OpaqueReader>),
 }
 
 /// A request that waits for an answer of the service.
@@ -123,9 +124,9 @@ impl Exchange {
                 let read = match &mut body.reading {
                     Reading::Json(reader) => reader.push(chunk),
                     Reading::Guarded(reader) => self.scan_texts(reader, chunk),
-                    Reading::Opaque => {
+                    Reading::Opaque(reader) => {
                         self.scan_plain(chunk, end_of_stream);
-                        Ok(())
+                        reader.push(chunk)
                     }
                 };
                 if let Err(error) = read {
@@ -144,7 +145,7 @@ impl Exchange {
                 Some(1),
             ),
             Input::RequestTrailers => {
-                if matches!(body.reading, Reading::Opaque) {
+                if matches!(body.reading, Reading::Opaque(_)) {
                     self.scan_plain(&[], true);
                 }
                 self.body_ended_at(now, *body, true)
@@ -179,7 +180,10 @@ impl Exchange {
         let read = match reading {
             Reading::Json(reader) => reader.finish(),
             Reading::Guarded(reader) => self.texts_scanned(*reader),
-            Reading::Opaque => return self.forward_opaque(now, admitted),
+            Reading::Opaque(reader) => match reader.finish() {
+                Ok(facts) => return self.judge_opaque(now, admitted, &facts),
+                Err(error) => Err(error),
+            },
         };
         match read {
             Ok(facts) => self.judge(now, admitted, facts),
@@ -204,16 +208,14 @@ impl Exchange {
                 "Background responses are not metered yet and therefore refused; send the request without `background`.".to_owned(),
             );
         }
+        if let Some(refused) = self.leads_elsewhere(facts.elsewhere) {
+            return refused;
+        }
         if self.facts.subscription {
             return self.route(now, &admitted, facts);
         }
-        if let Some(field) = untracked_reference(&facts) {
-            return self.refuse(
-                RefusalCode::StatefulIdUnknown,
-                format!(
-                    "`{field}` names something that was not created through this mesh by your team."
-                ),
-            );
+        if let Some(refused) = self.refers_to_untracked(&facts.references) {
+            return refused;
         }
         let ids: Vec<_> = facts
             .references
@@ -234,6 +236,23 @@ impl Exchange {
             what: WaitingFor::Owner(Box::new((admitted, facts))),
         }));
         Flow::Hold
+    }
+
+    pub(super) fn leads_elsewhere(&mut self, name: Option<&'static str>) -> Option<Flow> {
+        let message = format!(
+            "`{}` would send the request elsewhere than this mesh chose; leave it out.",
+            name?
+        );
+        Some(self.refuse(RefusalCode::FieldNotAllowed, message))
+    }
+
+    /// Refuses what names a stored thing whose owner nobody tracks.
+    pub(super) fn refers_to_untracked(&mut self, references: &[Reference]) -> Option<Flow> {
+        let field = untracked_reference(references)?;
+        let message = format!(
+            "`{field}` names something that was not created through this mesh by your team."
+        );
+        Some(self.refuse(RefusalCode::StatefulIdUnknown, message))
     }
 
     fn note_facts(&mut self, facts: &RequestFacts) {
@@ -393,78 +412,7 @@ impl Exchange {
         None
     }
 
-    pub(super) fn begin_opaque(&mut self, admitted: Admitted, end_of_stream: bool) -> Flow {
-        let path = self
-            .facts
-            .address
-            .as_ref()
-            .map(|address| address.path.clone())
-            .unwrap_or_default();
-        let allowed = admitted
-            .key
-            .as_ref()
-            .is_some_and(|key| key.may_call_opaque(&path));
-        if !allowed {
-            return self.refuse(
-                RefusalCode::PathNotAllowed,
-                "This path is outside the model APIs, and your virtual key does not name it; an administrator can add it to the key's opaque paths.".to_owned(),
-            );
-        }
-        if is_administrative(&path) {
-            return self.refuse(
-                RefusalCode::PathNotAllowed,
-                "Organisation and administration paths of a provider are never passed on."
-                    .to_owned(),
-            );
-        }
-        if is_stateful(&path) {
-            return self.refuse(
-                RefusalCode::StatefulIdUnknown,
-                "Stored responses, files, batches and containers are not tracked by team yet and therefore not passed on.".to_owned(),
-            );
-        }
-        if let Some(refused) = self.refused_query(admitted.key.as_deref()) {
-            return refused;
-        }
-        let cap_bytes = admitted.mesh.body_cap_bytes;
-        if let Some(refused) = self.over_cap(&admitted.headers, cap_bytes) {
-            return refused;
-        }
-        let _is_guarded = self
-            .facts
-            .surface
-            .is_some_and(|surface| self.begin_guarding(surface));
-        let body = BodyRead {
-            admitted,
-            read_bytes: 0,
-            reading: Reading::Opaque,
-        };
-        if end_of_stream {
-            return self.body_ended(body, false);
-        }
-        self.state = State::ReadingBody(Box::new(body));
-        Flow::Hold
-    }
-
-    fn forward_opaque(&mut self, now: Timestamp, admitted: Admitted) -> Flow {
-        let Some(address) = self.facts.address.clone() else {
-            return self.refuse(
-                RefusalCode::Internal,
-                "The request has no address.".to_owned(),
-            );
-        };
-        let planned = if self.facts.subscription {
-            Plan::for_own_login(&admitted, &address, "", None)
-        } else {
-            Plan::for_path(&admitted, &address, self.affinity())
-        };
-        match planned {
-            Ok(plan) => self.guarded(now, plan),
-            Err(error) => self.no_plan(&error, ""),
-        }
-    }
-
-    fn no_plan(&mut self, error: &PlanError, asked: &str) -> Flow {
+    pub(super) fn no_plan(&mut self, error: &PlanError, asked: &str) -> Flow {
         let (code, retry_after_secs) = error.code();
         self.refuse_later(code, error.message(&bounded(asked)), retry_after_secs)
     }
@@ -514,7 +462,7 @@ impl Exchange {
     }
 
     /// Same session, same target: what the draw between targets is made from.
-    fn affinity(&self) -> u64 {
+    pub(super) fn affinity(&self) -> u64 {
         let session = if self.facts.session_id.is_empty() {
             None
         } else {
@@ -569,65 +517,26 @@ fn session(hints: &SessionHints) -> &str {
         .unwrap_or_default()
 }
 
-/// Returns the field of the first id whose owner nobody tracks.
-fn untracked_reference(facts: &RequestFacts) -> Option<&'static str> {
-    facts
-        .references
+/// Returns the field of the first stored thing whose owner nobody tracks.
+fn untracked_reference(references: &[Reference]) -> Option<&str> {
+    references
         .iter()
         .find(|reference| match reference.field {
-            ReferenceField::PreviousResponse => false,
-            // Public addresses belong to nobody here.
-            ReferenceField::FileUri => {
-                reference.id.starts_with("files/")
-                    || reference.id.contains("generativelanguage.googleapis.com")
-            }
+            // The one is asked for; the other is what the SDKs send of reasoning that they got, without a choice.
+            ReferenceField::PreviousResponse | ReferenceField::Reasoning => false,
             ReferenceField::Conversation
             | ReferenceField::Item
+            | ReferenceField::Part
             | ReferenceField::Prompt
             | ReferenceField::File
+            | ReferenceField::FileUri
             | ReferenceField::VectorStore
             | ReferenceField::FileSearchStore
             | ReferenceField::Container
             | ReferenceField::CachedContent
-            | ReferenceField::Audio => true,
+            | ReferenceField::Audio
+            | ReferenceField::Skill
+            | ReferenceField::Member => true,
         })
-        .map(|reference| reference.field.name())
-}
-
-/// Administration of a provider's own organisation: never through a gateway.
-fn is_administrative(path: &str) -> bool {
-    path.split('/').any(|segment| {
-        matches!(
-            segment,
-            "organizations"
-                | "organization"
-                | "admin"
-                | "api_keys"
-                | "admin_api_keys"
-                | "users"
-                | "invites"
-                | "projects"
-                | "fine_tuning"
-        )
-    })
-}
-
-/// Things that live at the provider under ids shared by all tenants of one provider key.
-fn is_stateful(path: &str) -> bool {
-    path.split('/').any(|segment| {
-        matches!(
-            segment,
-            "responses"
-                | "files"
-                | "uploads"
-                | "batches"
-                | "containers"
-                | "vector_stores"
-                | "assistants"
-                | "threads"
-                | "conversations"
-                | "cachedContents"
-                | "evals"
-        )
-    })
+        .map(|reference| reference.name())
 }

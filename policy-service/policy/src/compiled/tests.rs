@@ -67,6 +67,53 @@ fn the_tenant_is_the_team_where_there_is_one() {
     assert_eq!((principal.tenant()[0], principal.tenant()[16]), (2, 9));
 }
 
+#[test]
+fn a_wildcard_covers_what_is_listed_and_an_exact_path_what_is_not() {
+    use OpaqueGrant::{Administrative, Allowed, NotExactly, NotNamed, Stored};
+
+    let mut key = compiled(&documents(Vec::new()))
+        .keys
+        .into_values()
+        .next()
+        .unwrap();
+    let mut check = |pattern: &str, method: &str, path: &str, want: OpaqueGrant| {
+        key.opaque_paths = vec![OpaquePath::parse(pattern).unwrap()];
+        assert_eq!(
+            key.opaque_grant(Dialect::Openai, method, path),
+            want,
+            "{pattern}: {method} {path}"
+        );
+    };
+    for wildcard in ["/**", "/v1/**", "/v1/*/*"] {
+        check(wildcard, "POST", "/v1/images/generations", Allowed);
+        check(wildcard, "GET", "/v1/images/generations", NotExactly);
+        check(wildcard, "POST", "/v1/future/things", NotExactly);
+        check(wildcard, "GET", "/v1/files/file-1", Stored);
+        check(
+            wildcard,
+            "POST",
+            "/v1/realtime/client_secrets",
+            Administrative,
+        );
+        check(
+            wildcard,
+            "POST",
+            "/v2/images/generations",
+            if wildcard == "/**" { Allowed } else { NotNamed },
+        );
+    }
+    check("/v1/future/things", "POST", "/v1/future/things", Allowed);
+    check("/v1/future/things", "PUT", "/v1/future/things", Allowed);
+    check("/v1/files/file-1", "GET", "/v1/files/file-1", Stored);
+    check(
+        "/v1/realtime/sessions",
+        "POST",
+        "/v1/realtime/sessions",
+        Administrative,
+    );
+    check("/v1/audio/*", "POST", "/v1/images/generations", NotNamed);
+}
+
 proptest! {
     #[test]
     fn printing_and_reading_a_mesh_changes_nothing(documents in any_documents()) {
