@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod demo;
 pub mod ledger;
+mod listener;
 pub mod mesh;
 mod metrics;
 pub mod operations;
