@@ -215,7 +215,7 @@ CREATE TABLE providers (
     stream_header_timeout_ms BIGINT NOT NULL,
     whole_header_timeout_ms BIGINT NOT NULL,
     created_ms BIGINT NOT NULL
-);
+, idle_timeout_ms BIGINT);
 
 CREATE UNIQUE INDEX providers_by_name ON providers (LOWER(name));
 
@@ -280,7 +280,7 @@ CREATE TABLE settings (
     snapshot_max_age_ms BIGINT NOT NULL,
     hosts TEXT NOT NULL,
     max_attempts BIGINT NOT NULL
-, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000, alert_webhook_url TEXT, alert_webhook_sealed_secret BLOB);
+, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000, alert_webhook_url TEXT, alert_webhook_sealed_secret BLOB, max_running_per_key BIGINT NOT NULL DEFAULT 256);
 
 CREATE TABLE stateful_ids (
     id TEXT NOT NULL,

@@ -171,6 +171,7 @@ impl Prepared {
             guard: None,
             limits: Rc::clone(&self.limits),
             desk: Rc::clone(&self.desk),
+            side_by_side: Default::default(),
             records_are_full: false,
             now: NOW,
         });
@@ -213,6 +214,7 @@ impl Prepared {
         });
         push(Input::ResponseHeaders {
             status: 200,
+            details: "",
             end_of_stream: false,
         });
         for chunk in &self.answer {

@@ -330,18 +330,23 @@ impl HttpContext for Govern {
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         self.release_body();
         // What the provider answered was read in the upstream chain; only the proxy's own answers are news.
-        let status = self
+        let from_provider = self
             .running
             .as_ref()
-            .and_then(|running| running.borrow().exchange.provider_status())
-            .or_else(|| {
-                host::header(Side::Response, ":status")
-                    .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
-            });
+            .and_then(|running| running.borrow().exchange.provider_status());
+        let status = from_provider.or_else(|| {
+            host::header(Side::Response, ":status")
+                .and_then(|text| String::from_utf8(text).ok()?.parse().ok())
+        });
+        let details = match (from_provider, status) {
+            (None, Some(400..)) => proxy_details(),
+            (Some(_) | None, _) => String::new(),
+        };
         self.push(
             Timestamp::default(),
             Input::ResponseHeaders {
                 status: status.unwrap_or_default(),
+                details: &details,
                 end_of_stream,
             },
         );
@@ -366,7 +371,11 @@ impl HttpContext for Govern {
     }
 
     fn on_log(&mut self) {
-        let Some(running) = &self.running else { return };
+        let Some(running) = &self.running else {
+            // The request never came as far as this filter.
+            proxy_details();
+            return;
+        };
         let has_ended = running.borrow().exchange.has_ended();
         let flags = if has_ended {
             None
@@ -446,6 +455,16 @@ pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running) {
             }
         }
     }
+}
+
+/// Returns how the proxy names the answer that it made by itself, and counts it; empty for an answer of ours.
+fn proxy_details() -> String {
+    let details = host::property(&["response", "code_details"]).unwrap_or_default();
+    let details = String::from_utf8_lossy(&details).into_owned();
+    if !details.is_empty() {
+        vm::with(|vm| vm.count_proxy_reply(&details));
+    }
+    details
 }
 
 fn deliver(record: engine::ExchangeRecord) {

@@ -9,7 +9,8 @@ use engine::quota::Denial;
 use policy::units::Timestamp;
 use prost::Message as _;
 use wire::mesh::{
-    ExchangeRecord, GuardProof, GuardProven, QuotaDenials, ReportRequest, VaultEntry, VmCounters,
+    ExchangeRecord, GuardProof, GuardProven, ProxyReplies, QuotaDenials, ReportRequest, VaultEntry,
+    VmCounters,
 };
 
 use crate::host;
@@ -285,9 +286,17 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
             quota_cuts: quotas.cuts,
             quota_unsettled: desk.unsettled() as u64,
             quota_denials: quotas.denials.iter().map(denials).collect(),
+            proxy_replies: vm.proxy_replies().iter().map(proxy_replies).collect(),
         }),
         minted: Vec::new(),
         proof: proof(vm),
+    }
+}
+
+fn proxy_replies((code, count): (&&'static str, &u64)) -> ProxyReplies {
+    ProxyReplies {
+        code: (*code).to_owned(),
+        count: *count,
     }
 }
 

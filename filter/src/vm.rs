@@ -1,12 +1,13 @@
 //! What one VM knows: the policy it applies, its running exchanges, the records it still has to deliver.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use dialects::refusal::ProxyReply;
 use engine::guard::Guard;
 use engine::quota::{Desk, Limits};
-use engine::{Exchange, ExchangeSeed};
+use engine::{Exchange, ExchangeSeed, SideBySide};
 use policy::compiled::{CompiledKey, KeyTable, Mesh};
 use policy::ids::{ExchangeId, GuardrailId, HolderId};
 use policy::key::KeyHash;
@@ -51,6 +52,9 @@ pub(crate) struct Vm {
     pub limits: Rc<Limits>,
     pub desk: Rc<RefCell<Desk>>,
     pub teller: Teller,
+    side_by_side: Rc<SideBySide>,
+    /// Answers that the proxy made by itself, by what they are called.
+    proxy_replies: BTreeMap<&'static str, u64>,
     held_body_bytes: usize,
     keys: HashMap<KeyHash, Option<Rc<CompiledKey>>>,
     running: HashMap<u64, Rc<RefCell<Running>>>,
@@ -101,6 +105,8 @@ impl Vm {
                 shared::process_id(),
             )))),
             teller: Teller::default(),
+            side_by_side: Rc::default(),
+            proxy_replies: BTreeMap::new(),
             held_body_bytes: 0,
             keys: HashMap::new(),
             running: HashMap::new(),
@@ -238,6 +244,7 @@ impl Vm {
             guard: self.guard.clone(),
             limits: Rc::clone(&self.limits),
             desk: Rc::clone(&self.desk),
+            side_by_side: Rc::clone(&self.side_by_side),
             records_are_full: (self.outbox.is_full() && !self.drops_records())
                 || self.desk.borrow().is_full(),
             now,
@@ -267,6 +274,18 @@ impl Vm {
     /// Forgets an exchange.
     pub(crate) fn end(&mut self, serial: u64) {
         self.running.remove(&serial);
+    }
+
+    /// Counts an answer that the proxy made by itself.
+    pub(crate) fn count_proxy_reply(&mut self, details: &str) {
+        let code = ProxyReply::of(details).code.name();
+        let count = self.proxy_replies.entry(code).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Returns the answers that the proxy made by itself, by code.
+    pub(crate) const fn proxy_replies(&self) -> &BTreeMap<&'static str, u64> {
+        &self.proxy_replies
     }
 
     /// Counts body bytes as held; `false` when there is no room for them.

@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::uri::Authority;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use policy::quota::Unit;
@@ -41,7 +42,8 @@ pub(crate) fn router(store: Store, readiness: Readiness) -> Router {
 async fn scraped(State(scraped): State<Scraped>, request: Request) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let is_local = peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback())
-        && is_direct(request.headers());
+        && is_direct(request.headers())
+        && names_this_machine(request.headers());
     let answer = move || async move { ([(CONTENT_TYPE, TEXT_FORMAT)], text(&scraped.readiness)) };
     if is_local {
         return answer().await.into_response();
@@ -53,6 +55,28 @@ async fn scraped(State(scraped): State<Scraped>, request: Request) -> Response {
 
 fn is_direct(headers: &HeaderMap) -> bool {
     !FORWARDED.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Whether `Host` is a loopback name: a web page may lead a browser of this machine here under a name of its own.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    // HTTP/1.0 has none, and no browser speaks it.
+    let Some(host) = host else { return true };
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    if authority.as_str().contains('@') {
+        return false;
+    }
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost")
+        || address
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 fn text(readiness: &Readiness) -> String {
@@ -98,6 +122,9 @@ fn fleet(page: &mut Page, totals: &Totals) {
         "",
         seconds(counters.quota_wait_ms * 1_000),
     );
+    for (code, count) in &totals.proxy_replies {
+        page.put(Metric::ProxyReplies, &format!(r#"code="{code}""#), *count);
+    }
     for ((reason, level, unit), count) in &totals.denials {
         let (level, unit) = (level.name(), unit.name());
         let labels = format!(r#"reason="{reason}",level="{level}",unit="{unit}""#);
@@ -215,6 +242,7 @@ metrics! {
     Exchanges = "weir_exchanges_total", "counter", "Exchanges.";
     Refusals = "weir_refusals_total", "counter", "Exchanges that were refused.";
     RefusalsUnrecorded = "weir_refusals_unrecorded_total", "counter", "Refusals without a key that were too many to record.";
+    ProxyReplies = "weir_proxy_replies_total", "counter", "Answers that proxies made by themselves, by what they are called.";
     RecordsDropped = "weir_records_dropped_total", "counter", "Exchange records that found no room.";
     WatchdogResumes = "weir_watchdog_resumes_total", "counter", "Exchanges that a watchdog had to resume.";
     StrayInputs = "weir_stray_inputs_total", "counter", "Inputs that no exchange waited for.";

@@ -9,6 +9,7 @@ mod client;
 mod code;
 #[cfg(test)]
 mod docs;
+mod proxy;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use policy::surface::{Dialect, Surface};
 
 pub use client::Client;
 pub use code::{RefusalCode, Retry};
+pub use proxy::{Details, ProxyReply};
 
 use body::Said;
 use code::Kind;

@@ -28,6 +28,7 @@ use crate::messages::{Command, Flow, Input};
 use crate::path::Address;
 use crate::quota::{Desk, Limits};
 use crate::record::{Ended, ExchangeRecord};
+use crate::side_by_side::{Place, SideBySide};
 
 use attempt::Attempt;
 use body::{BodyRead, CanaryRead, Waiting, WaitingFor};
@@ -51,6 +52,8 @@ pub struct ExchangeSeed {
     pub limits: Rc<Limits>,
     /// Where exchanges of this VM are admitted.
     pub desk: Rc<RefCell<Desk>>,
+    /// What runs in this VM, by key.
+    pub side_by_side: Rc<SideBySide>,
     /// Whether records can still be taken.
     pub records_are_full: bool,
     pub now: Timestamp,
@@ -89,6 +92,8 @@ struct Facts {
     dialect: Dialect,
     address: Option<Address>,
     key: Option<Rc<CompiledKey>>,
+    /// Counts among what runs of its key.
+    place: Option<Place>,
     unkeyed: bool,
     subscription: bool,
     streamed: bool,
@@ -168,8 +173,9 @@ impl Exchange {
             } => self.attempt_body(now, number, chunk, end_of_stream),
             Input::ResponseHeaders {
                 status,
+                details,
                 end_of_stream,
-            } => self.response_headers(status, end_of_stream),
+            } => self.response_headers(status, details, end_of_stream),
             Input::ResponseEnded => {
                 self.response_ended = true;
                 Flow::Continue
@@ -365,6 +371,7 @@ impl Default for Facts {
             dialect: Dialect::Openai,
             address: None,
             key: None,
+            place: None,
             unkeyed: false,
             subscription: false,
             streamed: false,

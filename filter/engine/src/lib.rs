@@ -18,9 +18,11 @@ mod path;
 mod query;
 pub mod quota;
 mod record;
+mod side_by_side;
 mod upstream;
 
 pub use exchange::{Exchange, ExchangeSeed};
 pub use headers::Headers;
 pub use messages::{Command, Flow, HeaderEdit, Input};
 pub use record::{AttemptRecord, Ended, ExchangeRecord};
+pub use side_by_side::{Place, SideBySide};

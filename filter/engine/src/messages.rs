@@ -82,7 +82,13 @@ pub enum Input<'a> {
         end_of_stream: bool,
     },
     /// Response headers on their way to the client, ours and Envoy's own included.
-    ResponseHeaders { status: u16, end_of_stream: bool },
+    ///
+    /// `details` is how the proxy names an answer that it made itself, and empty for every other.
+    ResponseHeaders {
+        status: u16,
+        details: &'a str,
+        end_of_stream: bool,
+    },
     /// The response body has reached its end on the way to the client.
     ResponseEnded,
     /// The exchange is over, one way or another.

@@ -211,6 +211,108 @@ fn errors_that_envoy_made_come_in_the_dialect() {
     assert_eq!(driven.close(ClosedBy::Nobody).ended, Ended::UpstreamError);
 }
 
+/// What the proxy calls its answer decides what the client is told, wherever the exchange stands.
+#[test]
+fn answers_of_the_proxy_are_told_apart_by_their_details() {
+    let world = World::default();
+    for (status, details, want, ended) in [
+        (503, "cluster_not_found", "plan_unavailable", Ended::Refused),
+        (
+            503,
+            "no_healthy_upstream",
+            "upstream_unreachable",
+            Ended::UpstreamError,
+        ),
+        (
+            503,
+            "upstream_reset_before_response_started{overflow}",
+            "busy",
+            Ended::Refused,
+        ),
+        (
+            503,
+            "upstream_reset_before_response_started{connection_failure}",
+            "upstream_unreachable",
+            Ended::UpstreamError,
+        ),
+        (
+            504,
+            "upstream_per_try_timeout",
+            "upstream_timeout",
+            Ended::UpstreamError,
+        ),
+        (
+            500,
+            "response_payload_too_large",
+            "answer_too_large",
+            Ended::Refused,
+        ),
+        (
+            408,
+            "stream_idle_timeout",
+            "request_timeout",
+            Ended::Refused,
+        ),
+        (503, "never heard of", "internal", Ended::Refused),
+    ] {
+        let mut driven = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+        driven.forwarded();
+        let reply = driven.proxy_answer(status, details);
+        assert_eq!(code_of(&reply), want, "{details}");
+        assert!(!reply.body.is_empty());
+        assert_eq!(driven.close(ClosedBy::Nobody).ended, ended, "{details}");
+    }
+    for (status, details, want) in [
+        (408, "request_overall_timeout", "request_timeout"),
+        (413, "request_payload_too_large", "body_too_large"),
+    ] {
+        let mut driven = Driven::begin_post(&world, "/v1/messages");
+        assert_eq!(
+            code_of(&driven.proxy_answer(status, details)),
+            want,
+            "{details}"
+        );
+        let record = driven.close(ClosedBy::Nobody);
+        assert_eq!((record.ended, record.refusal_code), (Ended::Refused, want));
+    }
+}
+
+#[test]
+fn what_runs_of_a_key_side_by_side_is_bounded() {
+    let mut world = World::default();
+    world.mesh_mut().max_running_per_key = 2;
+    let ask = || Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    let (mut first, mut second) = (ask(), ask());
+    first.forwarded();
+    second.forwarded();
+    let mut third = ask();
+    let reply = third.reply();
+    assert_eq!((reply.status, code_of(&reply).as_str()), (503, "busy"));
+    let record = third.close(ClosedBy::Nobody);
+    assert_eq!(
+        (record.ended, record.refusal_code),
+        (Ended::Refused, "busy")
+    );
+    assert!(record.principal.key.is_some());
+    drop((third, first));
+    ask().forwarded();
+}
+
+#[test]
+fn only_a_websocket_is_an_upgrade_that_is_refused() {
+    let world = World::default();
+    for offer in ["TLS/1.2", "h2c", "foo, bar", "", "websockets", "web socket"] {
+        let fields = [("connection", "upgrade"), ("upgrade", offer)];
+        let mut driven = Driven::post(&world, "/v1/messages", &fields, ANTHROPIC);
+        driven.forwarded();
+    }
+    for offer in ["websocket", "WebSocket", "h2c, websocket", "websocket,h2c"] {
+        let fields = [("connection", "upgrade"), ("upgrade", offer)];
+        let reply = Driven::post(&world, "/v1/messages", &fields, ANTHROPIC).reply();
+        assert_eq!(code_of(&reply), "websocket_unsupported", "{offer}");
+    }
+}
+
 #[test]
 fn errors_of_the_provider_pass_as_they_are() {
     let world = World::default();

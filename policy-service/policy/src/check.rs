@@ -30,6 +30,7 @@ const MAX_NAME_BYTES: usize = 128;
 const MAX_ATTEMPTS: u8 = 16;
 const BODY_CAP_BYTES: core::ops::RangeInclusive<u64> = 1_024..=1_073_741_824;
 const SNAPSHOT_MAX_AGE_MS: core::ops::RangeInclusive<u64> = 1_000..=2_592_000_000;
+const MAX_RUNNING_PER_KEY: core::ops::RangeInclusive<u64> = 1..=65_536;
 const VAULT_TTL_MS: core::ops::RangeInclusive<u64> = 60_000..=315_360_000_000;
 
 /// One thing that is wrong, and where.
@@ -224,6 +225,11 @@ impl Checker<'_> {
                 SNAPSHOT_MAX_AGE_MS,
             ),
             ("vault_ttl_ms", settings.vault_ttl_ms, VAULT_TTL_MS),
+            (
+                "max_running_per_key",
+                settings.max_running_per_key.into(),
+                MAX_RUNNING_PER_KEY,
+            ),
         ] {
             if !bounds.contains(&value) {
                 let (from, to) = bounds.into_inner();

@@ -16,6 +16,7 @@ use crate::documents::{
 };
 use crate::guardrail::{BlobId, Prepared};
 use crate::key::KeyHash;
+use crate::presets::default_idle_timeout_ms;
 use crate::price::PriceBook;
 use crate::routing::covers;
 use crate::secret::Secret;
@@ -89,6 +90,7 @@ pub fn compile_with(
         body_cap_bytes: settings.body_cap_bytes,
         snapshot_max_age_ms: settings.snapshot_max_age_ms,
         max_attempts: settings.max_attempts,
+        max_running_per_key: settings.max_running_per_key,
         hosts: settings.hosts.clone(),
         providers,
         routes,
@@ -150,6 +152,9 @@ fn compiled_provider(documents: &Documents, provider: &Provider) -> CompiledProv
         priced_models,
         stream_header_timeout_ms: provider.stream_header_timeout_ms,
         whole_header_timeout_ms: provider.whole_header_timeout_ms,
+        idle_timeout_ms: provider
+            .idle_timeout_ms
+            .unwrap_or_else(|| default_idle_timeout_ms(&provider.base_url)),
     }
 }
 

@@ -60,6 +60,7 @@ pub struct Mesh {
     pub body_cap_bytes: u64,
     pub snapshot_max_age_ms: u64,
     pub max_attempts: u8,
+    pub max_running_per_key: u32,
     /// Host names of the mesh itself, lower-case; `*` admits any name that no provider claims.
     pub hosts: Vec<String>,
     /// Sorted by name.
@@ -186,6 +187,7 @@ pub struct CompiledProvider {
     pub priced_models: Option<Vec<ModelPattern>>,
     pub stream_header_timeout_ms: u64,
     pub whole_header_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
 }
 
 impl CompiledProvider {

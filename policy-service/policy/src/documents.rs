@@ -96,6 +96,8 @@ pub struct Settings {
     pub hosts: Vec<String>,
     /// Upper bound of attempts for one request, all targets together. Default 6.
     pub max_attempts: u8,
+    /// Exchanges of one virtual key that run side by side in a worker of an Envoy; more are refused. Default 256.
+    pub max_running_per_key: u32,
 }
 
 impl Default for Settings {
@@ -109,6 +111,7 @@ impl Default for Settings {
             vault_ttl_ms: 30 * 24 * 60 * 60 * 1000,
             hosts: Vec::new(),
             max_attempts: 6,
+            max_running_per_key: 256,
         }
     }
 }
@@ -337,6 +340,9 @@ pub struct Provider {
     pub stream_header_timeout_ms: u64,
     /// Time to response headers for a whole answer. Default 10 min; not retried.
     pub whole_header_timeout_ms: u64,
+    /// How long a connection without a request is kept for the next one; `None` for what is
+    /// [usual](crate::presets::default_idle_timeout_ms) at the base URL.
+    pub idle_timeout_ms: Option<u64>,
 }
 
 impl Provider {

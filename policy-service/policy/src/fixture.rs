@@ -48,6 +48,7 @@ pub(crate) fn provider(name: &str, dialect: Dialect, keys: usize) -> Provider {
         price_table: "free".to_owned(),
         stream_header_timeout_ms: 60_000,
         whole_header_timeout_ms: 600_000,
+        idle_timeout_ms: None,
     }
 }
 

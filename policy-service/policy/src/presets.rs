@@ -172,6 +172,23 @@ pub fn default_price_table(base_url: &BaseUrl) -> Option<&'static str> {
     preset.map(|preset| preset.price_table)
 }
 
+/// How long a connection to a known provider is kept: shorter than any load balancer of theirs keeps it.
+const KNOWN_IDLE_TIMEOUT_MS: u64 = 50_000;
+/// How long one to any other is: servers of common frameworks close theirs after five seconds.
+const OTHER_IDLE_TIMEOUT_MS: u64 = 4_000;
+
+/// Returns how long a connection to `base_url` is kept without a request.
+pub fn default_idle_timeout_ms(base_url: &BaseUrl) -> u64 {
+    let is_known = Preset::ALL
+        .iter()
+        .any(|preset| preset.host == base_url.host);
+    if is_known {
+        KNOWN_IDLE_TIMEOUT_MS
+    } else {
+        OTHER_IDLE_TIMEOUT_MS
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +210,19 @@ mod tests {
                 assert!(is_served, "{} lists {model}", preset.name);
             }
             assert_eq!(Preset::named(preset.name), Some(&preset));
+        }
+    }
+
+    #[test]
+    fn connections_to_strangers_are_kept_for_less_than_their_servers_do() {
+        let idle = |url: &str| default_idle_timeout_ms(&url.parse().unwrap());
+        assert_eq!(idle("https://api.openai.com/v1"), 50_000);
+        for other in [
+            "http://localhost:11434/v1",
+            "https://llm.example/v1",
+            "https://api.openai.com.llm.example/v1",
+        ] {
+            assert_eq!(idle(other), 4_000, "{other}");
         }
     }
 

@@ -132,6 +132,7 @@ struct Seen {
     at: Instant,
     counters: Counters,
     denials: BTreeMap<Denied, u64>,
+    proxy_replies: BTreeMap<&'static str, u64>,
     proof: Option<guards::Proof>,
 }
 
@@ -167,6 +168,7 @@ impl Fleet {
                 .map(Counters::from)
                 .unwrap_or_default(),
             denials: totals::denials(report.counters.as_ref()),
+            proxy_replies: totals::proxy_replies(report.counters.as_ref()),
             proof: report.proof.as_ref().map(guards::Proof::read),
         };
         // Its counters go on where they were.

@@ -110,7 +110,28 @@ async fn only_this_machine_needs_no_token() {
     assert_eq!(scrape(&service, local, &[]).await, StatusCode::OK);
     let v6 = Some("[::ffff:127.0.0.1]:9");
     assert_eq!(scrape(&service, v6, &[]).await, StatusCode::OK);
+    for host in [
+        "localhost:8081",
+        "LOCALHOST",
+        "127.0.0.1:8081",
+        "127.9.9.9",
+        "[::1]:8081",
+    ] {
+        let header = ("host", host);
+        assert_eq!(
+            scrape(&service, local, &[header]).await,
+            StatusCode::OK,
+            "{host}"
+        );
+    }
     for (peer, header) in [
+        (local, ("host", "evil.example:8081")),
+        (local, ("host", "localhost.evil.example")),
+        (local, ("host", "127.0.0.1.evil.example")),
+        (local, ("host", "10.0.0.1")),
+        (local, ("host", "0.0.0.0:8081")),
+        (local, ("host", "user@localhost")),
+        (local, ("host", "")),
         (local, ("x-forwarded-for", "10.0.0.1")),
         (local, ("via", "1.1 sidecar")),
         (Some("10.0.0.1:9"), ("accept", "*/*")),

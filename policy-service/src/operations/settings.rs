@@ -47,6 +47,7 @@ pub async fn update(
         vault_ttl_ms,
         hosts,
         max_attempts,
+        max_running_per_key,
         alert_webhook,
     } = fields;
     settings.inference_auth = inference_auth.unwrap_or(settings.inference_auth);
@@ -57,6 +58,7 @@ pub async fn update(
     settings.vault_ttl_ms = vault_ttl_ms.unwrap_or(settings.vault_ttl_ms);
     settings.hosts = hosts.unwrap_or(settings.hosts);
     settings.max_attempts = max_attempts.unwrap_or(settings.max_attempts);
+    settings.max_running_per_key = max_running_per_key.unwrap_or(settings.max_running_per_key);
     let has_new_webhook = alert_webhook.is_some();
     let webhook = match alert_webhook {
         Some(fields) => fields

@@ -16,6 +16,7 @@ use policy::ids::{
 };
 use policy::opaque_path::OpaquePath;
 use policy::pattern::ModelPattern;
+use policy::presets::default_idle_timeout_ms;
 use policy::surface::Dialect;
 use policy::units::Timestamp;
 use serde::Serialize;
@@ -168,6 +169,7 @@ pub struct ProviderView {
     pub price_table: String,
     pub stream_header_timeout_ms: u64,
     pub whole_header_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
 }
 
 /// A provider's own key, without its secret.
@@ -198,6 +200,9 @@ impl ProviderView {
                 state_changed_ms: history.map(|history| history.state_changed),
             }
         });
+        let idle_timeout_ms = provider
+            .idle_timeout_ms
+            .unwrap_or_else(|| default_idle_timeout_ms(&provider.base_url));
         Self {
             id: provider.id,
             name: provider.name,
@@ -213,6 +218,7 @@ impl ProviderView {
             price_table: provider.price_table,
             stream_header_timeout_ms: provider.stream_header_timeout_ms,
             whole_header_timeout_ms: provider.whole_header_timeout_ms,
+            idle_timeout_ms,
         }
     }
 }
@@ -255,6 +261,7 @@ pub struct SettingsView {
     pub vault_ttl_ms: u64,
     pub hosts: Vec<String>,
     pub max_attempts: u8,
+    pub max_running_per_key: u32,
     /// Where thresholds of quotas are posted.
     pub alert_webhook: Option<AlertWebhookView>,
 }
@@ -288,6 +295,7 @@ impl From<Settings> for SettingsView {
             vault_ttl_ms: settings.vault_ttl_ms,
             hosts: settings.hosts,
             max_attempts: settings.max_attempts,
+            max_running_per_key: settings.max_running_per_key,
             alert_webhook: None,
         }
     }

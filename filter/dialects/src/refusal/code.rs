@@ -147,6 +147,15 @@ refusal_codes! {
     WebsocketUnsupported "websocket_unsupported" 426 Request TERMINAL,
         "WebSockets are not tunnelled.",
         "Nothing: clients fall back to HTTP on the same path.";
+    MalformedRequest "malformed_request" 400 Request TERMINAL,
+        "The request is not HTTP that can be read in one way only.",
+        "Send proper HTTP/1.1 or HTTP/2, with a host.";
+    HeadersTooLarge "headers_too_large" 431 Request TERMINAL,
+        "The request's headers are longer, or more, than this mesh accepts: 96 KiB and 200 fields.",
+        "Send fewer and shorter headers.";
+    RequestTimeout "request_timeout" 408 Request TERMINAL,
+        "The request did not arrive whole in time: its headers within 30 seconds, all of it within 300.",
+        "Send it again over a faster connection, or shorten it.";
     BodyTooLarge "body_too_large" 413 TooLarge TERMINAL,
         "The body is larger than this mesh accepts.",
         "Shorten or compact the conversation, or have the cap raised.";
@@ -187,8 +196,8 @@ refusal_codes! {
         "This proxy's policy is older than it may be.",
         "Look whether the proxy reaches the policy service.";
     Busy "busy" 503 Unavailable after(2),
-        "This proxy holds as many request bodies as it may.",
-        "Try again; add workers or proxies if it is frequent.";
+        "This proxy does as much at once as it may: for the virtual key, of request bodies, of memory, or of connections to the provider.",
+        "Try again; run less side by side, or add workers or proxies if it is frequent.";
     PlanUnavailable "plan_unavailable" 503 Unavailable after(1),
         "The proxy has no route yet for the targets that were chosen.",
         "Try again in a moment; if it stays, look whether the proxy receives its clusters.";
@@ -207,6 +216,9 @@ refusal_codes! {
     UpstreamTimeout "upstream_timeout" 504 Timeout after(2),
         "The provider did not begin to answer in time.",
         "Try again; the first request may have been billed.";
+    AnswerTooLarge "answer_too_large" 502 Fault TERMINAL,
+        "The provider's answer is larger than can be held where it must be held whole.",
+        "Ask for a stream, or for a shorter answer.";
     GuardrailBlocked "guardrail_blocked" 400 Content TERMINAL,
         "A guardrail does not let this content pass.",
         "Take out what the message names.";

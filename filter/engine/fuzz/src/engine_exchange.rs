@@ -510,6 +510,7 @@ impl Driver<'_> {
         }
         self.push(Input::ResponseHeaders {
             status,
+            details: "",
             end_of_stream: false,
         });
         let pieces = cutting.map_or_else(
@@ -568,6 +569,7 @@ fn drive(world: &World, script: &Script<'_>, cutting: Option<u8>) -> Outcome {
         guard: None,
         limits: Rc::default(),
         desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
+        side_by_side: Default::default(),
         records_are_full: false,
         now: T0,
     };

@@ -236,6 +236,7 @@ impl Machine<'_> {
             }
             Transition::ResponseHeaders { status, ends } => self.push(Input::ResponseHeaders {
                 status: *status,
+                details: "",
                 end_of_stream: *ends,
             }),
             Transition::ResponseEnded => self.push(Input::ResponseEnded),
@@ -358,6 +359,7 @@ pub fn run(input: &[u8]) {
             guard: None,
             limits: Rc::default(),
             desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
+            side_by_side: Default::default(),
             records_are_full: flags & 24 == 24,
             now,
         };

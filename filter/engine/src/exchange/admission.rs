@@ -363,6 +363,16 @@ impl Exchange {
                 "The virtual key has expired; ask your administrator for a new one.".to_owned(),
             );
         }
+        if let Some(id) = key.principal.key {
+            let most = mesh.max_running_per_key;
+            self.facts.place = self.seed.side_by_side.take(id, most);
+            if self.facts.place.is_none() {
+                let message = format!(
+                    "{most} requests of this virtual key are running in this worker already; wait for some of them to end."
+                );
+                return self.refuse(RefusalCode::Busy, message);
+            }
+        }
         if presented.beside == Beside::OwnLogin {
             if key.subscription == Subscription::Refused {
                 return self.refuse(
@@ -547,8 +557,16 @@ const fn kind(surface: Surface) -> Kind {
     }
 }
 
+/// Whether a tunnel is asked for. Every other upgrade is an offer that a server may pass over in silence, and an
+/// ordinary request beside.
 fn wants_upgrade(headers: &Headers, method: &str) -> bool {
-    method == "CONNECT" || headers.get("upgrade").is_some() || headers.get(":protocol").is_some()
+    let is_websocket = |value: &[u8]| {
+        let mut tokens = value.split(|byte| *byte == b',');
+        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+    };
+    method == "CONNECT"
+        || headers.get(":protocol").is_some()
+        || headers.all("upgrade").any(is_websocket)
 }
 
 /// `GET /v1/models` is the path of three providers; headers tell whose it is.

@@ -1,6 +1,6 @@
 //! The response on its way to the client, and what remains of the exchange.
 
-use dialects::refusal::RefusalCode;
+use dialects::refusal::{ProxyReply, RefusalCode};
 use policy::surface::Surface;
 use policy::units::Timestamp;
 
@@ -10,22 +10,24 @@ use crate::record::{Ended, ExchangeRecord};
 
 impl Exchange {
     /// Sees the response headers that the client will get, whoever made them.
-    pub(super) fn response_headers(&mut self, status: u16, end_of_stream: bool) -> Flow {
+    pub(super) fn response_headers(
+        &mut self,
+        status: u16,
+        details: &str,
+        end_of_stream: bool,
+    ) -> Flow {
         self.answered = Some(status);
         self.response_ended = end_of_stream;
         let from_provider = self.provider_status().is_some();
-        if matches!(self.state, State::Forwarded(_))
-            && !from_provider
-            && self.facts.refusal.is_none()
-            && status >= 400
-        {
-            self.rewrite_proxy_error(status);
+        let by_proxy = matches!(self.state, State::Forwarded(_)) || !details.is_empty();
+        if by_proxy && !from_provider && self.facts.refusal.is_none() && status >= 400 {
+            self.rewrite_proxy_error(status, details);
         }
         Flow::Continue
     }
 
     /// Envoy's own error text is turned into the client's dialect.
-    fn rewrite_proxy_error(&mut self, status: u16) {
+    fn rewrite_proxy_error(&mut self, status: u16, details: &str) {
         let provider = match &self.state {
             State::Forwarded(plan) => {
                 let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
@@ -44,18 +46,22 @@ impl Exchange {
             | State::Closed => None,
         }
         .unwrap_or_default();
-        let (code, message) = if status == 504 {
-            (
-                RefusalCode::UpstreamTimeout,
-                format!("The provider `{provider}` did not begin to answer in time."),
-            )
-        } else {
-            (
-                RefusalCode::UpstreamUnreachable,
-                format!("The provider `{provider}` could not be reached."),
-            )
+        let row = ProxyReply::of(details);
+        let code = match (details, status) {
+            ("", 504) => RefusalCode::UpstreamTimeout,
+            ("", _) => RefusalCode::UpstreamUnreachable,
+            (_, _) => row.code,
         };
-        let reply = self.shape(code, message, Some(5));
+        let (message, wait_secs) = if code == RefusalCode::UpstreamTimeout {
+            let message = format!("The provider `{provider}` did not begin to answer in time.");
+            (message, Some(5))
+        } else if code == RefusalCode::UpstreamUnreachable {
+            let message = format!("The provider `{provider}` could not be reached.");
+            (message, Some(5))
+        } else {
+            (row.message.to_owned(), None)
+        };
+        let reply = self.shape(code, message, wait_secs);
         self.facts.refusal = Some(code);
         self.commands.push_back(Command::RewriteResponse(reply));
     }

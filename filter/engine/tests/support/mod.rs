@@ -8,7 +8,9 @@ use dialects::splice::apply;
 use engine::guard::Guard;
 use engine::messages::{AttemptNumber, CallId, ClosedBy};
 use engine::quota::{Desk, Limits};
-use engine::{Command, Exchange, ExchangeRecord, ExchangeSeed, Flow, HeaderEdit, Headers, Input};
+use engine::{
+    Command, Exchange, ExchangeRecord, ExchangeSeed, Flow, HeaderEdit, Headers, Input, SideBySide,
+};
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{
     Access, AuthStyle, BaseUrl, Documents, KeyState, Owner, PathStyle, Provider, ProviderAccess,
@@ -34,6 +36,7 @@ pub(crate) struct World {
     key: Rc<CompiledKey>,
     guard: Option<Rc<Guard>>,
     pub(crate) desk: Rc<RefCell<Desk>>,
+    side_by_side: Rc<SideBySide>,
 }
 
 impl Default for World {
@@ -98,6 +101,7 @@ impl World {
             key: Rc::new(key),
             guard: None,
             desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([3; 16])))),
+            side_by_side: Rc::default(),
         }
     }
 }
@@ -233,6 +237,7 @@ fn provider(seed: u8, name: &str, dialect: Dialect, models: &[&str]) -> Provider
         price_table: "free".to_owned(),
         stream_header_timeout_ms: 60_000,
         whole_header_timeout_ms: 600_000,
+        idle_timeout_ms: None,
     }
 }
 
@@ -361,6 +366,7 @@ impl Driven {
             guard: world.guard.clone(),
             limits: Rc::new(Limits::new(&world.mesh)),
             desk: Rc::clone(&world.desk),
+            side_by_side: Rc::clone(&world.side_by_side),
             records_are_full: false,
             now: T0,
         };
@@ -516,6 +522,7 @@ impl Driven {
         });
         self.push(Input::ResponseHeaders {
             status,
+            details: "",
             end_of_stream: false,
         });
         self.commands();
@@ -546,8 +553,14 @@ impl Driven {
 
     #[track_caller]
     pub(crate) fn proxy_error(&mut self, status: u16) -> Reply {
+        self.proxy_answer(status, "")
+    }
+
+    #[track_caller]
+    pub(crate) fn proxy_answer(&mut self, status: u16, details: &str) -> Reply {
         self.push(Input::ResponseHeaders {
             status,
+            details,
             end_of_stream: false,
         });
         match self.commands().as_slice() {
@@ -560,6 +573,7 @@ impl Driven {
     pub(crate) fn close(&mut self, peer: ClosedBy) -> ExchangeRecord {
         self.push(Input::ResponseHeaders {
             status: self.answered(),
+            details: "",
             end_of_stream: false,
         });
         self.commands();

@@ -8,6 +8,7 @@ use crate::documents::{AuthStyle, PathStyle, Provider};
 use crate::surface::Dialect;
 
 const MAX_HEADER_TIMEOUT_MS: u64 = 3_600_000;
+const IDLE_TIMEOUT_MS: core::ops::RangeInclusive<u64> = 1_000..=3_600_000;
 
 /// Largest weight; the sum of all weights of a group then fits every arithmetic on them.
 pub(super) const MAX_WEIGHT: u32 = 1_000_000;
@@ -66,6 +67,16 @@ impl Checker<'_> {
                     format!("must be from 1 to {MAX_HEADER_TIMEOUT_MS}"),
                 );
             }
+        }
+        if provider
+            .idle_timeout_ms
+            .is_some_and(|idle| !IDLE_TIMEOUT_MS.contains(&idle))
+        {
+            let (from, to) = IDLE_TIMEOUT_MS.into_inner();
+            self.add(
+                format!("{at}.idle_timeout_ms"),
+                format!("must be from {from} to {to}"),
+            );
         }
         for (number, model) in provider.listed_models.iter().enumerate() {
             if !provider.models.iter().any(|pattern| pattern.matches(model)) {

@@ -56,6 +56,7 @@ fn settings_have_bounds() {
             settings.body_cap_bytes = 1;
             settings.snapshot_max_age_ms = 0;
             settings.vault_ttl_ms = 0;
+            settings.max_running_per_key = 0;
             settings.hosts = ["*", "Mesh", "mesh.example", "mesh.example"]
                 .map(str::to_owned)
                 .into();
@@ -65,6 +66,7 @@ fn settings_have_bounds() {
             "`settings.hosts[1]`: `Mesh` is not a host name",
             "`settings.hosts[3]`: `mesh.example` is listed twice",
             "`settings.max_attempts`: must be from 1 to 16",
+            "`settings.max_running_per_key`: must be from 1 to 65536",
             "`settings.snapshot_max_age_ms`: must be from",
             "`settings.vault_ttl_ms`: must be from 60000",
         ],

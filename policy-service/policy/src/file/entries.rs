@@ -45,6 +45,7 @@ pub(super) struct SettingsEntry {
     vault_ttl_ms: Option<u64>,
     hosts: Option<Vec<String>>,
     max_attempts: Option<u8>,
+    max_running_per_key: Option<u32>,
 }
 
 impl SettingsEntry {
@@ -61,6 +62,9 @@ impl SettingsEntry {
             vault_ttl_ms: self.vault_ttl_ms.unwrap_or(usual.vault_ttl_ms),
             hosts: self.hosts.clone().unwrap_or(usual.hosts),
             max_attempts: self.max_attempts.unwrap_or(usual.max_attempts),
+            max_running_per_key: self
+                .max_running_per_key
+                .unwrap_or(usual.max_running_per_key),
         }
     }
 }
@@ -113,6 +117,7 @@ pub(super) struct ProviderEntry {
     pub(super) price_table: Option<String>,
     pub(super) stream_header_timeout_ms: Option<u64>,
     pub(super) whole_header_timeout_ms: Option<u64>,
+    pub(super) idle_timeout_ms: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

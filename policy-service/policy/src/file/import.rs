@@ -430,6 +430,7 @@ impl<'a> Import<'a> {
             whole_header_timeout_ms: entry
                 .whole_header_timeout_ms
                 .unwrap_or(WHOLE_HEADER_TIMEOUT_MS),
+            idle_timeout_ms: entry.idle_timeout_ms,
             base_url,
             name,
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dialects::refusal::RefusalCode;
 use policy::quota::{Level, Unit};
 use wire::mesh::VmCounters;
 
@@ -22,6 +23,8 @@ pub(crate) struct Totals {
     pub(crate) quota_unsettled: u64,
     pub(crate) counters: Counters,
     pub(crate) denials: BTreeMap<Denied, u64>,
+    /// Answers that proxies made by themselves, by code.
+    pub(crate) proxy_replies: BTreeMap<&'static str, u64>,
 }
 
 impl Totals {
@@ -32,6 +35,7 @@ impl Totals {
             quota_unsettled: seen.counters.quota_unsettled,
             counters: seen.counters,
             denials: seen.denials.clone(),
+            proxy_replies: seen.proxy_replies.clone(),
         }
     }
 
@@ -42,6 +46,10 @@ impl Totals {
         self.counters.add(&other.counters);
         for (denied, count) in &other.denials {
             let sum = self.denials.entry(*denied).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+        for (code, count) in &other.proxy_replies {
+            let sum = self.proxy_replies.entry(code).or_default();
             *sum = sum.saturating_add(*count);
         }
     }
@@ -139,6 +147,18 @@ pub(super) fn denials(counters: Option<&VmCounters>) -> BTreeMap<Denied, u64> {
         }
     }
     denials
+}
+
+/// Reads answers of proxies; codes that are not of the table are left out.
+pub(super) fn proxy_replies(counters: Option<&VmCounters>) -> BTreeMap<&'static str, u64> {
+    let mut replies = BTreeMap::new();
+    for told in counters.iter().flat_map(|it| &it.proxy_replies) {
+        let code = RefusalCode::ALL.iter().map(|code| code.name());
+        if let Some(code) = code.into_iter().find(|code| *code == told.code) {
+            *replies.entry(code).or_default() += told.count;
+        }
+    }
+    replies
 }
 
 impl Fleet {

@@ -83,6 +83,7 @@ pub(super) fn new_provider(fields: ProviderFields) -> Result<Provider, Operation
         whole_header_timeout_ms: fields
             .whole_header_timeout_ms
             .unwrap_or(WHOLE_HEADER_TIMEOUT_MS),
+        idle_timeout_ms: fields.idle_timeout_ms,
     })
 }
 
@@ -103,6 +104,7 @@ pub(super) fn apply(fields: ProviderFields, provider: &mut Provider) -> Result<(
         price_table,
         stream_header_timeout_ms,
         whole_header_timeout_ms,
+        idle_timeout_ms,
     } = fields;
     let mut problems = Problems::default();
     if preset.is_some() {
@@ -134,6 +136,7 @@ pub(super) fn apply(fields: ProviderFields, provider: &mut Provider) -> Result<(
         &mut provider.whole_header_timeout_ms,
         whole_header_timeout_ms,
     );
+    provider.idle_timeout_ms = idle_timeout_ms.or(provider.idle_timeout_ms);
     Ok(())
 }
 
