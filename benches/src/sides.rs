@@ -105,6 +105,7 @@ pub fn start_plain(
 fn start_envoy(group: &Group, bootstrap: &Path, log: &Path) -> Result<Part> {
     let mut command = Command::new(parts::envoy());
     command
+        .env_clear()
         .arg("--config-path")
         .arg(bootstrap)
         .args([

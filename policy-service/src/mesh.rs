@@ -29,9 +29,8 @@ use rand::RngCore;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Server;
 use utoipa::ToSchema;
 use wire::mesh::mesh_server::MeshServer;
 
@@ -46,6 +45,7 @@ pub use snapshot::Generation;
 use crate::ledger::Quotas;
 use crate::ledger::ledgers::Ledgers;
 use crate::ledger::opening::Opened;
+use crate::listener::{self, Room, Speaks};
 use crate::mesh::grants::Grants;
 use crate::mesh::service::MeshService;
 use crate::mesh::token::FilterToken;
@@ -61,6 +61,12 @@ const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
 /// An Envoy whose machine is gone is noticed by a ping, not by the next write.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a new connection may take to its first call.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A filter says every second that it lives.
+const KEPT: Duration = Duration::from_secs(60);
+/// Connections of filters and Envoys where nothing else is said.
+const CONNECTIONS: usize = 4_096;
 
 /// How the control plane is run.
 #[derive(Clone, Debug, Default)]
@@ -79,13 +85,6 @@ pub struct Options {
 pub enum StartError {
     #[error("the first version of the policy cannot be published")]
     Publish(#[source] PublishError),
-}
-
-/// Why the gRPC server stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    #[error("the gRPC server for filters failed")]
-    Transport(#[source] tonic::transport::Error),
 }
 
 /// The running control plane. Cheap to clone; its tasks end when the last clone and the server are gone.
@@ -233,34 +232,47 @@ impl Drop for Parts {
 }
 
 /// Serves filters and Envoys on `listener` until `shutdown` resolves; calls that wait are then answered at once.
-///
-/// # Errors
-/// [`ServeError`] when the listener fails.
 pub async fn serve(
     listener: TcpListener,
     control: Control,
     filter_token: Secret,
     shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+) {
+    serve_to(CONNECTIONS, listener, control, filter_token, shutdown).await;
+}
+
+/// [`serve`] for so many connections.
+pub(crate) async fn serve_to(
+    connections: usize,
+    listener: TcpListener,
+    control: Control,
+    filter_token: Secret,
+    shutdown: impl Future<Output = ()>,
+) {
     let token = FilterToken::new(&filter_token);
     let (stopping, stop) = watch::channel(false);
     let mesh = MeshServer::new(MeshService::new(control.clone(), stop.clone()))
         .max_decoding_message_size(REPORT_CEILING_BYTES);
     let ads = Ads::server(control.clusters().clone(), stop);
-    Server::builder()
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .http2_keepalive_interval(Some(PING_INTERVAL))
-        .http2_keepalive_timeout(Some(PING_TIMEOUT))
-        .tcp_nodelay(true)
-        .add_service(InterceptedService::new(mesh, token.clone()))
+    let app = Routes::new(InterceptedService::new(mesh, token.clone()))
         .add_service(InterceptedService::new(ads, token))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
-            shutdown.await;
-            stopping.send_replace(true);
-        })
-        .await
-        .map_err(ServeError::Transport)
+        .into_axum_router();
+    let room = Room {
+        connections,
+        patience: PATIENCE,
+        kept: KEPT,
+        speaks: Speaks::Grpc {
+            stream_window: STREAM_WINDOW_BYTES,
+            connection_window: CONNECTION_WINDOW_BYTES,
+            ping: PING_INTERVAL,
+            ping_timeout: PING_TIMEOUT,
+        },
+    };
+    let shutdown = async move {
+        shutdown.await;
+        stopping.send_replace(true);
+    };
+    listener::serve(listener, app, room, shutdown).await;
 }
 
 fn random_secret() -> Secret {

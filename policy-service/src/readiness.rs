@@ -40,6 +40,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 const WAIT: Duration = Duration::from_millis(200);
 const PAUSE_CEILING: Duration = Duration::from_secs(1);
+/// How long the database may take to say that it is there.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 /// Unproven guardrails that are told at a time.
 const UNPROVEN_SHOWN: usize = 32;
 
@@ -219,21 +221,51 @@ impl From<Unproven> for UnprovenName {
     }
 }
 
-/// Answers `GET /readyz`: 200 when ready, else 503. What else is missing, and why, is for administrators:
-/// `GET /api/v1/mesh`.
+/// Answers `GET /readyz`, whether this replica can serve, and `GET /readyz/mesh`, whether all Envoys enforce: 200 or
+/// 503. An Envoy that does not enforce must not take every replica out of service, so that the first knows nothing
+/// of Envoys. What is missing, and why, is for administrators: `GET /api/v1/mesh`.
 pub fn router(readiness: Readiness) -> Router {
     Router::new()
-        .route("/readyz", get(readyz))
+        .route("/readyz", get(of_replica))
+        .route("/readyz/mesh", get(of_mesh))
         .with_state(readiness)
 }
 
-async fn readyz(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<Readyz>) {
-    let state = readiness.state();
-    let status = if state.ready {
+/// What anybody may know of this replica.
+#[derive(Clone, Debug, Serialize)]
+struct ReplicaReadyz {
+    ready: bool,
+    policy_version: u64,
+}
+
+async fn of_replica(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<ReplicaReadyz>) {
+    let control = readiness.control();
+    let asked = tokio::time::timeout(STORE_PATIENCE, control.store().look());
+    let ready = match asked.await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            warn!(error = %crate::mesh::chain(&error), "the database does not answer");
+            false
+        }
+        Err(_late) => false,
+    };
+    let seen = ReplicaReadyz {
+        ready,
+        policy_version: control.version().version,
+    };
+    (status(ready), Json(seen))
+}
+
+const fn status(ready: bool) -> StatusCode {
+    if ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
-    };
+    }
+}
+
+async fn of_mesh(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<Readyz>) {
+    let state = readiness.state();
     let seen = Readyz {
         ready: state.ready,
         proven_version: state.proven_version,
@@ -248,7 +280,7 @@ async fn readyz(Shared(readiness): Shared<Readiness>) -> (StatusCode, Json<Ready
             .map(UnprovenQuotaName::from)
             .collect(),
     };
-    (status, Json(seen))
+    (status(seen.ready), Json(seen))
 }
 
 enum Progress {
@@ -269,6 +301,7 @@ impl Progress {
             | Shortfall::NobodyReports
             | Shortfall::NobodyAnswers
             | Shortfall::Behind { .. } => Self::Waiting,
+            Shortfall::Clusters { .. } => Self::Blocked,
             Shortfall::Guardrail {
                 first: Unproven { lack, .. },
                 ..
@@ -353,6 +386,12 @@ impl Prover {
         let unproven_quotas = self.unproven_quotas(proof.version()).await;
         let shortfall =
             shortfall.or_else(|| unproven_quotas.first().cloned().map(Shortfall::Quota));
+        let refused = self.refused_clusters();
+        if refused.is_some() {
+            // No worker is behind: what is refused there stays refused.
+            self.ready_until = None;
+        }
+        let shortfall = refused.or(shortfall);
         let outcome = match (shortfall, failure) {
             (None, _) => self
                 .prove_keyless()
@@ -371,6 +410,20 @@ impl Prover {
                 progress
             }
         }
+    }
+
+    /// Returns the clusters that an Envoy refused and has not taken since.
+    fn refused_clusters(&self) -> Option<Shortfall> {
+        let streams = self.control.clusters().streams();
+        streams.into_iter().find_map(|stream| {
+            let refused = stream.refused?;
+            Some(Shortfall::Clusters {
+                node_id: stream.node_id,
+                version: refused.version,
+                clusters: refused.clusters,
+                because: refused.because,
+            })
+        })
     }
 
     /// Returns what is not enforced: by the service, else by filters.

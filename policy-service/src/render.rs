@@ -4,6 +4,8 @@
 //! in none of them: the filter's token is named by file.
 
 mod clusters;
+mod local_replies;
+mod overload;
 mod template;
 
 use std::net::IpAddr;
@@ -15,7 +17,9 @@ use serde_json::{Value, json};
 
 use crate::render::template::{Slot, fill, indented, yaml};
 use crate::xds::TrustAnchors;
-use crate::xds::cluster::{self, Cluster};
+use crate::xds::cluster::{self, ASSUMED_DESCRIPTORS, Cluster, Room};
+
+pub use crate::render::overload::MemoryMonitor;
 
 /// Above the stream window, so that one held body does not stop its neighbours.
 const CONNECTION_WINDOW_FACTOR: u32 = 4;
@@ -47,6 +51,10 @@ pub struct RenderOptions {
     pub access_log: AccessLog,
     /// What providers are verified against, when their clusters are rendered too.
     pub trust_anchors: TrustAnchors,
+    /// Files that Envoy may have open: its hard limit, to which it raises the soft one itself.
+    pub descriptors: u32,
+    /// How it learns that its memory runs short.
+    pub memory: MemoryMonitor,
 }
 
 /// Where Envoy writes about requests.
@@ -75,6 +83,8 @@ impl RenderOptions {
             body_cap_bytes: policy::documents::Settings::default().body_cap_bytes,
             access_log: AccessLog::default(),
             trust_anchors: TrustAnchors::default(),
+            descriptors: ASSUMED_DESCRIPTORS,
+            memory: MemoryMonitor::default(),
         }
     }
 
@@ -124,7 +134,12 @@ pub fn bootstrap(options: &RenderOptions) -> String {
     let slots = [
         ("node_id", Slot::text(&options.node_id)),
         ("node_cluster", Slot::text(&options.node_cluster)),
+        ("descriptors", number(options.descriptors)),
         ("admin_socket", path(&options.admin_socket)),
+        (
+            "overload_manager",
+            Slot::Block(overload::overload_manager(options)),
+        ),
         ("listen_host", Slot::text(options.listen_host.to_string())),
         ("listen_port", number(options.listen_port)),
         ("buffer_limit_bytes", number(options.buffer_limit_bytes())),
@@ -155,9 +170,9 @@ pub fn fragment(options: &RenderOptions, mesh: &Mesh) -> Fragment {
         connection_manager: connection_manager(options),
         http_filters: http_filters(options, ClusterSource::Static),
         routes: routes(),
-        clusters: policy_cluster(options) + &static_clusters(&clusters, &options.trust_anchors),
+        clusters: policy_cluster(options) + &static_clusters(&clusters, options),
     };
-    let not_rendered = not_rendered(mesh, &clusters);
+    let not_rendered = not_rendered(mesh, &clusters, options);
     Fragment {
         text: sections.text(&not_rendered),
         not_rendered,
@@ -217,7 +232,7 @@ impl Sections {
     }
 }
 
-fn not_rendered(mesh: &Mesh, clusters: &[Cluster]) -> Vec<String> {
+fn not_rendered(mesh: &Mesh, clusters: &[Cluster], options: &RenderOptions) -> Vec<String> {
     let names: Vec<&str> = mesh
         .providers
         .iter()
@@ -238,7 +253,12 @@ fn not_rendered(mesh: &Mesh, clusters: &[Cluster]) -> Vec<String> {
             "a body cap above {} bytes: the buffer limits below are made for it",
             mesh.body_cap_bytes
         ),
-        String::from("listener address, TLS, access logs, admin and overload settings: yours"),
+        format!(
+            "overload settings: the clusters below take a third of {} descriptors together (--descriptors N for \
+             another number); bound the listener's connections by another third, or silent clients stop them all",
+            options.descriptors
+        ),
+        String::from("listener address, TLS, access logs and admin settings: yours"),
         String::from(
             "other HTTP filters and routes of the same listener: what bypasses the filter is not governed",
         ),
@@ -253,8 +273,27 @@ fn connection_manager(options: &RenderOptions) -> String {
     let slots = [
         ("buffer_limit_bytes", number(limit)),
         ("connection_window_bytes", number(connection)),
+        (
+            "not_websocket",
+            Slot::Block(yaml(&all_but("websocket").into())),
+        ),
+        ("local_replies", Slot::Block(local_replies::local_replies())),
     ];
     fill(include_str!("render/connection_manager.yaml"), &slots)
+}
+
+/// Returns string matchers that together match every word but `word`, whatever their case: the engine has no "not",
+/// and before 1.39 Envoy refuses one expression for it all as too large.
+fn all_but(word: &str) -> Vec<Value> {
+    let before = word.char_indices().map(|(at, letter)| {
+        // What ends within the word, or goes on otherwise.
+        let start = word.get(..at).unwrap_or_default();
+        format!("(?is){start}([^{letter}].*)?")
+    });
+    before
+        .chain([format!("(?is){word}.+")])
+        .map(|regex| json!({"safe_regex": {"regex": regex}}))
+        .collect()
 }
 
 fn routes() -> String {
@@ -322,13 +361,14 @@ fn policy_cluster(options: &RenderOptions) -> String {
     fill(include_str!("render/policy_cluster.yaml"), &slots)
 }
 
-fn static_clusters(all: &[Cluster], trust: &TrustAnchors) -> String {
+fn static_clusters(all: &[Cluster], options: &RenderOptions) -> String {
     if all.is_empty() {
         return String::new();
     }
+    let room = Room::of(options.descriptors, all);
     yaml(
         &all.iter()
-            .map(|cluster| clusters::value(cluster, trust))
+            .map(|cluster| clusters::value(cluster, &options.trust_anchors, room))
             .collect(),
     )
 }

@@ -9,6 +9,6 @@ pub mod cluster;
 mod proto;
 mod served;
 
-pub use cluster::{Cluster, TrustAnchors};
+pub use cluster::{ASSUMED_DESCRIPTORS, Cluster, TrustAnchors};
 pub(crate) use served::Readiness;
 pub use served::{Clusters, RefusedClusters, Stream};

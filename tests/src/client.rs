@@ -1,5 +1,6 @@
 //! Clients that send exactly what they are told, byte for byte, over HTTP/1.1 and HTTP/2.
 
+pub mod frames;
 pub mod h1;
 pub mod h2;
 

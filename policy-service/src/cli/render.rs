@@ -11,8 +11,9 @@ use super::data::{DataError, DataFolder};
 use super::first_run::{self, FirstRunError};
 use super::{terminal, trust};
 use crate::mesh::{self, PublishError};
-use crate::render::{self, AccessLog, RenderOptions};
+use crate::render::{self, AccessLog, MemoryMonitor, RenderOptions};
 use crate::store::StoreError;
+use crate::xds::ASSUMED_DESCRIPTORS;
 
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
@@ -65,6 +66,12 @@ struct EnvoyArgs {
     /// Certificate authorities for providers, as that Envoy sees them
     #[arg(long, value_name = "PATH")]
     trust_anchors: Option<PathBuf>,
+    /// Files that Envoy may have open, its hard limit: a third is for clients, a third for providers
+    #[arg(long, value_name = "N", default_value_t = ASSUMED_DESCRIPTORS, value_parser = clap::value_parser!(u32).range(64..))]
+    descriptors: u32,
+    /// Heap that Envoy may have, outside of a container; in one its memory limit counts
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..=16_777_216))]
+    heap_mib: Option<u64>,
     /// Write one JSON line per request to Envoy's standard output
     #[arg(long)]
     access_log: bool,
@@ -139,6 +146,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, RenderError> {
             AccessLog::Off
         },
         trust_anchors: trust::find(args.trust_anchors.as_deref()),
+        descriptors: args.descriptors,
+        memory: args
+            .heap_mib
+            .map_or(MemoryMonitor::Container, |mib| MemoryMonitor::Heap {
+                bytes: mib.saturating_mul(1 << 20),
+            }),
         ..RenderOptions::new(args.filter, admin_socket, token_sds)
     };
     let text = if args.fragment {

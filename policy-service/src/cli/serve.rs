@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::data::{DataError, DataFolder, Sharing};
 use super::first_run::{self, FirstRunError};
 use super::ledger::LedgerArgs;
+use super::limits;
 use super::service::{self, Servers, ServiceError};
 use super::signals::Signals;
 use super::terminal::say;
@@ -19,8 +20,9 @@ use crate::readiness::{self, Readiness};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Envoys find the service with what `weir render envoy` prints.
-/healthz answers when the service runs, /readyz when every Envoy named by --mesh-url enforces the newest policy; \
-with no --mesh-url, when every filter that reports says so."
+/healthz answers when the process runs, /readyz when this replica can serve its API and filters, whatever Envoys do; \
+/readyz/mesh when every Envoy named by --mesh-url enforces the newest policy; with no --mesh-url, when every filter \
+that reports says so."
 )]
 pub(super) struct Args {
     /// Folder for the database and the secrets; made at the first start
@@ -112,7 +114,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, ServeError> {
         workers: args.workers,
     };
     let readiness = Readiness::start(control.clone(), options);
-    let mut servers = Servers::new();
+    let mut servers = Servers::new(limits::raise_descriptors());
     servers.api(admin_listener, store, readiness);
     servers.grpc(grpc_listener, control, filter_token);
     say(&format!(

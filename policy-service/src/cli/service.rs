@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use policy::secret::Secret;
 use reqwest::Url;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::warn;
 
+use crate::listener::{self, Room, Speaks};
 use crate::mesh::{self, Control};
 use crate::readiness::{self, Readiness};
 use crate::store::Store;
@@ -23,10 +25,6 @@ pub(super) enum ServiceError {
         address: SocketAddr,
         source: io::Error,
     },
-    #[error("the admin API ended")]
-    Api { source: io::Error },
-    #[error("the gRPC service ended")]
-    Grpc { source: mesh::ServeError },
     #[error("the demo provider ended")]
     Demo { source: io::Error },
     #[error("a part of the policy service ended")]
@@ -67,16 +65,29 @@ pub(super) fn warn_of_plain_text(option: &str, address: SocketAddr, carries: &st
     }
 }
 
+/// Of the descriptors, administrators may take an eighth and filters a quarter; the database, the ledger's servers
+/// and webhooks have the rest.
+const API_SHARE: u32 = 8;
+const GRPC_SHARE: u32 = 4;
+const FEWEST_CONNECTIONS: usize = 16;
+const API_PATIENCE: Duration = Duration::from_secs(10);
+const API_KEPT: Duration = Duration::from_secs(60);
+const API_REQUESTS: usize = 256;
+const METRICS_REQUESTS: usize = 4;
+
 /// The servers that run in this process.
 #[derive(Debug)]
 pub(super) struct Servers {
+    /// Files that this process may have open.
+    descriptors: u32,
     stop: watch::Sender<bool>,
     tasks: JoinSet<Result<(), ServiceError>>,
 }
 
 impl Servers {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(descriptors: u32) -> Self {
         Self {
+            descriptors,
             stop: watch::Sender::new(false),
             tasks: JoinSet::new(),
         }
@@ -86,27 +97,32 @@ impl Servers {
     pub(super) fn api(&mut self, listener: TcpListener, store: Store, readiness: Readiness) {
         let ledgers = readiness.control().ledgers().cloned();
         let metrics_store = store.clone();
-        let app = api::router_with_mesh(store, readiness.clone(), ledgers)
-            .merge(readiness::router(readiness.clone()))
-            .merge(metrics::router(metrics_store, readiness))
-            // Who scrapes from this machine needs no token.
-            .into_make_service_with_connect_info::<SocketAddr>();
+        let api = api::router_with_mesh(store, readiness.clone(), ledgers);
+        let metrics = metrics::router(metrics_store, readiness.clone());
+        // Probes are in no budget: they must be answered when everything else is busy.
+        let app = listener::at_most(API_REQUESTS, api)
+            .merge(listener::at_most(METRICS_REQUESTS, metrics))
+            .merge(readiness::router(readiness));
+        let room = Room {
+            connections: self.part(API_SHARE),
+            patience: API_PATIENCE,
+            kept: API_KEPT,
+            speaks: Speaks::Http1,
+        };
         let stopped = self.stopped();
         self.tasks.spawn(async move {
-            axum::serve(listener, app)
-                .with_graceful_shutdown(stopped)
-                .await
-                .map_err(|source| ServiceError::Api { source })
+            listener::serve(listener, app, room, stopped).await;
+            Ok(())
         });
     }
 
     /// Serves filters and Envoys.
     pub(super) fn grpc(&mut self, listener: TcpListener, control: Control, filter_token: Secret) {
         let stopped = self.stopped();
+        let connections = self.part(GRPC_SHARE);
         self.tasks.spawn(async move {
-            mesh::serve(listener, control, filter_token, stopped)
-                .await
-                .map_err(|source| ServiceError::Grpc { source })
+            mesh::serve_to(connections, listener, control, filter_token, stopped).await;
+            Ok(())
         });
     }
 
@@ -134,12 +150,20 @@ impl Servers {
         self.stop.send_replace(true);
         // Long polls and kept connections have no end of their own to wait for.
         let finished = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(std::time::Duration::from_secs(2), finished)
+        if tokio::time::timeout(Duration::from_secs(2), finished)
             .await
             .is_err()
         {
             self.tasks.shutdown().await;
         }
+    }
+
+    /// Returns how many connections a share of the descriptors is.
+    fn part(&self, share: u32) -> usize {
+        let part = self.descriptors.checked_div(share).unwrap_or_default();
+        usize::try_from(part)
+            .unwrap_or(usize::MAX)
+            .max(FEWEST_CONNECTIONS)
     }
 
     fn stopped(&self) -> impl Future<Output = ()> + Send + 'static {

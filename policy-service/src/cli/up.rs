@@ -14,7 +14,9 @@ use super::first_run::{self, FirstRunError};
 use super::gemini_settings::{self, GeminiSettingsError};
 use super::greeting::Greeting;
 use super::ledger::LedgerArgs;
+use super::limits;
 use super::parts::Parts;
+use super::pressure::Pressure;
 use super::providers::ProvidersError;
 use super::service::{Servers, ServiceError};
 use super::signals::Signals;
@@ -23,7 +25,7 @@ use crate::ledger::opening::OpenError;
 use crate::mesh;
 use crate::operations::OperationError;
 use crate::readiness::{self, NotReady, Readiness};
-use crate::render;
+use crate::render::{self, RenderOptions};
 
 /// How long workers may take to enforce the first policy.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
@@ -52,7 +54,7 @@ pub(super) struct Args {
     /// Where the admin API listens; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8081")]
     pub(super) admin_listen: SocketAddr,
-    /// Envoy binary, 1.40 or newer; the first good one on the PATH if not given
+    /// Envoy binary, 1.37 or newer; the first good one on the PATH if not given
     #[arg(long, value_name = "PATH")]
     envoy: Option<PathBuf>,
     /// Filter module; by default the one beside this program or in cargo's target folder
@@ -101,6 +103,8 @@ pub(super) enum UpError {
     NotReady { source: NotReady },
     #[error("Envoy ended by itself ({status}); the end of its log:\n{log}")]
     EnvoyEnded { status: ExitStatus, log: String },
+    #[error("cannot tell Envoy how much memory it takes")]
+    Pressure { source: io::Error },
     #[error("cannot take signals")]
     Signals { source: io::Error },
     #[error("cannot write to standard output")]
@@ -117,9 +121,16 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, UpError> {
     let folder = DataFolder::open_or_create(&args.data)?;
     let _lock = folder.lock(Sharing::Alone)?;
 
-    let mut servers = Servers::new();
+    let descriptors = limits::raise_descriptors();
+    let mut servers = Servers::new(descriptors);
     let mut parts = Parts::start(&args, &folder, &mut servers, workers).await?;
-    let bootstrap = render::bootstrap(&parts.render_options(&folder, filter));
+    let pressure = Pressure::place(folder.root()).map_err(|source| UpError::Pressure { source })?;
+    let options = RenderOptions {
+        descriptors,
+        memory: Pressure::monitor(pressure.as_ref()),
+        ..parts.render_options(&folder, filter)
+    };
+    let bootstrap = render::bootstrap(&options);
     folder.write(&folder.envoy_bootstrap(), &bootstrap)?;
     say(&format!(
         "starting Envoy with {workers} workers; its log is {}",
@@ -133,6 +144,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, UpError> {
         workers,
     })?;
 
+    let telling = pressure.map(|pressure| tokio::spawn(pressure.tell(envoy.pid())));
     let outcome = live(&mut parts, &folder, &mut envoy, &mut servers, &mut signals).await;
     if outcome.is_ok() {
         say("stopping; running requests may finish (Ctrl-C again ends them)");
@@ -142,6 +154,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, UpError> {
         }
     }
     let stopped = envoy.stop().await;
+    if let Some(telling) = telling {
+        telling.abort();
+    }
     parts.take_records().await;
     servers.stop().await;
     parts.close().await;

@@ -42,6 +42,13 @@ pub(crate) enum Shortfall {
     },
     /// A quota that is not enforced.
     Quota(UnprovenQuota),
+    /// Clusters that an Envoy did not take: what is routed to them is refused there.
+    Clusters {
+        node_id: String,
+        version: u64,
+        clusters: Vec<String>,
+        because: String,
+    },
 }
 
 impl Proof {
@@ -168,6 +175,14 @@ impl fmt::Display for Shortfall {
                 write!(f, "workers of the Envoy `{node_id}` are still being counted")
             }
             Self::Quota(unproven) => f.write_str(&told(unproven)),
+            Self::Clusters { node_id, version, clusters, because } => {
+                let which = if clusters.is_empty() {
+                    String::from("clusters")
+                } else {
+                    format!("`{}`", clusters.join("`, `"))
+                };
+                write!(f, "the Envoy `{node_id}` refused {which} of cluster version {version}: {because}")
+            }
             Self::Guardrail { first, count } => {
                 let Unproven { guardrail, node_id, vm, lack } = first;
                 let vm = hex::encode(&vm.vm);

@@ -5,24 +5,35 @@ use policy::documents::BaseUrl;
 use serde_json::{Map, Value, json};
 
 use crate::xds::cluster::{
-    CONCURRENCY_CEILING, CONNECT_TIMEOUT_SECS, Cluster, Discovery, IDLE_TIMEOUT_SECS,
-    KEEPALIVE_SECS, Kind, METADATA, TrustAnchors, discovery, ip, is_verified, provider_cluster,
+    CONCURRENCY_CEILING, CONNECT_TIMEOUT_SECS, Cluster, Discovery, KEEPALIVE_SECS, Kind, METADATA,
+    Room, TrustAnchors, discovery, ip, is_verified, provider_cluster,
 };
 
 /// Returns `cluster` as an entry of `static_resources.clusters`.
-pub(crate) fn value(cluster: &Cluster, trust: &TrustAnchors) -> Value {
-    let mut fields = common(cluster);
+pub(crate) fn value(cluster: &Cluster, trust: &TrustAnchors, room: Room) -> Value {
+    let mut fields = common(cluster, room);
     match &cluster.kind {
-        Kind::Provider { base_url, .. } => provider(cluster, base_url, trust, &mut fields),
+        Kind::Provider {
+            base_url,
+            idle_timeout_ms,
+            ..
+        } => {
+            provider(cluster, base_url, trust, &mut fields);
+            fields.insert(
+                String::from("typed_extension_protocol_options"),
+                protocol_options(*idle_timeout_ms),
+            );
+        }
         Kind::Plan { providers } => plan(providers, &mut fields),
     }
     Value::Object(fields)
 }
 
-fn common(cluster: &Cluster) -> Map<String, Value> {
+fn common(cluster: &Cluster, room: Room) -> Map<String, Value> {
+    let room = cluster.room(room);
     let thresholds = json!({
-        "max_connections": CONCURRENCY_CEILING,
-        "max_pending_requests": CONCURRENCY_CEILING,
+        "max_connections": room.connections,
+        "max_pending_requests": room.pending,
         "max_requests": CONCURRENCY_CEILING,
         "max_retries": CONCURRENCY_CEILING,
     });
@@ -73,17 +84,23 @@ fn provider(
         );
     }
     fields.insert(
-        String::from("typed_extension_protocol_options"),
-        json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            "common_http_protocol_options": {"idle_timeout": format!("{IDLE_TIMEOUT_SECS}s")},
-            "explicit_http_config": {"http_protocol_options": {}},
-        }}),
-    );
-    fields.insert(
         String::from("upstream_connection_options"),
         json!({"tcp_keepalive": {"keepalive_time": KEEPALIVE_SECS}}),
     );
+}
+
+fn protocol_options(idle_timeout_ms: u64) -> Value {
+    let (secs, millis) = (idle_timeout_ms / 1_000, idle_timeout_ms % 1_000);
+    let idle = if millis == 0 {
+        format!("{secs}s")
+    } else {
+        format!("{secs}.{millis:03}s")
+    };
+    json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "common_http_protocol_options": {"idle_timeout": idle},
+        "explicit_http_config": {"http_protocol_options": {}},
+    }})
 }
 
 fn plan(providers: &[String], fields: &mut Map<String, Value>) {

@@ -8,12 +8,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster as ClusterMessage;
+use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
 use envoy_types::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
+use envoy_types::pb::google::protobuf::value::Kind;
 use prost::Name;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
@@ -22,6 +24,7 @@ use tonic::{Request, Response, Status, Streaming};
 use tracing::debug;
 
 use crate::xds::Clusters;
+use crate::xds::cluster::{ASSUMED_DESCRIPTORS, METADATA};
 use crate::xds::served::Served;
 
 /// Responses that may wait for a slow Envoy.
@@ -64,6 +67,7 @@ impl AggregatedDiscoveryService for Ads {
             stream: None,
             sent: VecDeque::new(),
             nonce: 0,
+            descriptors: ASSUMED_DESCRIPTORS,
         };
         tokio::spawn(conversation.run(request.into_inner(), self.stop.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -88,6 +92,8 @@ struct Conversation {
     /// Nonce and version of responses without an answer, oldest first.
     sent: VecDeque<(u64, u64)>,
     nonce: u64,
+    /// How many descriptors that Envoy has, as far as it says.
+    descriptors: u32,
 }
 
 impl Conversation {
@@ -130,7 +136,9 @@ impl Conversation {
             return true;
         }
         let Some(stream) = self.stream else {
-            let node_id = request.node.map(|node| node.id).unwrap_or_default();
+            let node = request.node.unwrap_or_default();
+            self.descriptors = descriptors(&node).unwrap_or(ASSUMED_DESCRIPTORS);
+            let node_id = node.id;
             self.stream = Some(self.clusters.open(&node_id));
             let latest = served.borrow_and_update().clone();
             return self.send(&latest).await;
@@ -153,7 +161,7 @@ impl Conversation {
         self.sent.push_back((self.nonce, served.version));
         let response = DiscoveryResponse {
             version_info: self.clusters.version_text(served.version),
-            resources: served.resources.clone(),
+            resources: self.clusters.resources(served, self.descriptors),
             type_url: ClusterMessage::type_url(),
             nonce: self.nonce.to_string(),
             ..DiscoveryResponse::default()
@@ -169,6 +177,29 @@ impl Conversation {
             .drain(..=at)
             .next_back()
             .map(|(_, version)| version)
+    }
+}
+
+/// Reads what `render` writes into a node's metadata: `weir: {descriptors: N}`.
+fn descriptors(node: &Node) -> Option<u32> {
+    let told = node
+        .metadata
+        .as_ref()?
+        .fields
+        .get(METADATA)?
+        .kind
+        .as_ref()?;
+    let Kind::StructValue(told) = told else {
+        return None;
+    };
+    match told.fields.get("descriptors")?.kind.as_ref()? {
+        // The text of a whole number is exact, and tells fractions and negative ones.
+        Kind::NumberValue(number) => number.to_string().parse().ok().filter(|count| *count > 0),
+        Kind::NullValue(_)
+        | Kind::StringValue(_)
+        | Kind::BoolValue(_)
+        | Kind::StructValue(_)
+        | Kind::ListValue(_) => None,
     }
 }
 

@@ -15,11 +15,14 @@ const BUFFER_FLOOR_BYTES: u64 = 40 * 1024 * 1024;
 
 /// Time to a usable connection, TLS included; then the next target has its turn.
 pub(crate) const CONNECT_TIMEOUT_SECS: u32 = 5;
-/// Shorter than the idle timeout of any provider's load balancer, so that no request is written to a
-/// connection that the other side is about to close.
-pub(crate) const IDLE_TIMEOUT_SECS: u32 = 50;
 /// Envoy's defaults (1,024 requests, 3 retries) are for small services; the mesh refuses by policy instead.
 pub(crate) const CONCURRENCY_CEILING: u32 = 65_536;
+/// Requests that may wait for a connection: as many as begin together, and not all that a mesh could be sent.
+const PENDING_CEILING: u32 = 1_024;
+/// Descriptors that an Envoy is taken to have when nothing says how many it has.
+pub const ASSUMED_DESCRIPTORS: u32 = 65_536;
+/// Up to this many providers share alike, so that one more provider rarely changes the clusters of all.
+const FEWEST_SHARES: u32 = 8;
 /// Silence of a provider while a model thinks must not look like a dead connection to a NAT gateway.
 pub(crate) const KEEPALIVE_SECS: u32 = 60;
 
@@ -46,7 +49,13 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// One provider.
-    Provider { provider: String, base_url: BaseUrl },
+    Provider {
+        provider: String,
+        base_url: BaseUrl,
+        /// How long a connection without a request is kept. Shorter than the other side keeps it, so that no
+        /// request is written to a connection that is about to be closed.
+        idle_timeout_ms: u64,
+    },
     /// The providers of a plan in their order; attempt N goes to the N-th.
     Plan { providers: Vec<String> },
 }
@@ -70,6 +79,7 @@ pub fn clusters(mesh: &Mesh) -> Vec<Cluster> {
         kind: Kind::Provider {
             provider: provider.name.clone(),
             base_url: provider.base_url.clone(),
+            idle_timeout_ms: provider.idle_timeout_ms,
         },
     });
     let plans = mesh.plans.iter().map(|plan| Cluster {
@@ -83,6 +93,48 @@ pub fn clusters(mesh: &Mesh) -> Vec<Cluster> {
     all.sort_by(|left, right| left.name.cmp(&right.name));
     all.dedup_by(|left, right| left.name == right.name);
     all
+}
+
+/// Returns the third of an Envoy's descriptors that clients may take together; providers have another, and the
+/// last is for everything else.
+pub(crate) const fn third(descriptors: u32) -> u32 {
+    let third = descriptors / 3;
+    if third == 0 { 1 } else { third }
+}
+
+/// Connections that one provider's cluster may have and requests that may wait for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) connections: u32,
+    pub(crate) pending: u32,
+}
+
+impl Room {
+    /// Divides the providers' third of `descriptors` among them.
+    ///
+    /// The shares are those of the next power of two of providers: each change of a cluster costs its connections.
+    pub(crate) fn of<'c>(
+        descriptors: u32,
+        clusters: impl IntoIterator<Item = &'c Cluster>,
+    ) -> Self {
+        let providers = clusters
+            .into_iter()
+            .filter(|cluster| matches!(cluster.kind, Kind::Provider { .. }))
+            .count();
+        let providers = u32::try_from(providers).unwrap_or(u32::MAX);
+        let shares = providers
+            .max(FEWEST_SHARES)
+            .checked_next_power_of_two()
+            .unwrap_or(u32::MAX);
+        let connections = third(descriptors)
+            .checked_div(shares)
+            .unwrap_or_default()
+            .max(1);
+        Self {
+            connections,
+            pending: connections.min(PENDING_CEILING),
+        }
+    }
 }
 
 /// Returns the connection buffer limit that lets a body of `body_cap_bytes` be held and retried.
@@ -104,6 +156,17 @@ fn plan_providers(plan: &str) -> Vec<String> {
 }
 
 impl Cluster {
+    /// Returns the room that this cluster has where a provider's has `room`: a plan has no connections of its own.
+    pub(crate) const fn room(&self, room: Room) -> Room {
+        match self.kind {
+            Kind::Provider { .. } => room,
+            Kind::Plan { .. } => Room {
+                connections: CONCURRENCY_CEILING,
+                pending: CONCURRENCY_CEILING,
+            },
+        }
+    }
+
     /// Returns what the cluster's metadata says about it: a key and a value.
     pub(crate) fn label(&self) -> (&'static str, String) {
         match &self.kind {
@@ -146,6 +209,37 @@ mod tests {
         assert_eq!(buffer_limit_bytes(1), 40 * 1024 * 1024);
         assert_eq!(buffer_limit_bytes(64 * 1024 * 1024), 72 * 1024 * 1024);
         assert_eq!(buffer_limit_bytes(u64::MAX), u32::MAX);
+    }
+
+    #[test]
+    fn providers_never_have_more_than_their_third() {
+        let provider = |number: u32| Cluster {
+            name: format!("provider/{number}"),
+            buffer_limit_bytes: 1,
+            kind: Kind::Provider {
+                provider: number.to_string(),
+                base_url: "http://127.0.0.1:1".parse().unwrap(),
+                idle_timeout_ms: 4_000,
+            },
+        };
+        let plan = Cluster {
+            name: String::from("plan/1,2"),
+            buffer_limit_bytes: 1,
+            kind: Kind::Plan {
+                providers: Vec::new(),
+            },
+        };
+        let mut before = u32::MAX;
+        for count in 0..300 {
+            let all: Vec<Cluster> = (0..count).map(provider).chain([plan.clone()]).collect();
+            let room = Room::of(20_000, &all);
+            assert!(room.connections * count <= 6_666, "{count}: {room:?}");
+            assert!(room.connections <= before && room.connections >= 1);
+            before = room.connections;
+        }
+        let few = |count| Room::of(20_000, &(0..count).map(provider).collect::<Vec<_>>());
+        assert_eq!(few(1), few(8));
+        assert_eq!(few(9), few(16));
     }
 
     #[test]

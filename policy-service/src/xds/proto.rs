@@ -17,26 +17,36 @@ use envoy_types::util::pack_any;
 use policy::documents::BaseUrl;
 
 use crate::xds::cluster::{
-    CONCURRENCY_CEILING, CONNECT_TIMEOUT_SECS, Cluster, Discovery, IDLE_TIMEOUT_SECS,
-    KEEPALIVE_SECS, Kind, METADATA, TrustAnchors, discovery, ip, is_verified, provider_cluster,
+    CONCURRENCY_CEILING, CONNECT_TIMEOUT_SECS, Cluster, Discovery, KEEPALIVE_SECS, Kind, METADATA,
+    Room, TrustAnchors, discovery, ip, is_verified, provider_cluster,
 };
 
 /// Returns `cluster` as a resource of a discovery response.
-pub(crate) fn resource(cluster: &Cluster, trust: &TrustAnchors) -> Any {
-    pack_any(message(cluster, trust))
+pub(crate) fn resource(cluster: &Cluster, trust: &TrustAnchors, room: Room) -> Any {
+    pack_any(message(cluster, trust, room))
 }
 
-fn message(spec: &Cluster, trust: &TrustAnchors) -> cluster::Cluster {
+fn message(spec: &Cluster, trust: &TrustAnchors, room: Room) -> cluster::Cluster {
     let common = cluster::Cluster {
         name: spec.name.clone(),
         connect_timeout: Some(seconds(CONNECT_TIMEOUT_SECS)),
         per_connection_buffer_limit_bytes: Some(number(spec.buffer_limit_bytes)),
-        circuit_breakers: Some(circuit_breakers()),
+        circuit_breakers: Some(circuit_breakers(spec.room(room))),
         metadata: Some(label(spec)),
         ..cluster::Cluster::default()
     };
     match &spec.kind {
-        Kind::Provider { base_url, .. } => provider(spec, base_url, trust, common),
+        Kind::Provider {
+            base_url,
+            idle_timeout_ms,
+            ..
+        } => cluster::Cluster {
+            typed_extension_protocol_options: HashMap::from([(
+                String::from("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+                pack_any(http_options(*idle_timeout_ms)),
+            )]),
+            ..provider(spec, base_url, trust, common)
+        },
         Kind::Plan { providers } => plan(providers, common),
     }
 }
@@ -63,10 +73,6 @@ fn provider(
         wait_for_warm_on_init: wait_for_warm,
         load_assignment: Some(assignment(spec, base_url)),
         transport_socket: is_verified(base_url).then(|| transport_socket(base_url, trust)),
-        typed_extension_protocol_options: HashMap::from([(
-            String::from("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
-            pack_any(http_options()),
-        )]),
         upstream_connection_options: Some(cluster::UpstreamConnectionOptions {
             tcp_keepalive: Some(core::TcpKeepalive {
                 keepalive_time: Some(number(KEEPALIVE_SECS)),
@@ -183,12 +189,12 @@ fn transport_socket(base_url: &BaseUrl, trust: &TrustAnchors) -> core::Transport
 }
 
 /// HTTP/1.1: no trailers after a stream, and one slow stream never shares a connection with another.
-fn http_options() -> http::HttpProtocolOptions {
+fn http_options(idle_timeout_ms: u64) -> http::HttpProtocolOptions {
     use http::http_protocol_options::explicit_http_config::ProtocolConfig;
     use http::http_protocol_options::{ExplicitHttpConfig, UpstreamProtocolOptions};
     http::HttpProtocolOptions {
         common_http_protocol_options: Some(core::HttpProtocolOptions {
-            idle_timeout: Some(seconds(IDLE_TIMEOUT_SECS)),
+            idle_timeout: Some(millis(idle_timeout_ms)),
             ..core::HttpProtocolOptions::default()
         }),
         upstream_protocol_options: Some(UpstreamProtocolOptions::ExplicitHttpConfig(
@@ -202,12 +208,12 @@ fn http_options() -> http::HttpProtocolOptions {
     }
 }
 
-fn circuit_breakers() -> cluster::CircuitBreakers {
+fn circuit_breakers(room: Room) -> cluster::CircuitBreakers {
     let ceiling = Some(number(CONCURRENCY_CEILING));
     cluster::CircuitBreakers {
         thresholds: vec![cluster::circuit_breakers::Thresholds {
-            max_connections: ceiling,
-            max_pending_requests: ceiling,
+            max_connections: Some(number(room.connections)),
+            max_pending_requests: Some(number(room.pending)),
             max_requests: ceiling,
             max_retries: ceiling,
             ..cluster::circuit_breakers::Thresholds::default()
@@ -232,6 +238,13 @@ fn label(spec: &Cluster) -> core::Metadata {
 
 fn number(value: u32) -> UInt32Value {
     UInt32Value { value }
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration {
+        seconds: i64::try_from(millis / 1_000).unwrap_or(i64::MAX),
+        nanos: i32::try_from(millis % 1_000 * 1_000_000).unwrap_or_default(),
+    }
 }
 
 fn seconds(seconds: u32) -> Duration {

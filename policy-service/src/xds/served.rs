@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use crate::xds::cluster::{Cluster, Discovery, Kind, TrustAnchors, discovery};
+use crate::xds::cluster::{Cluster, Discovery, Kind, Room, TrustAnchors, discovery};
 use crate::xds::proto;
 
 /// How long a snapshot waits for an Envoy to acknowledge the clusters it needs. After that it is handed out
@@ -44,7 +44,7 @@ struct Shared {
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) version: u64,
-    pub(crate) resources: Vec<Any>,
+    clusters: Vec<Cluster>,
 }
 
 #[derive(Debug)]
@@ -86,6 +86,8 @@ pub struct Stream {
 pub struct RefusedClusters {
     pub version: u64,
     pub because: String,
+    /// Those that the reason names; all others of the version are in force.
+    pub clusters: Vec<String>,
 }
 
 /// Whether a node may be handed a snapshot.
@@ -115,7 +117,7 @@ impl Clusters {
             state: Mutex::new(state),
             served: watch::Sender::new(Arc::new(Served {
                 version: 0,
-                resources: Vec::new(),
+                clusters: Vec::new(),
             })),
             moved: watch::Sender::new(0),
         };
@@ -199,6 +201,16 @@ impl Clusters {
         self.shared.served.subscribe()
     }
 
+    /// Returns `served` as it is sent to an Envoy that has so many descriptors.
+    pub(crate) fn resources(&self, served: &Served, descriptors: u32) -> Vec<Any> {
+        let room = Room::of(descriptors, &served.clusters);
+        served
+            .clusters
+            .iter()
+            .map(|cluster| proto::resource(cluster, &self.shared.trust, room))
+            .collect()
+    }
+
     /// Returns the text by which Envoy knows `version`.
     pub(crate) fn version_text(&self, version: u64) -> String {
         format!("{}-{version}", self.shared.boot)
@@ -271,11 +283,16 @@ impl Clusters {
 
     pub(crate) fn refuse(&self, stream: u64, version: u64, because: &str) {
         let mut state = self.state();
+        let names = state.needed.keys().chain(state.leaving.keys());
+        // `Error adding/updating cluster(s) plan/a,b: …, provider/c: …`
+        let clusters = names.filter(|name| because.contains(&format!(" {name}: ")));
+        let clusters: Vec<String> = clusters.cloned().collect();
         if let Some(stream) = state.streams.get_mut(&stream) {
             warn!(node_id = %stream.node_id, version, because, "envoy refused clusters");
             stream.refused = Some(RefusedClusters {
                 version,
                 because: because.to_owned(),
+                clusters,
             });
         }
         drop(state);
@@ -293,13 +310,11 @@ impl Clusters {
             .needed
             .values()
             .chain(state.leaving.values().map(|(cluster, _)| cluster));
-        let resources: Vec<Any> = all
-            .map(|cluster| proto::resource(cluster, &self.shared.trust))
-            .collect();
-        info!(version, clusters = resources.len(), "clusters changed");
+        let clusters: Vec<Cluster> = all.cloned().collect();
+        info!(version, clusters = clusters.len(), "clusters changed");
         self.shared
             .served
-            .send_replace(Arc::new(Served { version, resources }));
+            .send_replace(Arc::new(Served { version, clusters }));
         version
     }
 
@@ -360,6 +375,7 @@ mod tests {
                     port: 80,
                     path: String::new(),
                 },
+                idle_timeout_ms: 4_000,
             },
         }
     }
@@ -425,15 +441,37 @@ mod tests {
         let clusters = set();
         let version = clusters.require(1, vec![provider("a", "127.0.0.1")]);
         let stream = clusters.open("node");
-        clusters.refuse(stream, version, "no such file");
+        let because = "Error adding/updating cluster(s) provider/a: no such file";
+        clusters.refuse(stream, version, because);
         assert_eq!(clusters.readiness("node", version), Readiness::Ready);
         assert_eq!(
             clusters.streams()[0].refused,
             Some(RefusedClusters {
                 version,
-                because: String::from("no such file")
+                because: because.to_owned(),
+                clusters: vec![String::from("provider/a")],
             })
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_the_clusters_that_a_refusal_names_are_told() {
+        let clusters = set();
+        let hosts = ["a", "ab", "b"].map(|name| provider(name, "127.0.0.1"));
+        let version = clusters.require(1, hosts.into());
+        let stream = clusters.open("node");
+        for (because, want) in [
+            ("cluster(s) provider/ab: x", vec!["provider/ab"]),
+            (
+                "cluster(s) provider/a: x, provider/b: y",
+                vec!["provider/a", "provider/b"],
+            ),
+            ("no cluster is named", vec![]),
+        ] {
+            clusters.refuse(stream, version, because);
+            let refused = clusters.streams()[0].refused.clone().unwrap();
+            assert_eq!(refused.clusters, want, "{because}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

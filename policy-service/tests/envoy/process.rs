@@ -87,7 +87,7 @@ impl Parts {
             .join(format!("{}.yaml", what.replace(' ', "-")));
         fs::write(&config, text).unwrap();
         let mut command = Command::new(&self.envoy);
-        command.arg("--config-path").arg(config).args([
+        command.env_clear().arg("--config-path").arg(config).args([
             "--use-dynamic-base-id",
             "--concurrency",
             &WORKERS.to_string(),

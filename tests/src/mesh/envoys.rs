@@ -69,8 +69,17 @@ impl Mesh {
         let envoy = &self.envoys[nth];
         // A socket of an Envoy that was killed stays behind.
         std::fs::remove_file(self.admin_socket_at(nth)).unwrap_or_default();
-        let mut command = Command::new(parts::envoy());
+        let mut command = match self.descriptors {
+            Some(most) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={most}")).arg(parts::envoy());
+                command
+            }
+            None => Command::new(parts::envoy()),
+        };
         command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .arg("--config-path")
             .arg(self.bootstrap_at(nth))
             .args(["--concurrency", &self.workers.to_string()])
@@ -165,6 +174,11 @@ impl Mesh {
             .arg("--admin-socket")
             .arg(self.admin_socket_at(nth))
             .args(["--node-id", &format!("tests-{nth}")])
+            .args(
+                self.descriptors
+                    .iter()
+                    .flat_map(|most| ["--descriptors".to_owned(), most.to_string()]),
+            )
             .stdin(Stdio::null())
             .output()
             .expect("`weir render envoy`");

@@ -114,7 +114,8 @@ impl Mesh {
 
     /// Returns what a replica says about readiness; `null` when it does not answer.
     pub(super) fn readiness_at(&self, nth: usize) -> Value {
-        let asked = Request::get("/readyz").send(self.services[nth].admin_listen, Protocol::Http1);
+        let asked =
+            Request::get("/readyz/mesh").send(self.services[nth].admin_listen, Protocol::Http1);
         asked.map(|answered| answered.json()).unwrap_or_default()
     }
 
@@ -123,6 +124,11 @@ impl Mesh {
         let request = Request::get("/api/v1/mesh").bearer(self.admin.token());
         let asked = request.send(self.services[nth].admin_listen, Protocol::Http1);
         asked.map(|answered| answered.json()).unwrap_or_default()
+    }
+
+    /// Returns where the first replica serves filters.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.services[0].grpc_listen
     }
 
     /// Returns where an Envoy reaches its replica.

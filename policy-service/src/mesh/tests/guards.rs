@@ -231,7 +231,7 @@ fn by_reports(mesh: &Mounted) -> Readiness {
 }
 
 async fn readyz(readiness: &Readiness) -> (u16, serde_json::Value) {
-    let request = axum::http::Request::get("/readyz")
+    let request = axum::http::Request::get("/readyz/mesh")
         .body(Body::empty())
         .unwrap();
     let router = readiness::router(readiness.clone());
