@@ -8,19 +8,36 @@ use super::*;
 
 const IDLE: Duration = Duration::from_millis(400);
 
-/// A listener with room for `connections`; its `/slow` answers when the sender says so.
-async fn started(connections: usize, speaks: Speaks) -> (SocketAddr, watch::Sender<bool>) {
-    let (sender, go) = watch::channel(false);
-    let slow = get(move || {
-        let mut go = go.clone();
+/// What `/slow` does: it has been asked, and it may answer.
+type Slow = (watch::Sender<bool>, watch::Sender<bool>);
+
+fn slow() -> (axum::routing::MethodRouter, Slow) {
+    let (asked, go) = (watch::Sender::new(false), watch::Sender::new(false));
+    let slow = (asked.clone(), go.clone());
+    let router = get(move || {
+        let (asked, mut go) = (asked.clone(), go.subscribe());
         async move {
+            asked.send_replace(true);
             drop(go.wait_for(|go| *go).await);
             "slow"
         }
     });
+    (router, slow)
+}
+
+async fn is_asked((asked, _): &Slow) {
+    let mut asked = asked.subscribe();
+    let wait = asked.wait_for(|asked| *asked);
+    let came = tokio::time::timeout(Duration::from_secs(10), wait).await;
+    drop(came.expect("the request comes"));
+}
+
+/// A listener with room for `connections`.
+async fn started(connections: usize, speaks: Speaks) -> (SocketAddr, Slow) {
+    let (router, slow) = slow();
     let app = Router::new()
         .route("/", get(|| async { "here" }))
-        .route("/slow", slow);
+        .route("/slow", router);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let room = Room {
@@ -30,7 +47,7 @@ async fn started(connections: usize, speaks: Speaks) -> (SocketAddr, watch::Send
         speaks,
     };
     tokio::spawn(serve(listener, app, room, std::future::pending()));
-    (address, sender)
+    (address, slow)
 }
 
 const GRPC: Speaks = Speaks::Grpc {
@@ -105,9 +122,10 @@ async fn silent_connections_make_room_for_whoever_comes() {
 /// A request that runs is never ended for one that comes, and what was used once goes after what never was.
 #[tokio::test]
 async fn work_is_kept_and_the_never_used_go_first() {
-    let (address, go) = started(3, Speaks::Http1).await;
+    let (address, of_slow) = started(3, Speaks::Http1).await;
     let slow = b"GET /slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     let mut working = connected(address, slow).await;
+    is_asked(&of_slow).await;
     let mut used = connected(address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     let mut first = [0; 12];
     used.read_exact(&mut first).await.unwrap();
@@ -116,7 +134,7 @@ async fn work_is_kept_and_the_never_used_go_first() {
     }
     used.write_all(ASK).await.unwrap();
     assert!(rest(&mut used).await.contains("here"));
-    go.send_replace(true);
+    of_slow.1.send_replace(true);
     assert!(rest(&mut working).await.contains("slow"));
 }
 
@@ -129,55 +147,33 @@ async fn rest_of_one(address: SocketAddr) {
 /// Where all are at work, who comes is turned away at once and can tell.
 #[tokio::test]
 async fn without_room_a_connection_is_turned_away() {
-    let (address, go) = started(1, Speaks::Http1).await;
+    let (address, of_slow) = started(1, Speaks::Http1).await;
     let slow = b"GET /slow HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
     let mut working = connected(address, slow).await;
-    // It counts once its request is read.
-    let turned_away = async {
-        loop {
-            let mut asking = connected(address, ASK).await;
-            if rest(&mut asking).await.is_empty() {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), turned_away)
-        .await
-        .expect("one is turned away");
-    go.send_replace(true);
+    is_asked(&of_slow).await;
+    for _ in 0..3 {
+        let mut asking = connected(address, b"").await;
+        assert_eq!(rest(&mut asking).await, "");
+    }
+    of_slow.1.send_replace(true);
     assert!(rest(&mut working).await.contains("slow"));
 }
 
 /// The bound of one router does not reach another.
 #[tokio::test]
 async fn requests_have_a_bound_of_their_own() {
-    let gate = Arc::new(Notify::new());
-    let of_handler = Arc::clone(&gate);
-    let slow = get(move || {
-        let gate = Arc::clone(&of_handler);
-        async move {
-            gate.notified().await;
-        }
-    });
-    let bounded = at_most(1, Router::new().route("/slow", slow));
+    let (router, of_slow) = slow();
+    let bounded = at_most(1, Router::new().route("/slow", router));
     let app = bounded.merge(Router::new().route("/", get(|| async { "here" })));
     let ask = |path: &str| {
         let request = Request::get(path).body(Body::empty()).unwrap();
         app.clone().oneshot(request)
     };
     let running = tokio::spawn(ask("/slow"));
-    let refused = async {
-        loop {
-            let asked = tokio::time::timeout(Duration::from_millis(20), ask("/slow")).await;
-            if asked.is_ok_and(|it| it.unwrap().status() == StatusCode::SERVICE_UNAVAILABLE) {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), refused)
-        .await
-        .expect("the second is refused");
+    is_asked(&of_slow).await;
+    let refused = ask("/slow").await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(ask("/").await.unwrap().status(), StatusCode::OK);
-    gate.notify_one();
+    of_slow.1.send_replace(true);
     assert_eq!(running.await.unwrap().unwrap().status(), StatusCode::OK);
 }
