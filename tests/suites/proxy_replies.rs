@@ -58,12 +58,11 @@ fn counted(code: &str) -> u64 {
 }
 
 /// Requests that no filter sees, with the status and the code of their answers.
-#[test]
-fn what_no_filter_sees_is_answered_in_words_and_counted() {
+fn unseen() -> Vec<(&'static str, String, u16, &'static str)> {
     let long = "a".repeat(100 * 1024);
     let many: String = (0..250).map(|n| format!("x-{n}: 1\r\n")).collect();
     let with = |rest: &str| format!("POST / HTTP/1.1\r\nhost: a\r\n{rest}\r\n");
-    let rows = [
+    vec![
         (
             "no HTTP",
             "\0\u{1}\r\n\r\n".to_owned(),
@@ -125,8 +124,12 @@ fn what_no_filter_sees_is_answered_in_words_and_counted() {
             431,
             "headers_too_large",
         ),
-    ];
-    for (what, bytes, status, code) in rows {
+    ]
+}
+
+#[test]
+fn what_no_filter_sees_is_answered_in_words_and_counted() {
+    for (what, bytes, status, code) in unseen() {
         let before = counted(code);
         let answer = said(bytes.as_bytes(), Duration::from_secs(10));
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();

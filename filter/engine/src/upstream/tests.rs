@@ -27,6 +27,7 @@ fn provider(dialect: Dialect, base: &str, path_style: PathStyle) -> CompiledProv
         priced_models: None,
         stream_header_timeout_ms: 1,
         whole_header_timeout_ms: 1,
+        idle_timeout_ms: 50_000,
     }
 }
 
