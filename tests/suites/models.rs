@@ -153,7 +153,7 @@ fn a_key_sees_what_it_may_use_and_no_more() {
     check(&anthropic(&STAGE.few.1), &["claude-small", "quick"]);
     check(&anthropic(&STAGE.none.1), &[]);
     check(
-        &ask("/v1/models", &STAGE.all.1),
+        &ask("/openai/v1/models", &STAGE.all.1),
         &[
             "gpt-big",
             "gpt-small",
@@ -162,13 +162,85 @@ fn a_key_sees_what_it_may_use_and_no_more() {
         ],
     );
     check(
-        &ask("/v1/models", &STAGE.few.1),
+        &ask("/openai/v1/models", &STAGE.few.1),
         &["gpt-small", "text-embedding-small", "of-the-team"],
     );
-    check(&ask("/v1/models", &STAGE.none.1), &[]);
+    check(&ask("/openai/v1/models", &STAGE.none.1), &[]);
     let gemini = ["models/gemini-small", "models/gemini-embedding-small"];
     check(&ask("/v1beta/models", &STAGE.few.1), &gemini);
     check(&ask("/v1beta/models", &STAGE.none.1), &[]);
+}
+
+/// Without prefix, host and headers of a vendor the list is of everything, in the shape of OpenAI's.
+#[test]
+fn a_list_that_is_no_vendors_shows_everything_that_the_key_may_use() {
+    for target in [
+        "/v1/models",
+        "/models",
+        "/v1/models?client_version=0.169.0",
+        "/v1/models?limit=1000",
+    ] {
+        check(
+            &ask(target, &STAGE.few.1),
+            &[
+                "claude-small",
+                "quick",
+                "gpt-small",
+                "text-embedding-small",
+                "of-the-team",
+                "gemini-small",
+                "gemini-embedding-small",
+            ],
+        );
+        check(&ask(target, &STAGE.none.1), &[]);
+    }
+    for model in ["claude-small", "quick", "gpt-small", "gemini-small"] {
+        let answered = STAGE
+            .mesh
+            .send(&ask(&format!("/v1/models/{model}"), &STAGE.few.1));
+        assert_eq!(answered.status, 200, "{model}: {}", answered.text());
+        assert_eq!(
+            answered.json(),
+            json!({"id": model, "object": "model", "created": 0, "owned_by": "weir"})
+        );
+    }
+}
+
+/// The refusal of a model that the key may use on another path says which; of others it says nothing.
+#[test]
+fn a_model_of_another_surface_is_refused_with_its_path() {
+    for (target, model, want) in [
+        ("/v1/chat/completions", "claude-small", Some("/v1/messages")),
+        ("/v1/responses", "quick", Some("/v1/messages")),
+        (
+            "/v1/embeddings",
+            "gemini-embedding-small",
+            Some("/v1beta/models/MODEL:embedContent"),
+        ),
+        ("/v1/messages", "gpt-small", Some("/v1/chat/completions")),
+        (
+            "/models/claude-small:generateContent",
+            "x",
+            Some("/v1/messages"),
+        ),
+        ("/v1/chat/completions", "claude-big", None),
+        ("/v1/chat/completions", "claude-none", None),
+    ] {
+        let body = json!({"model": model, "messages": [], "input": "x"});
+        let answered = STAGE
+            .mesh
+            .send(&Request::post(target, &body).bearer(&STAGE.few.1));
+        assert_eq!(
+            answered.status,
+            404,
+            "{target} {model}: {}",
+            answered.text()
+        );
+        match want {
+            Some(path) => assert!(answered.text().contains(path), "{}", answered.text()),
+            None => assert!(!answered.text().contains("use /"), "{}", answered.text()),
+        }
+    }
 }
 
 #[test]
@@ -184,7 +256,7 @@ fn every_prefix_and_hint_leads_to_the_list_of_its_dialect() {
     for request in [
         ask("/openai/v1/models", key),
         ask("/openai/models", key),
-        ask("/v1/models?client_version=0.169.0", key),
+        ask("/openai/v1/models?client_version=0.169.0", key),
     ] {
         check(
             &request,

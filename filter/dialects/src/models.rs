@@ -55,8 +55,13 @@ fn entry(dialect: Dialect, id: &str) -> Value {
         }),
         Dialect::Gemini => {
             let short = id.strip_prefix("models/").unwrap_or(id);
+            let name = if short.starts_with("tunedModels/") {
+                short.to_owned()
+            } else {
+                format!("models/{short}")
+            };
             json!({
-                "name": format!("models/{short}"),
+                "name": name,
                 "baseModelId": short,
                 "version": "001",
                 "displayName": short,
@@ -135,6 +140,9 @@ mod tests {
 
     #[test]
     fn gemini_names_carry_their_collection_once() {
+        let body: Value =
+            serde_json::from_slice(&one(Dialect::Gemini, "tunedModels/cats")).expect("JSON");
+        assert_eq!(body["name"], "tunedModels/cats");
         for id in ["gemini-3-pro", "models/gemini-3-pro"] {
             let body: Value = serde_json::from_slice(&one(Dialect::Gemini, id)).expect("JSON");
             assert_eq!(body["name"], "models/gemini-3-pro");

@@ -33,6 +33,8 @@ pub(crate) struct Address {
     pub query: Query,
     /// Model named by the path: of the Gemini dialect, and the one that a list is asked about.
     pub model: Option<String>,
+    /// A list of models that is no vendor's: neither prefix nor host nor headers tell whose.
+    pub lists_all: bool,
     /// Gemini's `:streamGenerateContent`.
     pub streams: bool,
 }
@@ -72,7 +74,7 @@ pub(crate) fn dialect_hint(raw: &str) -> Option<Dialect> {
 /// Reads `raw`, the request path with query.
 ///
 /// `by_host` is the dialect of the provider host the request was addressed to (intercepted traffic);
-/// `models_dialect` tells whose `GET /v1/models` it is when the path alone does not.
+/// `vendor` is whose headers the request has: it tells whose `GET /v1/models` it is when the path alone does not.
 ///
 /// # Errors
 /// [`PathError::Ambiguous`] for paths that two parsers could read differently; [`PathError::Unknown`] when
@@ -80,7 +82,7 @@ pub(crate) fn dialect_hint(raw: &str) -> Option<Dialect> {
 pub(crate) fn address(
     raw: &str,
     by_host: Option<Dialect>,
-    models_dialect: Dialect,
+    vendor: Option<Dialect>,
 ) -> Result<Address, PathError> {
     let (path, query) = raw.split_once('?').unwrap_or((raw, ""));
     if !is_plain(path) {
@@ -89,10 +91,10 @@ pub(crate) fn address(
     let (provider, path) = named_provider(path)?;
     let (prefix, path) = dialect_prefix(path);
     let dialect = prefix.or(by_host);
-    let found = surface(path, dialect, models_dialect).unwrap_or(Err(PathError::Unknown))?;
+    let found = surface(path, dialect, vendor).unwrap_or(Err(PathError::Unknown))?;
     let template = match found.meaning {
         Meaning::Surface(template) => template,
-        Meaning::Opaque if folds_into_a_surface(path, dialect, models_dialect) => {
+        Meaning::Opaque if folds_into_a_surface(path, dialect, vendor) => {
             return Err(PathError::Ambiguous);
         }
         Meaning::Opaque => Template::Opaque(PlainPath::parse(path).ok_or(PathError::Ambiguous)?),
@@ -104,6 +106,7 @@ pub(crate) fn address(
         path: path.to_owned(),
         template,
         query: Query::parse(query).map_err(PathError::Query)?,
+        lists_all: matches!(found.surface, Surface::OpenaiModels) && dialect.or(vendor).is_none(),
         model: found.model,
         streams: found.streams,
     })
@@ -177,7 +180,7 @@ impl Found {
 fn surface(
     path: &str,
     dialect: Option<Dialect>,
-    models_dialect: Dialect,
+    vendor: Option<Dialect>,
 ) -> Option<Result<Found, PathError>> {
     if let Some(found) = gemini(path)
         && dialect.is_none_or(|dialect| dialect == Dialect::Gemini)
@@ -201,7 +204,7 @@ fn surface(
             Found::fixed(Surface::OpenaiEmbeddings, "/embeddings")
         }
         (found, models) if is_models(models) => {
-            let surface = match found.unwrap_or(models_dialect) {
+            let surface = match found.or(vendor).unwrap_or(Dialect::Openai) {
                 Dialect::Anthropic => Surface::AnthropicModels,
                 Dialect::Openai => Surface::OpenaiModels,
                 Dialect::Gemini => Surface::GeminiModels,
@@ -216,7 +219,7 @@ fn surface(
 }
 
 /// Whether a provider that ignores case would read a governed path here.
-fn folds_into_a_surface(path: &str, dialect: Option<Dialect>, models_dialect: Dialect) -> bool {
+fn folds_into_a_surface(path: &str, dialect: Option<Dialect>, vendor: Option<Dialect>) -> bool {
     let mut folded = path.to_ascii_lowercase();
     let names = Collection::ALL.map(Collection::name);
     for word in names.into_iter().chain(OPERATIONS.map(|(name, ..)| name)) {
@@ -225,7 +228,7 @@ fn folds_into_a_surface(path: &str, dialect: Option<Dialect>, models_dialect: Di
             folded = folded.replace(&lower, &format!("{before}{word}{behind}"));
         }
     }
-    match surface(&folded, dialect, models_dialect) {
+    match surface(&folded, dialect, vendor) {
         Some(Ok(found)) => matches!(found.meaning, Meaning::Surface(_)),
         Some(Err(_)) => true,
         None => false,
@@ -337,7 +340,7 @@ mod tests {
 
     #[track_caller]
     fn check(raw: &str, want: Surface, path: &str) {
-        let found = address(raw, None, Dialect::Openai).unwrap();
+        let found = address(raw, None, None).unwrap();
         assert_eq!((found.surface, found.path.as_str()), (want, path), "{raw}");
     }
 
@@ -394,7 +397,7 @@ mod tests {
             Surface::GeminiModels,
             "/v1beta/models",
         );
-        let hinted = address("/v1/models", None, Dialect::Anthropic).unwrap();
+        let hinted = address("/v1/models", None, Some(Dialect::Anthropic)).unwrap();
         assert_eq!(hinted.surface, Surface::AnthropicModels);
     }
 
@@ -411,10 +414,7 @@ mod tests {
             Surface::OpenaiOpaque,
             "/v1/responses/resp_1",
         );
-        assert_eq!(
-            address("/favicon.ico", None, Dialect::Openai),
-            Err(PathError::Unknown)
-        );
+        assert_eq!(address("/favicon.ico", None, None), Err(PathError::Unknown));
     }
 
     #[test]
@@ -437,18 +437,14 @@ mod tests {
             "/v1beta/models/g:GenerateContent",
             "/v1/m#x",
         ] {
-            assert_eq!(
-                address(raw, None, Dialect::Openai),
-                Err(PathError::Ambiguous),
-                "{raw}"
-            );
+            assert_eq!(address(raw, None, None), Err(PathError::Ambiguous), "{raw}");
         }
     }
 
     #[test]
     fn the_credential_leaves_the_query() {
         let path = "/v1beta/models/g:generateContent?key=abc&alt=sse";
-        let found = address(path, None, Dialect::Openai).unwrap();
+        let found = address(path, None, None).unwrap();
         let mut query = String::new();
         found.query.write(&mut query, None);
         assert_eq!(
@@ -460,7 +456,7 @@ mod tests {
 
     #[track_caller]
     fn gemini(raw: &str, want: (&str, &'static str, &'static str)) {
-        let found = address(raw, None, Dialect::Openai).unwrap();
+        let found = address(raw, None, None).unwrap();
         let (model, version, operation) = want;
         assert_eq!(found.model.as_deref(), Some(model), "{raw}");
         let want = Template::Gemini { version, operation };
@@ -531,7 +527,7 @@ mod tests {
             for collection in Collection::ALL.map(Collection::name) {
                 for version in ["/v1beta", "/v1", "", "/genai", "/genai/v1alpha"] {
                     let raw = format!("{version}/{collection}/{name}:generateContent");
-                    let refused = address(&raw, None, Dialect::Openai);
+                    let refused = address(&raw, None, None);
                     assert!(
                         matches!(refused, Err(PathError::Model(_) | PathError::Ambiguous)),
                         "{raw}: {refused:?}"
@@ -555,7 +551,7 @@ mod tests {
             "/anthropic/v1/Messages",
             "/v1/Models",
         ] {
-            let refused = address(raw, None, Dialect::Openai);
+            let refused = address(raw, None, None);
             assert_eq!(refused, Err(PathError::Ambiguous), "{raw}");
         }
     }

@@ -346,6 +346,104 @@ fn an_opaque_path_takes_the_parameters_that_its_key_lists() {
     refused(&world, "/v1/images?page=1", "", "path_not_allowed");
 }
 
+#[test]
+fn a_model_of_another_surface_is_refused_with_its_path() {
+    let world = World::with_models_in_paths();
+    let contents = r#"{"contents":[]}"#;
+    let messages = |model: &str| format!(r#"{{"model":"{model}","max_tokens":8,"messages":[]}}"#);
+    for (path, body, want) in [
+        (CHAT, chat("claude-a"), "use /v1/messages for it"),
+        (CHAT, chat("smart"), "use /v1/messages for it"),
+        ("/v1/responses", chat("claude-b"), "use /v1/messages for it"),
+        (
+            CHAT,
+            chat("gemini-a"),
+            "use /v1beta/models/MODEL:generateContent",
+        ),
+        (
+            "/v1/embeddings",
+            chat("gemini-a"),
+            "use /v1beta/models/MODEL:embedContent",
+        ),
+        (
+            "/v1/messages",
+            messages("gpt-a"),
+            "use /v1/chat/completions",
+        ),
+        (
+            "/v1/messages",
+            messages("tunedModels/cats"),
+            "use /v1beta/models/MODEL",
+        ),
+        (
+            "/v1/messages/count_tokens",
+            messages("gemini-a"),
+            "MODEL:countTokens",
+        ),
+        (
+            "/v1beta/models/claude-a:countTokens",
+            contents.to_owned(),
+            "use /v1/messages/count_tokens",
+        ),
+        (
+            "/v1beta/models/gpt-a:embedContent",
+            contents.to_owned(),
+            "use /v1/embeddings",
+        ),
+        (
+            "/p/openai-a/v1/chat/completions",
+            chat("claude-a"),
+            "use /v1/messages for it",
+        ),
+    ] {
+        let (code, text) = sent(&world, path, &body).unwrap_err();
+        assert_eq!(code, "model_unknown", "{path} {body}");
+        assert!(text.contains(want), "{path} {body}: {text}");
+    }
+    // What the key may not use is told from what nobody has by nothing.
+    for model in ["az-5", "tunedModels/dogs", "claude-zzz"] {
+        let (_, text) = sent(&world, "/v1/messages", &messages(model)).unwrap_err();
+        assert!(!text.contains("use /"), "{model}: {text}");
+    }
+}
+
+#[test]
+fn a_list_of_nobody_s_shows_what_the_key_may_use_everywhere() {
+    let world = World::with_models_in_paths();
+    let list = |path: &str| {
+        let mut driven = Driven::get(&world, path);
+        String::from_utf8(driven.reply().body).unwrap()
+    };
+    let all = list("/v1/models");
+    for model in [
+        "claude-a",
+        "claude-b",
+        "smart",
+        "gpt-a",
+        "az-4o",
+        "gemini-a",
+        "tuned",
+        "tunedModels/base",
+    ] {
+        assert!(
+            all.contains(&format!("\"id\":\"{model}\"")),
+            "{model}: {all}"
+        );
+    }
+    assert!(all.contains("\"object\":\"list\"") && !all.contains("\"az-5\""));
+    assert!(list("/models?limit=1000").contains("\"claude-a\""));
+    for path in ["/openai/v1/models", "/openai/models"] {
+        let own = list(path);
+        assert!(own.contains("gpt-a") && !own.contains("claude-a"), "{own}");
+    }
+    let own = list("/anthropic/v1/models");
+    assert!(own.contains("claude-a") && !own.contains("gpt-a"), "{own}");
+    assert!(list("/v1/models/claude-a").contains("\"id\":\"claude-a\""));
+    assert!(list("/v1/models/tunedModels/base").contains("tunedModels/base"));
+    assert!(list("/openai/v1/models/claude-a").contains("model_unknown"));
+    assert!(list("/v1/models/az-5").contains("model_unknown"));
+}
+
 /// Independent of how the path is made: what a provider of the test's world may be asked for.
 fn is_upstream(path: &str) -> bool {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));

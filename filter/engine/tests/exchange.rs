@@ -586,7 +586,7 @@ fn inputs_out_of_place_are_counted_and_change_nothing() {
 #[test]
 fn model_lists_hold_only_what_the_key_may_use() {
     let world = World::default();
-    let reply = Driven::get(&world, "/v1/models").reply();
+    let reply = Driven::get(&world, "/openai/v1/models").reply();
     let body = String::from_utf8(reply.body).unwrap();
     assert!(body.contains("gpt-a") && !body.contains("claude"), "{body}");
     let reply = Driven::get(&world, "/anthropic/v1/models").reply();

@@ -25,6 +25,7 @@ mod draw;
 use crate::access::{self, Denial};
 use crate::compiled::{CompiledKey, CompiledProvider, Mesh};
 use crate::ids::RouteId;
+use crate::pattern::ModelPattern;
 use crate::segment::SegmentError;
 use crate::surface::Dialect;
 
@@ -165,7 +166,32 @@ pub fn candidates<'m>(
     })
 }
 
+/// Returns another dialect in which `key` may use the model that was asked for, because a route or a provider there
+/// names it; who only takes everything does not count.
+pub fn elsewhere(mesh: &Mesh, key: Option<&CompiledKey>, asked: &ModelAsk<'_>) -> Option<Dialect> {
+    let others = Dialect::ALL.into_iter();
+    let mut others = others.filter(|dialect| *dialect != asked.dialect);
+    others.find(|dialect| {
+        let asked = ModelAsk {
+            dialect: *dialect,
+            ..*asked
+        };
+        candidates(mesh, key, &asked).is_ok_and(|found| found.route.is_some() || found.are_named())
+    })
+}
+
 impl Candidates<'_> {
+    /// Whether a provider among them lists the model, or claims it by more than `*`.
+    fn are_named(&self) -> bool {
+        self.groups.iter().flatten().any(|candidate| {
+            self.provider(candidate).is_some_and(|provider| {
+                let names = |listed: &String| listed.eq_ignore_ascii_case(&candidate.model);
+                let claims = |it: &ModelPattern| !it.is_any() && it.matches(&candidate.model);
+                provider.listed_models.iter().any(names) || provider.models.iter().any(claims)
+            })
+        })
+    }
+
     /// Returns the route that decided; `None` without one.
     pub const fn route(&self) -> Option<RouteId> {
         self.route
@@ -357,6 +383,15 @@ pub(crate) fn is_one_provider(providers: &[&str]) -> bool {
 /// Returns the model names to show to the holder of `key`: every one of them would be served if asked for.
 pub fn models_for(mesh: &Mesh, key: Option<&CompiledKey>, dialect: Dialect) -> Vec<String> {
     models(mesh, key, dialect, None)
+}
+
+/// Returns the model names to show to the holder of `key` on a path that all dialects have.
+pub fn models_everywhere(mesh: &Mesh, key: Option<&CompiledKey>) -> Vec<String> {
+    let of_each = Dialect::ALL.map(|dialect| models_for(mesh, key, dialect));
+    let mut names = of_each.concat();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// [`models_for`] when the request names a provider.

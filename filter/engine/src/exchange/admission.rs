@@ -75,8 +75,8 @@ impl Exchange {
         self.facts.is_head = method == "HEAD";
         self.facts.is_canary = self.is_genuine_canary(headers);
         self.facts.path = shortened(raw_path);
-        let models_dialect = models_dialect(headers);
-        self.facts.dialect = dialect_hint(raw_path).unwrap_or(models_dialect);
+        let vendor = vendor(headers);
+        self.facts.dialect = dialect_hint(raw_path).or(vendor).unwrap_or(Dialect::Openai);
         if wants_upgrade(headers, method) {
             return self.refuse(
                 RefusalCode::WebsocketUnsupported,
@@ -94,7 +94,7 @@ impl Exchange {
         };
         let by_host = host.as_ref().map(|(_, dialect)| *dialect);
         let known = by_host.or_else(|| self.named_dialect(raw_path));
-        match address(raw_path, known, models_dialect) {
+        match address(raw_path, known, vendor) {
             Ok(mut found) => {
                 found.host_provider = host.map(|(name, _)| name);
                 self.facts.surface = Some(found.surface);
@@ -569,14 +569,14 @@ fn wants_upgrade(headers: &Headers, method: &str) -> bool {
         || headers.all("upgrade").any(is_websocket)
 }
 
-/// `GET /v1/models` is the path of three providers; headers tell whose it is.
-fn models_dialect(headers: &Headers) -> Dialect {
+/// Whose SDK sent the request, by headers that one of them alone sends.
+fn vendor(headers: &Headers) -> Option<Dialect> {
     if headers.get("anthropic-version").is_some() {
-        Dialect::Anthropic
+        Some(Dialect::Anthropic)
     } else if headers.get("x-goog-api-key").is_some() {
-        Dialect::Gemini
+        Some(Dialect::Gemini)
     } else {
-        Dialect::Openai
+        None
     }
 }
 

@@ -7,7 +7,7 @@ use dialects::request::{
     RequestTextReader, SessionHints,
 };
 use policy::routing::{self, ModelAsk};
-use policy::surface::Surface;
+use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
 
 use super::admission::{Admitted, bounded};
@@ -380,7 +380,12 @@ impl Exchange {
         };
         match planned {
             Ok(plan) => self.guarded(now, plan),
-            Err(error) => self.no_plan(&error, &asked),
+            Err(error) => match served_elsewhere(admitted, &address, &asked) {
+                Some(message) if error.is_about_the_model() => {
+                    self.refuse(RefusalCode::ModelUnknown, message)
+                }
+                Some(_) | None => self.no_plan(&error, &asked),
+            },
         }
     }
 
@@ -425,8 +430,11 @@ impl Exchange {
             .address
             .as_ref()
             .and_then(|address| address.provider.clone());
+        let address = self.facts.address.as_ref();
+        let lists_all = address.is_some_and(|address| address.lists_all);
         let listed = match &pinned {
             Some(provider) => routing::models_at(&admitted.mesh, key, surface.dialect(), provider),
+            None if lists_all => Ok(routing::models_everywhere(&admitted.mesh, key)),
             None => Ok(routing::models_for(&admitted.mesh, key, surface.dialect())),
         };
         let ids = match listed {
@@ -492,6 +500,33 @@ fn plain_model(name: &str) -> &str {
         Some(plain) if !plain.contains('/') => plain,
         Some(_) | None => name,
     }
+}
+
+/// Says where the key may have the model, if that is on a path of another dialect.
+fn served_elsewhere(admitted: &Admitted, address: &Address, asked: &str) -> Option<String> {
+    let here = address.surface;
+    if address.host_provider.is_some() {
+        return None;
+    }
+    let ask = ask(here, asked, None);
+    let dialect = routing::elsewhere(&admitted.mesh, admitted.key.as_deref(), &ask)?;
+    let is_embedding = matches!(here, Surface::OpenaiEmbeddings | Surface::GeminiEmbed);
+    let is_count = matches!(
+        here,
+        Surface::AnthropicCountTokens | Surface::GeminiCountTokens
+    );
+    let path = match dialect {
+        Dialect::Anthropic if is_count => "/v1/messages/count_tokens",
+        Dialect::Anthropic => "/v1/messages",
+        Dialect::Openai if is_embedding => "/v1/embeddings",
+        Dialect::Openai => "/v1/chat/completions",
+        Dialect::Gemini if is_embedding => "/v1beta/models/MODEL:embedContent",
+        Dialect::Gemini if is_count => "/v1beta/models/MODEL:countTokens",
+        Dialect::Gemini => "/v1beta/models/MODEL:generateContent",
+    };
+    Some(format!(
+        "This path does not serve the model that was asked for; use {path} for it, in the form of that API."
+    ))
 }
 
 /// What a model is asked of, as routing sees it.

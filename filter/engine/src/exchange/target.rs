@@ -250,6 +250,18 @@ impl Plan {
 }
 
 impl PlanError {
+    /// Whether nobody here serves the model to whoever asked, for all that they may know.
+    pub(super) const fn is_about_the_model(&self) -> bool {
+        matches!(
+            self,
+            Self::Route(
+                NoRoute::UnknownModel { .. }
+                    | NoRoute::ModelNotAllowed { .. }
+                    | NoRoute::ProviderNotAllowed { .. }
+            )
+        )
+    }
+
     pub(super) fn code(&self) -> (RefusalCode, Option<u32>) {
         match self {
             Self::Route(NoRoute::ModelNotAllowed { .. }) => (RefusalCode::ModelNotAllowed, None),

@@ -497,6 +497,54 @@ fn models_are_listed_with_the_aliases_that_lead_somewhere() {
 }
 
 #[test]
+fn a_model_of_another_dialect_is_found_where_it_is_named() {
+    let mut documents = documents(vec![
+        provider("a", OPENAI, 1),
+        provider("b", Dialect::Anthropic, 1),
+        provider("c", Dialect::Gemini, 1),
+    ]);
+    for provider in documents.providers.values_mut() {
+        provider.models = match provider.name.as_str() {
+            "a" => patterns(&["gpt-*"]),
+            "b" => patterns(&["claude-*", "*"]),
+            _ => patterns(&["*"]),
+        };
+        if provider.name == "c" {
+            provider.listed_models = vec!["gemini-a".to_owned()];
+        }
+    }
+    add_route(
+        &mut documents,
+        route(1, "fast", vec![target("b", Some("claude-a"), 0, 1)]),
+    );
+    let compiled = compiled(&documents);
+    let find = |dialect, model: &str, key| {
+        let asked = ModelAsk {
+            dialect,
+            ..ask(model)
+        };
+        elsewhere(&compiled.mesh, key, &asked)
+    };
+    let key = Some(holder(&compiled));
+    for (dialect, model, want) in [
+        (OPENAI, "claude-a", Some(Dialect::Anthropic)),
+        (OPENAI, "fast", Some(Dialect::Anthropic)),
+        (OPENAI, "b/claude-a", Some(Dialect::Anthropic)),
+        (OPENAI, "gemini-a", Some(Dialect::Gemini)),
+        (OPENAI, "nobody-names-it", None),
+        (Dialect::Anthropic, "gpt-5", Some(OPENAI)),
+        (Dialect::Gemini, "claude-a", Some(Dialect::Anthropic)),
+    ] {
+        assert_eq!(find(dialect, model, key), want, "{model}");
+    }
+    let mut narrow = holder(&compiled).clone();
+    narrow.access = vec![access(vec![allow("a", &["*"])])];
+    for model in ["claude-a", "fast", "gemini-a", "b/claude-a"] {
+        assert_eq!(find(OPENAI, model, Some(&narrow)), None, "{model}");
+    }
+}
+
+#[test]
 fn own_logins_go_to_one_place_without_our_credential() {
     let mut official = provider("claude", Dialect::Anthropic, 2);
     official.hosts = vec!["api.anthropic.com".to_owned()];
