@@ -17,6 +17,7 @@
 
 mod counts;
 mod shapes;
+mod shown;
 
 use policy::surface::{Dialect, Surface};
 use policy::units::TokenCount;
@@ -25,8 +26,10 @@ use policy::usage::Usage;
 use self::counts::Counts;
 pub(crate) use self::counts::whole_number;
 use self::shapes::{Count, Items, Place};
+pub(crate) use self::shown::{BlockKind, OpenItem, Shown};
 use crate::json::{Closed, Container, JsonError, Scalar, Span, Visitor, Walker};
 use crate::sse::{Frame, Sink, SseReader};
+use crate::stream::end_resumed;
 
 /// How the body of an answer is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +49,14 @@ pub enum Framing {
 /// All accessors may be called at any time; they tell what was known at the last byte read.
 #[derive(Debug)]
 pub struct UsageReader {
+    surface: Surface,
     framing: Framing,
     walker: Walker<Place>,
     sse: SseReader,
     facts: Facts,
     event: Event,
+    /// Bytes that were read, where no reader of frames counts them.
+    bytes: u64,
 }
 
 impl UsageReader {
@@ -58,18 +64,26 @@ impl UsageReader {
     pub fn new(surface: Surface, framing: Framing) -> Self {
         let dialect = surface.dialect();
         Self {
+            surface,
             framing,
             walker: Walker::new(shapes::answer(dialect)),
             sse: SseReader::default(),
-            facts: Facts::new(dialect),
+            facts: Facts {
+                has_frames: framing == Framing::Sse,
+                ..Facts::new(dialect)
+            },
             event: Event::default(),
+            bytes: 0,
         }
     }
 
     /// Reads a chunk.
     pub fn push(&mut self, chunk: &[u8]) {
         match self.framing {
-            Framing::Json | Framing::JsonArray => self.push_values(chunk),
+            Framing::Json | Framing::JsonArray => {
+                self.push_values(chunk);
+                self.bytes = self.bytes.saturating_add(chunk.len() as u64);
+            }
             Framing::Sse => {
                 let Self {
                     walker,
@@ -204,6 +218,77 @@ impl UsageReader {
     pub fn response_id(&self) -> Option<&str> {
         self.facts.response_id.as_deref()
     }
+
+    /// Whether the answer is a stream that [`end_early`](Self::end_early) can end.
+    pub fn can_end_early(&self) -> bool {
+        let has_events = matches!(
+            self.surface,
+            Surface::AnthropicMessages
+                | Surface::OpenaiChat
+                | Surface::OpenaiResponses
+                | Surface::GeminiGenerate
+        );
+        has_events
+            && match self.framing {
+                Framing::Sse => true,
+                Framing::JsonArray => self.surface == Surface::GeminiGenerate,
+                Framing::Json => false,
+            }
+    }
+
+    /// Returns how many of the `length` bytes that were pushed last belong to whole events; `None` while an event
+    /// lasts that began before them.
+    pub fn whole_events_in(&self, length: usize) -> Option<usize> {
+        let rest = match self.framing {
+            Framing::Sse => self.sse.position().saturating_sub(self.sse.frame_start()),
+            Framing::JsonArray | Framing::Json => self.bytes.saturating_sub(self.facts.item_end),
+        };
+        length.checked_sub(usize::try_from(rest).ok()?)
+    }
+
+    /// Returns what ends a stream of which the client has got all whole events, and nothing else, with the dialect's
+    /// ordinary terminal events; `notice` is said at the end of its text.
+    ///
+    /// A call of a tool whose arguments were not complete ends as one that met the limit of output: no client carries
+    /// it out.
+    ///
+    /// ```
+    /// use dialects::response::{Framing, UsageReader};
+    /// use policy::surface::Surface;
+    ///
+    /// let mut reader = UsageReader::new(Surface::OpenaiChat, Framing::Sse);
+    /// let chunk = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\ndata: {";
+    /// reader.push(chunk);
+    /// assert_eq!(reader.whole_events_in(chunk.len()), Some(chunk.len() - 7));
+    /// let end = String::from_utf8(reader.end_early("Over.", 1_700_000_000)).unwrap();
+    /// assert!(end.contains("\\n\\nOver.") && end.ends_with("data: [DONE]\n\n"));
+    /// ```
+    pub fn end_early(&self, notice: &str, created_secs: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        let has_ended = self.facts.shown.has_ended;
+        if has_ended && self.surface != Surface::GeminiGenerate {
+            return out;
+        }
+        let progress = Progress {
+            shown: &self.facts.shown,
+            id: self.response_id().unwrap_or_default(),
+            model: self.model().unwrap_or_default(),
+            created_secs,
+            output_tokens: self.usage().map_or(0, |usage| usage.output_tokens.get()),
+        };
+        end_resumed(self.surface, self.framing, &progress, notice, &mut out);
+        out
+    }
+}
+
+/// What is known of a stream whose early end is to be written.
+#[derive(Debug)]
+pub(crate) struct Progress<'a> {
+    pub(crate) shown: &'a Shown,
+    pub(crate) id: &'a str,
+    pub(crate) model: &'a str,
+    pub(crate) created_secs: u64,
+    pub(crate) output_tokens: u64,
 }
 
 /// What is known of the data of the event being read.
@@ -252,6 +337,7 @@ impl Sink for Events<'_> {
         }
         self.walker.reset();
         self.facts.end_event();
+        self.facts.frame_ended();
     }
 }
 
@@ -284,6 +370,11 @@ struct Facts {
     irregular_events: u64,
     model: Option<String>,
     response_id: Option<String>,
+    shown: Shown,
+    /// Whether an event is over only with its frame.
+    has_frames: bool,
+    /// Where the item of an array that ended last ends.
+    item_end: u64,
 }
 
 /// The output item being read.
@@ -345,6 +436,9 @@ impl Facts {
             irregular_events: 0,
             model: None,
             response_id: None,
+            shown: Shown::default(),
+            has_frames: false,
+            item_end: 0,
         }
     }
 
@@ -387,6 +481,12 @@ impl Facts {
         self.iterations = None;
     }
 
+    /// The client has been shown the event.
+    fn frame_ended(&mut self) {
+        self.shown.frame_ended();
+        self.shown.has_ended = self.terminal_seen;
+    }
+
     fn count(&mut self, written: &str, count: Count) {
         match whole_number(written) {
             Some(value) => self.pending.set(count, value),
@@ -419,7 +519,13 @@ impl Visitor for Facts {
             Place::Items(_) if container == Container::Array => self.listed_searches = 0,
             Place::Item(_) => self.item = Item::default(),
             Place::Error => self.error_seen = true,
+            Place::Choice => self.shown.choice_begins(),
+            Place::Calls => self.shown.choice_calls(),
             Place::Event
+            | Place::BlockType
+            | Place::ItemId
+            | Place::ChoiceIndex
+            | Place::ChoiceFinish
             | Place::Type
             | Place::Id
             | Place::Model
@@ -441,7 +547,15 @@ impl Visitor for Facts {
             container, span, ..
         } = closed;
         match place {
-            Place::Event if container == Container::Object => self.end_event(),
+            Place::Event if container == Container::Object => {
+                self.end_event();
+                self.shown.event_read();
+                if !self.has_frames {
+                    self.item_end = span.end;
+                    self.frame_ended();
+                }
+            }
+            Place::Choice => self.shown.choice_ends(),
             Place::Usage => {
                 self.counts.update(&self.pending);
                 self.event_tells_output |= self.pending.tell_output();
@@ -461,6 +575,11 @@ impl Visitor for Facts {
             }
             Place::Arguments => self.add_output(span.end.saturating_sub(span.start)),
             Place::Event
+            | Place::BlockType
+            | Place::ItemId
+            | Place::ChoiceIndex
+            | Place::ChoiceFinish
+            | Place::Calls
             | Place::Type
             | Place::Id
             | Place::Model
@@ -492,14 +611,20 @@ impl Visitor for Facts {
                 self.iteration_is_counted = value != "message"
             }
             (Place::Type, Scalar::Text { value, .. }) => {
-                self.event_type = EventType::from_name(value)
+                self.event_type = EventType::from_name(value);
+                self.shown.step(value);
             }
+            (Place::BlockType, Scalar::Text { value, .. }) => self.shown.block_kind(value),
+            (Place::ItemId, Scalar::Text { value, .. }) => self.shown.item_id(value),
+            (Place::ChoiceIndex, Scalar::Number(written)) => self.shown.choice_index(written),
+            (Place::ChoiceFinish, Scalar::Text { .. }) => self.shown.choice_finishes(),
             (Place::Id, Scalar::Text { value, .. }) => set_once(&mut self.response_id, value),
             (Place::Model, Scalar::Text { value, .. }) => set_once(&mut self.model, value),
             (Place::Finish, Scalar::Text { .. }) => self.terminal_seen = true,
             (Place::Error, Scalar::Text { .. }) => self.error_seen = true,
             (Place::ItemType, Scalar::Text { value, .. }) => {
-                self.item.is_search_call = value == "web_search_call"
+                self.item.is_search_call = value == "web_search_call";
+                self.shown.item_kind(value);
             }
             (Place::ActionType, Scalar::Text { value, .. }) => {
                 self.item.action_is_other = value != "search"

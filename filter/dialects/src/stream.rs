@@ -55,6 +55,7 @@ use policy::surface::Surface;
 pub use self::channel::{Channel, ChannelId};
 use self::channel::{ChannelKey, State};
 use self::ending::Ending;
+pub(crate) use self::ending::end_resumed;
 use self::event::{Event, EventReader, Item, ItemKind};
 use self::frames::Framer;
 pub use crate::content::Edit;

@@ -32,6 +32,15 @@ pub(super) enum Place {
     Items(Items),
     Item(Items),
     ItemType,
+    ItemId,
+    /// What a block that begins is.
+    BlockType,
+    Choice,
+    ChoiceIndex,
+    /// Why a choice ended.
+    ChoiceFinish,
+    /// Calls of tools in a choice.
+    Calls,
     ActionType,
     /// An object that only leads to others.
     Way,
@@ -105,7 +114,7 @@ static ANTHROPIC: Shape<Place> = Shape::object(
         key("delta", &ANTHROPIC_DELTA),
         key("message", &ANTHROPIC_MESSAGE),
         key("usage", &ANTHROPIC_USAGE),
-        key("content_block", &ANTHROPIC_DELTA),
+        key("content_block", &ANTHROPIC_NEW_BLOCK),
         key("content", &ANTHROPIC_CONTENT),
         key("id", &ID),
         key("model", &MODEL),
@@ -128,6 +137,16 @@ static ANTHROPIC_DELTA: Shape<Place> = Shape::object(
         key("thinking", &OUTPUT),
     ],
 );
+static ANTHROPIC_NEW_BLOCK: Shape<Place> = Shape::object(
+    Place::Way,
+    &[
+        key("type", &BLOCK_TYPE),
+        key("text", &OUTPUT),
+        key("partial_json", &OUTPUT),
+        key("thinking", &OUTPUT),
+    ],
+);
+static BLOCK_TYPE: Shape<Place> = Shape::scalar(Place::BlockType, Want::Capture);
 static ANTHROPIC_CONTENT: Shape<Place> = Shape::array(Place::Way, &ANTHROPIC_BLOCK);
 static ANTHROPIC_BLOCK: Shape<Place> = Shape::object(
     Place::Way,
@@ -241,13 +260,17 @@ static OPENAI_OUTPUT_DETAILS: Shape<Place> =
 
 static OPENAI_CHOICES: Shape<Place> = Shape::array(Place::Way, &OPENAI_CHOICE);
 static OPENAI_CHOICE: Shape<Place> = Shape::object(
-    Place::Way,
+    Place::Choice,
     &[
+        key("index", &CHOICE_INDEX),
+        key("finish_reason", &CHOICE_FINISH),
         key("delta", &OPENAI_MESSAGE),
         key("message", &OPENAI_MESSAGE),
         key("text", &OUTPUT),
     ],
 );
+static CHOICE_INDEX: Shape<Place> = Shape::scalar(Place::ChoiceIndex, Want::Presence);
+static CHOICE_FINISH: Shape<Place> = Shape::scalar(Place::ChoiceFinish, Want::Presence);
 static OPENAI_MESSAGE: Shape<Place> = Shape::object(
     Place::Way,
     &[
@@ -258,7 +281,7 @@ static OPENAI_MESSAGE: Shape<Place> = Shape::object(
         key("function_call", &OPENAI_FUNCTION),
     ],
 );
-static OPENAI_TOOL_CALLS: Shape<Place> = Shape::array(Place::Way, &OPENAI_TOOL_CALL);
+static OPENAI_TOOL_CALLS: Shape<Place> = Shape::array(Place::Calls, &OPENAI_TOOL_CALL);
 static OPENAI_TOOL_CALL: Shape<Place> = Shape::object(
     Place::Way,
     &[
@@ -295,7 +318,12 @@ static OPENAI_REPEATED_OUTPUT: Shape<Place> =
     Shape::array(Place::Items(Items::Answer), &OPENAI_REPEATED_ITEM);
 static OPENAI_REPEATED_ITEM: Shape<Place> = Shape::object(Place::Item(Items::Answer), ITEM_MEMBERS);
 static OPENAI_EVENT_ITEM: Shape<Place> = Shape::object(Place::Item(Items::Event), ITEM_MEMBERS);
-const ITEM_MEMBERS: &[Member<Place>] = &[key("type", &ITEM_TYPE), key("action", &OPENAI_ACTION)];
+const ITEM_MEMBERS: &[Member<Place>] = &[
+    key("id", &ITEM_ID),
+    key("type", &ITEM_TYPE),
+    key("action", &OPENAI_ACTION),
+];
+static ITEM_ID: Shape<Place> = Shape::scalar(Place::ItemId, Want::Capture);
 static ITEM_TYPE: Shape<Place> = Shape::scalar(Place::ItemType, Want::Capture);
 static OPENAI_ACTION: Shape<Place> = Shape::object(Place::Way, &[key("type", &ACTION_TYPE)]);
 static ACTION_TYPE: Shape<Place> = Shape::scalar(Place::ActionType, Want::Capture);

@@ -14,7 +14,7 @@ use self::gemini::Gemini;
 use self::responses::Responses;
 use super::event::{Event, EventKind};
 use super::frames::data_of;
-use crate::response::Framing;
+use crate::response::{Framing, Progress};
 
 /// What stands between a text that was cut and the notice.
 const GAP: &str = "\n\n";
@@ -59,6 +59,23 @@ impl Ending {
             Kind::Responses(ending) => ending.end(notice, out),
             Kind::Gemini(ending) => ending.end(notice, out),
         }
+    }
+}
+
+/// Ends a stream that was only followed, not edited: everything passed as it came.
+pub(crate) fn end_resumed(
+    surface: Surface,
+    framing: Framing,
+    progress: &Progress<'_>,
+    notice: &str,
+    out: &mut Vec<u8>,
+) {
+    let notice = Some(notice);
+    match (surface, surface.dialect()) {
+        (Surface::OpenaiResponses, _) => Responses::resumed(progress).end(notice, out),
+        (_, Dialect::Anthropic) => Anthropic::resumed(progress).end(notice, out),
+        (_, Dialect::Openai) => Chat::resumed(progress).end(notice, out),
+        (_, Dialect::Gemini) => Gemini::resumed(framing, progress).end(notice, out),
     }
 }
 

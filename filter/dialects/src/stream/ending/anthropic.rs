@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{Event, EventKind, GAP, data, named_event};
+use super::{Event, EventKind, GAP, Progress, data, named_event};
+use crate::response::BlockKind;
 
 #[derive(Debug, Default)]
 pub(super) struct Anthropic {
@@ -12,6 +13,8 @@ pub(super) struct Anthropic {
     /// Number of the next block.
     next: u32,
     has_call: bool,
+    /// A call is open whose arguments the client has seen in part.
+    is_call_cut: bool,
     has_stop_reason: bool,
     has_stopped: bool,
     /// Output tokens as far as they were reported.
@@ -19,6 +22,22 @@ pub(super) struct Anthropic {
 }
 
 impl Anthropic {
+    /// What was shown of a stream that nobody edited.
+    pub(super) fn resumed(progress: &Progress<'_>) -> Self {
+        let shown = progress.shown;
+        let last = shown.blocks.saturating_sub(1);
+        Self {
+            has_started: shown.has_begun,
+            open: shown.open_block.map(|kind| (last, kind == BlockKind::Text)),
+            next: shown.blocks,
+            has_call: shown.has_call,
+            is_call_cut: shown.open_block == Some(BlockKind::Call),
+            has_stop_reason: shown.has_stop_reason,
+            has_stopped: false,
+            output_tokens: progress.output_tokens,
+        }
+    }
+
     pub(super) fn sent(&mut self, event: &Event, frame: &[u8]) {
         match event.kind {
             EventKind::MessageStart => {
@@ -66,7 +85,9 @@ impl Anthropic {
         if !self.has_stop_reason {
             self.end_blocks(notice, out);
             // A call that the client has seen whole is answered as if nothing had come after it.
-            let reason = if self.has_call {
+            let reason = if self.is_call_cut {
+                "max_tokens"
+            } else if self.has_call {
                 "tool_use"
             } else {
                 "end_turn"

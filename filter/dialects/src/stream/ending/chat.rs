@@ -1,10 +1,10 @@
 //! OpenAI: Chat Completions, "The chat completion chunk object".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{Event, EventKind, GAP, data};
+use super::{Event, EventKind, GAP, Progress, data};
 
 #[derive(Debug, Default)]
 pub(super) struct Chat {
@@ -12,6 +12,8 @@ pub(super) struct Chat {
     head: Map<String, Value>,
     /// The choices that have begun, and whether they have ended.
     choices: BTreeMap<u32, bool>,
+    /// Those of which the client may have seen a part of a call.
+    calling: BTreeSet<u32>,
     is_done: bool,
 }
 
@@ -19,6 +21,24 @@ pub(super) struct Chat {
 const HEAD: [&str; 5] = ["id", "object", "created", "model", "system_fingerprint"];
 
 impl Chat {
+    /// What was shown of a stream that nobody edited.
+    pub(super) fn resumed(progress: &Progress<'_>) -> Self {
+        let mut head = Map::new();
+        head.insert("id".to_owned(), progress.id.into());
+        head.insert("object".to_owned(), "chat.completion.chunk".into());
+        head.insert("created".to_owned(), progress.created_secs.into());
+        head.insert("model".to_owned(), progress.model.into());
+        let choices = || progress.shown.choices();
+        Self {
+            head,
+            choices: choices().map(|(index, ended, _)| (index, ended)).collect(),
+            calling: choices()
+                .filter_map(|(index, _, calls)| calls.then_some(index))
+                .collect(),
+            is_done: false,
+        }
+    }
+
     pub(super) fn sent(&mut self, event: &Event, frame: &[u8]) {
         if event.kind == EventKind::Done {
             self.is_done = true;
@@ -59,7 +79,12 @@ impl Chat {
             }
         }
         for index in self.open() {
-            self.write(index, json!({}), "stop".into(), out);
+            let reason = if self.calling.contains(&index) {
+                "length"
+            } else {
+                "stop"
+            };
+            self.write(index, json!({}), reason.into(), out);
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Event, EventKind, GAP, data};
+use super::{Event, EventKind, GAP, Progress, data};
 use crate::response::Framing;
 
 #[derive(Debug)]
@@ -26,6 +26,23 @@ impl Gemini {
             has_finished: false,
             is_closed: false,
             last: Vec::new(),
+        }
+    }
+
+    /// What was shown of a stream that nobody edited.
+    pub(super) fn resumed(framing: Framing, progress: &Progress<'_>) -> Self {
+        let head = json!({ "modelVersion": progress.model, "responseId": progress.id });
+        let is_array = framing != Framing::Sse;
+        Self {
+            is_array,
+            has_started: progress.shown.events > 0,
+            has_finished: progress.shown.has_ended,
+            is_closed: false,
+            last: if is_array {
+                head.to_string().into_bytes()
+            } else {
+                format!("data: {head}\n\n").into_bytes()
+            },
         }
     }
 

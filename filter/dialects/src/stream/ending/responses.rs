@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Event, EventKind, GAP, data, data_of, named_event};
+use super::{Event, EventKind, GAP, Progress, data, data_of, named_event};
 use crate::json::{Scalar, Shape, Span, Visitor, Walker, Want, key};
+use crate::response;
 
 static DELTA_EVENT: Shape<()> = Shape::object((), &[key("delta", &DELTA)]);
 static DELTA: Shape<()> = Shape::scalar((), Want::Pieces);
@@ -59,6 +60,26 @@ struct OpenPart {
 }
 
 impl OpenItem {
+    fn resumed(item: &response::OpenItem) -> Self {
+        let mut shown = json!({ "id": item.id, "type": item.kind, "status": "in_progress" });
+        if item.kind == "message" {
+            set(&mut shown, "role", "assistant".into());
+            set(&mut shown, "content", json!([]));
+        } else {
+            set(&mut shown, "summary", json!([]));
+        }
+        let part = json!({ "type": "output_text", "annotations": [], "logprobs": [], "text": "" });
+        Self {
+            item: shown,
+            parts: (0..item.parts).map(|_| part.clone()).collect(),
+            part: item.part.map(|has_text_ended| OpenPart {
+                part: part.clone(),
+                text: String::new(),
+                has_text_ended,
+            }),
+        }
+    }
+
     fn kind(&self) -> &str {
         let kind = self.item.get("type").and_then(Value::as_str);
         kind.unwrap_or_default()
@@ -66,6 +87,32 @@ impl OpenItem {
 }
 
 impl Responses {
+    /// What was shown of a stream that nobody edited. Its texts are not known: what repeats them says the notice.
+    pub(super) fn resumed(progress: &Progress<'_>) -> Self {
+        let shown = progress.shown;
+        let mut response = unknown_response();
+        if shown.has_begun {
+            set(&mut response, "id", progress.id.into());
+            set(&mut response, "model", progress.model.into());
+            set(&mut response, "created_at", progress.created_secs.into());
+        } else {
+            response = Value::Null;
+        }
+        // A call that is not complete stays open: at its end a client would carry it out.
+        let known = ["message", "reasoning"];
+        let open = shown.open_items.iter();
+        let open = open.filter(|item| known.contains(&item.kind.as_str()));
+        Self {
+            response,
+            sequence: shown.events,
+            open: open
+                .map(|item| (item.index, OpenItem::resumed(item)))
+                .collect(),
+            next: shown.items,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn sent(&mut self, event: &Event, frame: &[u8]) {
         if let Some(sequence) = event.sequence {
             self.sequence = sequence.saturating_add(1);
@@ -157,11 +204,7 @@ impl Responses {
         }
         self.has_ended = true;
         if self.response.is_null() {
-            self.response = json!({
-                "id": "resp_0", "object": "response", "created_at": 0, "status": "in_progress",
-                "error": null, "incomplete_details": null, "instructions": null, "model": "",
-                "output": [], "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
-            });
+            self.response = unknown_response();
             let response = self.response.clone();
             self.write("response.created", json!({ "response": response }), out);
         }
@@ -282,6 +325,15 @@ impl Responses {
         self.sequence = self.sequence.saturating_add(1);
         named_event(name, &event, out);
     }
+}
+
+/// A response of which nothing is known.
+fn unknown_response() -> Value {
+    json!({
+        "id": "resp_0", "object": "response", "created_at": 0, "status": "in_progress",
+        "error": null, "incomplete_details": null, "instructions": null, "model": "",
+        "output": [], "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
+    })
 }
 
 fn set(object: &mut Value, name: &str, value: Value) {

@@ -134,3 +134,89 @@ fn a_call_that_is_not_complete_was_never_shown() {
         assert!(!client.contains("Write"), "{surface:?}\n{client}");
     }
 }
+
+/// Follows a stream that nobody edits, up to `length` bytes in two chunks, and ends it where its whole events end.
+fn cut_short(surface: Surface, framing: Framing, stream: &[u8], length: usize) -> Option<String> {
+    let mut reader = UsageReader::new(surface, framing);
+    assert!(reader.can_end_early());
+    let (before, last) = stream[..length].split_at(length / 2);
+    reader.push(before);
+    reader.push(last);
+    let whole = reader.whole_events_in(last.len())?;
+    let mut client = stream[..before.len() + whole].to_vec();
+    client.append(&mut reader.end_early("Stopped \"here\".", 1_700_000_000));
+    Some(String::from_utf8(client).unwrap())
+}
+
+#[test]
+fn a_stream_that_was_only_followed_ends_as_well() {
+    for (surface, framing, stream) in samples() {
+        let mut ends = 0;
+        for length in 0..=stream.len() {
+            let Some(client) = cut_short(surface, framing, stream.as_bytes(), length) else {
+                continue;
+            };
+            ends += 1;
+            let mut reader = UsageReader::new(surface, framing);
+            reader.push(client.as_bytes());
+            reader.finish();
+            let context = format!("{surface:?} {framing:?} {length}\n{client}");
+            assert!(reader.terminal_seen(), "{context}");
+            assert!(!reader.error_seen(), "{context}");
+            assert_eq!(reader.irregular_events(), 0, "{context}");
+            if length < stream.len() / 2 {
+                assert!(client.contains("Stopped \\\"here\\\"."), "{context}");
+            }
+            match surface {
+                Surface::AnthropicMessages => check_blocks(&events(&client), &context),
+                Surface::OpenaiResponses => check_sequence(&events(&client), &context),
+                _ => {}
+            }
+        }
+        assert!(ends > stream.len() / 4, "{surface:?} {framing:?}: {ends}");
+    }
+}
+
+fn check_sequence(events: &[Value], context: &str) {
+    for (number, event) in events.iter().enumerate() {
+        assert_eq!(event["sequence_number"], number, "{context}");
+    }
+    let last = events.last().expect("an event");
+    assert_eq!(last["response"]["status"], "completed", "{context}");
+    // Nothing ends that did not begin, and no call does that is not complete.
+    let of = |name: &str, item: &Value| {
+        let mut all = events.iter().filter(|event| kind(event) == name);
+        all.any(|event| event["item"]["id"] == *item)
+    };
+    for event in events {
+        if kind(event) == "response.output_item.done" {
+            let item = &event["item"]["id"];
+            assert!(of("response.output_item.added", item), "{context}");
+        }
+    }
+}
+
+/// What a client makes of a call whose arguments it has seen in part: nothing.
+#[test]
+fn a_call_that_was_shown_in_part_meets_the_limit() {
+    for (surface, framing, stream) in samples() {
+        let Some(end) = stream.find("lastword").filter(|_| framing == Framing::Sse) else {
+            continue;
+        };
+        let before = stream[..end].rfind("\n\n").unwrap() + 2;
+        let client = cut_short(surface, framing, stream.as_bytes(), before).unwrap();
+        let says = |text: &str| assert!(client.contains(text), "{surface:?}\n{client}");
+        match surface {
+            Surface::AnthropicMessages => says("\"stop_reason\":\"max_tokens\""),
+            Surface::OpenaiChat => says("\"finish_reason\":\"length\""),
+            Surface::OpenaiResponses => {
+                let all = events(&client);
+                let mut done = all
+                    .iter()
+                    .filter(|event| kind(event) == "response.output_item.done");
+                assert!(done.all(|event| event["item"]["type"] != "function_call"));
+            }
+            _ => {}
+        }
+    }
+}
