@@ -280,7 +280,7 @@ CREATE TABLE settings (
     snapshot_max_age_ms BIGINT NOT NULL,
     hosts TEXT NOT NULL,
     max_attempts BIGINT NOT NULL
-, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000, alert_webhook_url TEXT, alert_webhook_sealed_secret BLOB, max_running_per_key BIGINT NOT NULL DEFAULT 256);
+, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000, alert_webhook_url TEXT, alert_webhook_sealed_secret BLOB, on_revoke TEXT NOT NULL DEFAULT 'cut', max_running_per_key BIGINT NOT NULL DEFAULT 256);
 
 CREATE TABLE stateful_ids (
     id TEXT NOT NULL,
@@ -353,7 +353,7 @@ CREATE TABLE virtual_keys (
     access TEXT NOT NULL,
     subscription TEXT NOT NULL,
     opaque_paths TEXT NOT NULL,
-    created_ms BIGINT NOT NULL,
+    created_ms BIGINT NOT NULL, on_revoke TEXT,
     CHECK (
         (CASE WHEN user_id IS NULL THEN 0 ELSE 1 END)
         + (CASE WHEN team_id IS NULL THEN 0 ELSE 1 END)

@@ -87,6 +87,7 @@ pub fn compile_with(
         inference_auth: settings.inference_auth,
         on_unknown_price: settings.on_unknown_price,
         on_record_overflow: settings.on_record_overflow,
+        on_revoke: settings.on_revoke,
         body_cap_bytes: settings.body_cap_bytes,
         snapshot_max_age_ms: settings.snapshot_max_age_ms,
         max_attempts: settings.max_attempts,
@@ -217,6 +218,7 @@ fn compiled_key(documents: &Documents, key: &VirtualKey, of_keys: &[CompiledRout
         opaque_paths: key.opaque_paths.clone(),
         routes: own_routes.cloned().collect(),
         quotas: Vec::new(),
+        on_revoke: key.on_revoke,
         principal,
     }
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 pub use key_table::KeyTable;
 
 use crate::documents::{
-    Access, AuthStyle, BaseUrl, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice,
-    PathStyle, RouteTarget, Scope, StreamUsage, Subscription,
+    Access, AuthStyle, BaseUrl, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke,
+    OnUnknownPrice, PathStyle, RouteTarget, Scope, StreamUsage, Subscription,
 };
 use crate::guardrail::{CompiledGuardrail, NamedBlob};
 use crate::ids::{CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId};
@@ -57,6 +57,9 @@ pub struct Mesh {
     pub inference_auth: InferenceAuth,
     pub on_unknown_price: OnUnknownPrice,
     pub on_record_overflow: OnRecordOverflow,
+    /// For keys that say nothing else, and keys that are gone.
+    #[serde(default)]
+    pub on_revoke: OnRevoke,
     pub body_cap_bytes: u64,
     pub snapshot_max_age_ms: u64,
     pub max_attempts: u8,
@@ -273,6 +276,9 @@ pub struct CompiledKey {
     /// Enabled quotas of the key and of its user, by id.
     #[serde(default)]
     pub quotas: Vec<Quota>,
+    /// `None`: as the mesh says.
+    #[serde(default)]
+    pub on_revoke: Option<OnRevoke>,
 }
 
 /// Whether a key may be used at a moment, and if not, why; revoked before inactive before expired.

@@ -79,12 +79,26 @@ pub enum OnRecordOverflow {
     Drop,
 }
 
+/// What happens to what runs when its key is revoked, switched off or expires. Requests that have not gone yet and
+/// further attempts are refused in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRevoke {
+    /// Streams end with the ordinary end of their dialect, answers that have not begun become a refusal.
+    #[default]
+    Cut,
+    /// What has reached a provider runs to its end.
+    Finish,
+}
+
 /// Mesh-wide settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub inference_auth: InferenceAuth,
     pub on_unknown_price: OnUnknownPrice,
     pub on_record_overflow: OnRecordOverflow,
+    /// For keys that say nothing else.
+    pub on_revoke: OnRevoke,
     /// Largest request body that is read; larger ones are refused. Default 32 MiB.
     pub body_cap_bytes: u64,
     /// How long a filter keeps enforcing its last snapshot while the service is away. Default 24 h.
@@ -106,6 +120,7 @@ impl Default for Settings {
             inference_auth: InferenceAuth::default(),
             on_unknown_price: OnUnknownPrice::default(),
             on_record_overflow: OnRecordOverflow::default(),
+            on_revoke: OnRevoke::default(),
             body_cap_bytes: 32 * 1024 * 1024,
             snapshot_max_age_ms: 24 * 60 * 60 * 1000,
             vault_ttl_ms: 30 * 24 * 60 * 60 * 1000,
@@ -192,6 +207,8 @@ pub struct VirtualKey {
     pub subscription: Subscription,
     /// Paths outside the known surfaces that the key may call, and the query parameters there.
     pub opaque_paths: Vec<OpaquePath>,
+    /// `None`: as the settings say.
+    pub on_revoke: Option<OnRevoke>,
 }
 
 /// Who may use which models at which providers. All levels' rules must allow; one denial is enough.

@@ -103,6 +103,7 @@ pub(crate) fn key(number: u8, owner: Owner, access: Access) -> VirtualKey {
         access,
         subscription: Subscription::Refused,
         opaque_paths: Vec::new(),
+        on_revoke: None,
     }
 }
 

@@ -6,8 +6,8 @@
 
 use policy::check::Problem;
 use policy::documents::{
-    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, Owner, PathStyle,
-    ProviderKeyState, RouteTarget, Scope, StreamUsage, Subscription,
+    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke, OnUnknownPrice, Owner,
+    PathStyle, ProviderKeyState, RouteTarget, Scope, StreamUsage, Subscription,
 };
 use policy::ids::{CustomerId, TeamId};
 use policy::opaque_path::OpaquePath;
@@ -91,6 +91,10 @@ pub struct KeyFields {
     /// stand the query parameters that may be sent there, as in `/v1/audio/voices?limit&after`.
     #[schema(value_type = Option<Vec<String>>)]
     pub opaque_paths: Option<Vec<OpaquePath>>,
+    /// What happens to what runs when the key is revoked, switched off or expires; none: as the settings say.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<schema::OnRevoke>)]
+    pub on_revoke: Option<Option<OnRevoke>>,
 }
 
 /// Fields of a provider.
@@ -236,6 +240,9 @@ pub struct SettingsFields {
     pub on_unknown_price: Option<OnUnknownPrice>,
     #[schema(value_type = Option<schema::OnRecordOverflow>)]
     pub on_record_overflow: Option<OnRecordOverflow>,
+    /// What happens to what runs when its key is revoked, switched off or expires; a key may say otherwise.
+    #[schema(value_type = Option<schema::OnRevoke>)]
+    pub on_revoke: Option<OnRevoke>,
     /// Largest request body that is read.
     pub body_cap_bytes: Option<u64>,
     /// How long a filter keeps enforcing its last policy while the service is away.

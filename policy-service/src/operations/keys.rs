@@ -187,6 +187,7 @@ fn new_key(owner: Owner, secret: &VirtualKeySecret) -> VirtualKey {
         access: Access::default(),
         subscription: Subscription::default(),
         opaque_paths: Vec::new(),
+        on_revoke: None,
     }
 }
 
@@ -200,6 +201,7 @@ fn apply(fields: KeyFields, key: &mut VirtualKey) {
         access,
         subscription,
         opaque_paths,
+        on_revoke,
     } = fields;
     key.name = name.unwrap_or_else(|| key.name.clone());
     key.owner = owner.unwrap_or(key.owner);
@@ -209,6 +211,7 @@ fn apply(fields: KeyFields, key: &mut VirtualKey) {
     key.access = access.unwrap_or_else(|| key.access.clone());
     key.subscription = subscription.unwrap_or(key.subscription);
     key.opaque_paths = opaque_paths.unwrap_or_else(|| key.opaque_paths.clone());
+    key.on_revoke = on_revoke.unwrap_or(key.on_revoke);
 }
 
 fn check_expiry(problems: &mut Problems, fields: &KeyFields, now: Timestamp) {

@@ -149,6 +149,16 @@ pub enum OnRecordOverflow {
     Drop,
 }
 
+/// What happens to what runs when its key is revoked, switched off or expires.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum OnRevoke {
+    /// Streams end, answers that have not begun become a refusal.
+    Cut,
+    /// What has reached a provider runs to its end.
+    Finish,
+}
+
 /// Prices of one model, in micro-dollars for a million tokens.
 #[derive(Debug, ToSchema)]
 pub struct Rates {
@@ -303,5 +313,6 @@ mod tests {
         check_variants::<InferenceAuth, real::InferenceAuth>(2);
         check_variants::<OnUnknownPrice, real::OnUnknownPrice>(3);
         check_variants::<OnRecordOverflow, real::OnRecordOverflow>(2);
+        check_variants::<OnRevoke, real::OnRevoke>(2);
     }
 }

@@ -42,6 +42,7 @@ pub async fn update(
         inference_auth,
         on_unknown_price,
         on_record_overflow,
+        on_revoke,
         body_cap_bytes,
         snapshot_max_age_ms,
         vault_ttl_ms,
@@ -53,6 +54,7 @@ pub async fn update(
     settings.inference_auth = inference_auth.unwrap_or(settings.inference_auth);
     settings.on_unknown_price = on_unknown_price.unwrap_or(settings.on_unknown_price);
     settings.on_record_overflow = on_record_overflow.unwrap_or(settings.on_record_overflow);
+    settings.on_revoke = on_revoke.unwrap_or(settings.on_revoke);
     settings.body_cap_bytes = body_cap_bytes.unwrap_or(settings.body_cap_bytes);
     settings.snapshot_max_age_ms = snapshot_max_age_ms.unwrap_or(settings.snapshot_max_age_ms);
     settings.vault_ttl_ms = vault_ttl_ms.unwrap_or(settings.vault_ttl_ms);

@@ -7,9 +7,9 @@ mod quotas;
 use std::collections::BTreeMap;
 
 use policy::documents::{
-    Access, AuthStyle, Customer, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, Owner,
-    PathStyle, Provider, ProviderKeyState, Route, RouteTarget, Scope, Settings, StreamUsage,
-    Subscription, Team, User, VirtualKey,
+    Access, AuthStyle, Customer, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke,
+    OnUnknownPrice, Owner, PathStyle, Provider, ProviderKeyState, Route, RouteTarget, Scope,
+    Settings, StreamUsage, Subscription, Team, User, VirtualKey,
 };
 use policy::ids::{
     AdminTokenId, CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId,
@@ -128,6 +128,9 @@ pub struct KeyView {
     pub subscription: Subscription,
     #[schema(value_type = Vec<String>)]
     pub opaque_paths: Vec<OpaquePath>,
+    /// None: as the settings say.
+    #[schema(value_type = Option<schema::OnRevoke>)]
+    pub on_revoke: Option<OnRevoke>,
 }
 
 impl From<VirtualKey> for KeyView {
@@ -142,6 +145,7 @@ impl From<VirtualKey> for KeyView {
             access: key.access,
             subscription: key.subscription,
             opaque_paths: key.opaque_paths,
+            on_revoke: key.on_revoke,
         }
     }
 }
@@ -256,6 +260,8 @@ pub struct SettingsView {
     pub on_unknown_price: OnUnknownPrice,
     #[schema(value_type = schema::OnRecordOverflow)]
     pub on_record_overflow: OnRecordOverflow,
+    #[schema(value_type = schema::OnRevoke)]
+    pub on_revoke: OnRevoke,
     pub body_cap_bytes: u64,
     pub snapshot_max_age_ms: u64,
     pub vault_ttl_ms: u64,
@@ -290,6 +296,7 @@ impl From<Settings> for SettingsView {
             inference_auth: settings.inference_auth,
             on_unknown_price: settings.on_unknown_price,
             on_record_overflow: settings.on_record_overflow,
+            on_revoke: settings.on_revoke,
             body_cap_bytes: settings.body_cap_bytes,
             snapshot_max_age_ms: settings.snapshot_max_age_ms,
             vault_ttl_ms: settings.vault_ttl_ms,

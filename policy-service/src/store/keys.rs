@@ -14,12 +14,12 @@ use crate::store::{CorruptError, StoreError};
 const OBJECT: &str = "virtual key";
 
 const SELECT_ALL: &str = "SELECT id, name, hash, user_id, team_id, customer_id, environment, state, \
-    expires_at_ms, access, subscription, opaque_paths FROM virtual_keys ORDER BY name";
+    expires_at_ms, access, subscription, opaque_paths, on_revoke FROM virtual_keys ORDER BY name";
 const SELECT_ONE: &str = "SELECT id, name, hash, user_id, team_id, customer_id, environment, state, \
-    expires_at_ms, access, subscription, opaque_paths FROM virtual_keys WHERE id = $1";
+    expires_at_ms, access, subscription, opaque_paths, on_revoke FROM virtual_keys WHERE id = $1";
 
 const SELECT_BY_HASH: &str = "SELECT id, name, hash, user_id, team_id, customer_id, environment, state, \
-    expires_at_ms, access, subscription, opaque_paths FROM virtual_keys WHERE hash = $1";
+    expires_at_ms, access, subscription, opaque_paths, on_revoke FROM virtual_keys WHERE hash = $1";
 
 pub(crate) async fn list(db: &mut SqliteConnection) -> Result<Vec<VirtualKey>, StoreError> {
     let rows = sqlx::query(SELECT_ALL)
@@ -63,8 +63,8 @@ pub(crate) async fn insert(
 ) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO virtual_keys (id, name, hash, user_id, team_id, customer_id, environment, state, \
-         expires_at_ms, access, subscription, opaque_paths, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         expires_at_ms, access, subscription, opaque_paths, on_revoke, created_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     );
     let query = bind(query, key)?.bind(signed(now.as_millis()));
     query
@@ -78,7 +78,7 @@ pub(crate) async fn update(db: &mut SqliteConnection, key: &VirtualKey) -> Resul
     let query = sqlx::query(
         "UPDATE virtual_keys SET name = $2, hash = $3, user_id = $4, team_id = $5, customer_id = $6, \
          environment = $7, state = $8, expires_at_ms = $9, access = $10, subscription = $11, \
-         opaque_paths = $12 WHERE id = $1",
+         opaque_paths = $12, on_revoke = $13 WHERE id = $1",
     );
     let done = bind(query, key)?.execute(db).await;
     done.map(drop)
@@ -113,7 +113,8 @@ fn bind<'q>(query: Bound<'q>, key: &'q VirtualKey) -> Result<Bound<'q>, StoreErr
         .bind(key.expires_at.map(|at| signed(at.as_millis())))
         .bind(document(OBJECT, &key.access)?)
         .bind(word(OBJECT, &key.subscription)?)
-        .bind(document(OBJECT, &key.opaque_paths)?))
+        .bind(document(OBJECT, &key.opaque_paths)?)
+        .bind(key.on_revoke.map(|it| word(OBJECT, &it)).transpose()?))
 }
 
 fn read(row: &SqliteRow) -> Result<VirtualKey, StoreError> {
@@ -145,5 +146,6 @@ fn read(row: &SqliteRow) -> Result<VirtualKey, StoreError> {
         access: columns.document("access")?,
         subscription: columns.word("subscription")?,
         opaque_paths: columns.document("opaque_paths")?,
+        on_revoke: columns.optional_word("on_revoke")?,
     })
 }

@@ -13,7 +13,8 @@ const OBJECT: &str = "settings row";
 pub(crate) async fn get(db: &mut SqliteConnection) -> Result<Settings, StoreError> {
     let row = sqlx::query(
         "SELECT inference_auth, on_unknown_price, on_record_overflow, body_cap_bytes, \
-         snapshot_max_age_ms, hosts, max_attempts, vault_ttl_ms, max_running_per_key FROM settings WHERE one = 1",
+         snapshot_max_age_ms, hosts, max_attempts, vault_ttl_ms, max_running_per_key, on_revoke \
+         FROM settings WHERE one = 1",
     )
     .fetch_one(db)
     .await
@@ -29,6 +30,7 @@ pub(crate) async fn get(db: &mut SqliteConnection) -> Result<Settings, StoreErro
         max_attempts: columns.narrow("max_attempts")?,
         vault_ttl_ms: columns.number("vault_ttl_ms")?,
         max_running_per_key: columns.narrow("max_running_per_key")?,
+        on_revoke: columns.word("on_revoke")?,
     })
 }
 
@@ -36,8 +38,8 @@ pub(crate) async fn get(db: &mut SqliteConnection) -> Result<Settings, StoreErro
 pub(crate) async fn insert_defaults(db: &mut SqliteConnection) -> Result<(), StoreError> {
     let query = sqlx::query(
         "INSERT INTO settings (one, inference_auth, on_unknown_price, on_record_overflow, body_cap_bytes, \
-         snapshot_max_age_ms, hosts, max_attempts, vault_ttl_ms, max_running_per_key) \
-         VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         snapshot_max_age_ms, hosts, max_attempts, vault_ttl_ms, max_running_per_key, on_revoke) \
+         VALUES (1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
          ON CONFLICT (one) DO NOTHING",
     );
     let done = bind(query, &Settings::default())?.execute(db).await;
@@ -51,7 +53,7 @@ pub(crate) async fn update(
     let query = sqlx::query(
         "UPDATE settings SET inference_auth = $1, on_unknown_price = $2, on_record_overflow = $3, \
          body_cap_bytes = $4, snapshot_max_age_ms = $5, hosts = $6, max_attempts = $7, \
-         vault_ttl_ms = $8, max_running_per_key = $9 WHERE one = 1",
+         vault_ttl_ms = $8, max_running_per_key = $9, on_revoke = $10 WHERE one = 1",
     );
     bind(query, settings)?
         .execute(db)
@@ -72,5 +74,6 @@ fn bind<'q>(query: Bound<'q>, settings: &Settings) -> Result<Bound<'q>, StoreErr
         .bind(document(OBJECT, &settings.hosts)?)
         .bind(i64::from(settings.max_attempts))
         .bind(signed(settings.vault_ttl_ms))
-        .bind(i64::from(settings.max_running_per_key)))
+        .bind(i64::from(settings.max_running_per_key))
+        .bind(word(OBJECT, &settings.on_revoke)?))
 }

@@ -180,6 +180,7 @@ fn documents() -> Documents {
         },
         subscription: Subscription::Refused,
         opaque_paths: Vec::new(),
+        on_revoke: None,
     };
     documents.teams.insert(team.id, team);
     documents.keys.insert(key.id, key);

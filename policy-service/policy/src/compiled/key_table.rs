@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{CompiledKey, CompiledRoute, DecodeError, FORMAT, Principal, encode_json};
-use crate::documents::{Access, KeyState, Subscription};
+use crate::documents::{Access, KeyState, OnRevoke, Subscription};
 use crate::key::KeyHash;
 use crate::opaque_path::OpaquePath;
 use crate::quota::Quota;
@@ -232,6 +232,8 @@ struct Entry {
     routes: Vec<CompiledRoute>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     quotas: Vec<Quota>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    on_revoke: Option<OnRevoke>,
 }
 
 impl Entry {
@@ -245,6 +247,7 @@ impl Entry {
             opaque_paths,
             routes,
             quotas,
+            on_revoke,
         } = key.clone();
         Self {
             principal,
@@ -255,6 +258,7 @@ impl Entry {
             opaque_paths,
             routes,
             quotas,
+            on_revoke,
         }
     }
 
@@ -268,6 +272,7 @@ impl Entry {
             opaque_paths,
             routes,
             quotas,
+            on_revoke,
         } = self;
         CompiledKey {
             principal,
@@ -278,6 +283,7 @@ impl Entry {
             opaque_paths,
             routes,
             quotas,
+            on_revoke,
         }
     }
 }

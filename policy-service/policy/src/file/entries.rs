@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::documents::{
-    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnUnknownPrice, PathStyle,
-    RouteTarget, Settings, StreamUsage, Subscription,
+    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke, OnUnknownPrice,
+    PathStyle, RouteTarget, Settings, StreamUsage, Subscription,
 };
 use crate::guardrail::{GuardrailDraft, TextRole};
 use crate::opaque_path::OpaquePath;
@@ -40,6 +40,7 @@ pub(super) struct SettingsEntry {
     inference_auth: Option<InferenceAuth>,
     on_unknown_price: Option<OnUnknownPrice>,
     on_record_overflow: Option<OnRecordOverflow>,
+    on_revoke: Option<OnRevoke>,
     body_cap_bytes: Option<u64>,
     snapshot_max_age_ms: Option<u64>,
     vault_ttl_ms: Option<u64>,
@@ -55,6 +56,7 @@ impl SettingsEntry {
             inference_auth: self.inference_auth.unwrap_or(usual.inference_auth),
             on_unknown_price: self.on_unknown_price.unwrap_or(usual.on_unknown_price),
             on_record_overflow: self.on_record_overflow.unwrap_or(usual.on_record_overflow),
+            on_revoke: self.on_revoke.unwrap_or(usual.on_revoke),
             body_cap_bytes: self.body_cap_bytes.unwrap_or(usual.body_cap_bytes),
             snapshot_max_age_ms: self
                 .snapshot_max_age_ms
@@ -165,6 +167,9 @@ pub(super) struct KeyEntry {
     pub(super) subscription: Subscription,
     #[serde(default)]
     pub(super) opaque_paths: Vec<OpaquePath>,
+    /// The settings' when left out.
+    #[serde(default)]
+    pub(super) on_revoke: Option<OnRevoke>,
 }
 
 /// Where a route applies, by name.

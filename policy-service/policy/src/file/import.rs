@@ -282,6 +282,7 @@ impl<'a> Import<'a> {
             access: entry.access.clone(),
             subscription: entry.subscription,
             opaque_paths: entry.opaque_paths.clone(),
+            on_revoke: entry.on_revoke,
         };
         self.documents.keys.insert(id, key);
     }
