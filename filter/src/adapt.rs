@@ -50,7 +50,8 @@ impl Adapt {
             match command {
                 Command::EditAttempt { edits } => host::edit(Side::Request, &edits),
                 Command::SplicePrefix(splice) => self.splice = Some(splice),
-                Command::RefuseAttempt(reply) => {
+                // The key ended before this attempt began.
+                Command::RefuseAttempt(reply) | Command::Reply(reply) => {
                     host::reply(&reply);
                     action = Action::Pause;
                 }
@@ -70,7 +71,6 @@ impl Adapt {
                 | Command::KeepTokens(_)
                 | Command::ResetStream
                 | Command::Consult { .. }
-                | Command::Reply(_)
                 | Command::AnswerCanary { .. }
                 | Command::Forward { .. }
                 | Command::ReplaceChunk(_)
@@ -190,6 +190,13 @@ impl HttpContext for Adapt {
         };
         let number = AttemptNumber(number);
         self.number = Some(number);
+        let running = self.running.clone();
+        let news = running.and_then(|running| vm::with(|vm| vm.news(&mut running.borrow_mut())));
+        if let Some(news) = news
+            && self.push(host::now(), Input::Governed(&news)) == Action::Pause
+        {
+            return Action::Pause;
+        }
         self.push(
             now,
             Input::AttemptStarted {

@@ -30,6 +30,8 @@ pub(crate) struct Follower {
     page_token: Vec<u8>,
     /// Version in which the pages so far changed the mesh.
     mesh_changed: bool,
+    /// Key tables that were written and not counted as changed yet.
+    uncounted: Vec<u8>,
     refused: Option<(u64, String)>,
 }
 
@@ -129,11 +131,24 @@ impl Follower {
             shared::set_mesh(&answer.mesh);
             self.mesh_changed = true;
         }
+        // A service that was restarted tells everything again: what is as it was disturbs nobody.
+        let is_news =
+            |index: u8, table: &[u8]| shared::key_table(index).unwrap_or_default() != table;
         for shard in &answer.shards {
-            if let Ok(index) = u8::try_from(shard.index) {
+            if let Ok(index) = u8::try_from(shard.index)
+                && is_news(index, &shard.table)
+            {
                 shared::set_key_table(index, &shard.table);
+                self.uncounted.push(index);
             }
         }
+        if !self.uncounted.is_empty() && !shared::count_key_table_changes(&self.uncounted) {
+            host::error("changed keys could not be published yet");
+            self.start_over();
+            self.pause(RETRY_MS);
+            return;
+        }
+        self.uncounted.clear();
         if !answer.next_page_token.is_empty() {
             self.page_token = answer.next_page_token;
             return self.ask(config);

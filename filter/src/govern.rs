@@ -7,15 +7,12 @@ use std::time::Duration;
 use dialects::refusal::Reply;
 use engine::messages::{CallId, ClosedBy, ConsultAnswer, ConsultKind};
 use engine::{Command, Exchange, Flow, HeaderEdit, Input};
-use policy::compiled::Principal;
 use policy::quota::lease::GrantRequest;
-use policy::secret::Secret;
 use policy::units::Timestamp;
-use prost::Message as _;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
-use wire::mesh;
 
+use crate::consult::{consult_answer, question, unknown_here};
 use crate::credit;
 use crate::host::{self, READ_BYTES, Side};
 use crate::marks::{BLOCKED, CREATED};
@@ -95,7 +92,7 @@ impl Govern {
         let mut outcome = Outcome::Undecided;
         while let Some(command) = guard.exchange.poll_command() {
             if let Command::FindKey(hash) = command {
-                let key = vm::with(|vm| vm.key(&hash));
+                let key = vm::with(|vm| vm.key(&mut guard, &hash));
                 flow = guard.exchange.handle(now, Input::KeyFound(key));
             } else if let Command::FindMarks(marks) = command {
                 let known = BLOCKED.known(&marks);
@@ -218,8 +215,20 @@ impl Govern {
         }
     }
 
+    /// Tells the exchange what has changed of policy; `false` if that was its end.
+    fn is_still_fit(&mut self, now: Timestamp) -> bool {
+        let Some(running) = self.running.clone() else {
+            return true;
+        };
+        let news = vm::with(|vm| vm.news(&mut running.borrow_mut()));
+        news.is_none_or(|news| self.push(now, Input::Governed(&news)).1 != Outcome::Replied)
+    }
+
     /// Hands the body bytes that the engine has not seen to it, a bounded piece at a time.
     fn read_body(&mut self, now: Timestamp, size: usize, end_of_stream: bool) -> Action {
+        if end_of_stream && !self.is_still_fit(now) {
+            return Action::Pause;
+        }
         let mut last = (Flow::Hold, Outcome::Undecided);
         while self.consumed < size {
             let length = size.saturating_sub(self.consumed).min(READ_BYTES);
@@ -272,7 +281,11 @@ impl Context for Govern {
             None if status_code == 0 => consult_answer(&host::answer(response_size)),
             None => ConsultAnswer::Unreachable,
         };
-        let (_, outcome) = self.push(host::now(), Input::Consulted { call, answer });
+        let now = host::now();
+        if !self.is_still_fit(now) {
+            return;
+        }
+        let (_, outcome) = self.push(now, Input::Consulted { call, answer });
         if outcome == Outcome::Forwarded {
             host::resume_request();
         }
@@ -323,7 +336,11 @@ impl HttpContext for Govern {
         if self.is_forwarded {
             return Action::Continue;
         }
-        let (flow, outcome) = self.push(host::now(), Input::RequestTrailers);
+        let now = host::now();
+        if !self.is_still_fit(now) {
+            return Action::Pause;
+        }
+        let (flow, outcome) = self.push(now, Input::RequestTrailers);
         self.action(flow, outcome)
     }
 
@@ -408,6 +425,17 @@ impl Govern {
 
     fn response_ended(&mut self) {
         self.push(Timestamp::default(), Input::ResponseEnded);
+    }
+}
+
+/// Tells an exchange what has changed of policy, from where nothing of its stream happens.
+pub(crate) fn tell_news(now: Timestamp, running: &mut Running) {
+    let Some(news) = vm::with(|vm| vm.news(running)) else {
+        return;
+    };
+    running.exchange.handle(now, Input::Governed(&news));
+    if running.exchange.has_commands() && host::enter(running.context) {
+        carry_out_late(now, running);
     }
 }
 
@@ -496,96 +524,6 @@ fn rewrite(reply: Reply) -> Vec<u8> {
     );
     host::edit(Side::Response, &edits);
     reply.body
-}
-
-/// Leaves of a question what this process does not know itself; `None` if that is nothing.
-fn unknown_here(kind: ConsultKind) -> Option<ConsultKind> {
-    match kind {
-        ConsultKind::StatefulOwner {
-            ids,
-            marks,
-            principal,
-        } => {
-            let asked = ids.into_iter().zip(marks);
-            let asked = asked.filter(|(_, mark)| !mark.is_some_and(|mark| CREATED.knows(&mark)));
-            let (ids, marks): (Vec<_>, Vec<_>) = asked.unzip();
-            (!ids.is_empty()).then_some(ConsultKind::StatefulOwner {
-                ids,
-                marks,
-                principal,
-            })
-        }
-        kind @ (ConsultKind::FindTokens { .. } | ConsultKind::Grant(_)) => Some(kind),
-    }
-}
-
-/// Returns the method and the message of a question.
-fn question(kind: ConsultKind) -> (&'static str, Vec<u8>, Option<GrantRequest>) {
-    match kind {
-        ConsultKind::Grant(request) => {
-            let message = mesh::GrantRequest::from(&request).encode_to_vec();
-            ("Grant", message, Some(request))
-        }
-        ConsultKind::StatefulOwner { ids, principal, .. } => (
-            "Consult",
-            owner_question(ids, &principal).encode_to_vec(),
-            None,
-        ),
-        ConsultKind::FindTokens {
-            scope,
-            tokens,
-            all_of_session,
-        } => {
-            let question = mesh::FindTokens {
-                tenant: scope.tenant,
-                session: scope.session,
-                tokens,
-                all_of_session,
-            };
-            let request = mesh::ConsultRequest {
-                exchange_id: Vec::new(),
-                question: Some(mesh::consult_request::Question::FindTokens(question)),
-            };
-            ("Consult", request.encode_to_vec(), None)
-        }
-    }
-}
-
-fn owner_question(ids: Vec<String>, principal: &Principal) -> mesh::ConsultRequest {
-    let bytes = |id: Option<[u8; 16]>| id.map(|id| id.to_vec()).unwrap_or_default();
-    let question = mesh::StatefulOwner {
-        ids,
-        key_id: bytes(principal.key.map(policy::ids::KeyId::into_bytes)),
-        user_id: bytes(principal.user.map(policy::ids::UserId::into_bytes)),
-        team_id: bytes(principal.team.map(policy::ids::TeamId::into_bytes)),
-        customer_id: bytes(principal.customer.map(policy::ids::CustomerId::into_bytes)),
-    };
-    mesh::ConsultRequest {
-        exchange_id: Vec::new(),
-        question: Some(mesh::consult_request::Question::StatefulOwner(question)),
-    }
-}
-
-fn consult_answer(bytes: &[u8]) -> ConsultAnswer {
-    match mesh::ConsultAnswer::decode(bytes) {
-        Ok(mesh::ConsultAnswer {
-            answer: Some(mesh::consult_answer::Answer::StatefulOwner(answer)),
-        }) if answer.owned => ConsultAnswer::Owned,
-        Ok(mesh::ConsultAnswer {
-            answer: Some(mesh::consult_answer::Answer::FindTokens(answer)),
-        }) => ConsultAnswer::Tokens(
-            answer
-                .entries
-                .into_iter()
-                .filter_map(|entry| {
-                    let value = String::from_utf8(entry.value).ok()?;
-                    Some((entry.token, Secret::new(value)))
-                })
-                .collect(),
-        ),
-        Ok(mesh::ConsultAnswer { answer: Some(_) }) => ConsultAnswer::NotOwned,
-        Ok(mesh::ConsultAnswer { answer: None }) | Err(_) => ConsultAnswer::Unreachable,
-    }
 }
 
 /// The state of this VM, for whoever knows the canary secret.

@@ -10,6 +10,7 @@
 mod adapt;
 mod blobs;
 mod config;
+mod consult;
 mod credit;
 mod follower;
 mod govern;

@@ -19,6 +19,9 @@ use crate::vm::{self, Vm};
 /// How often a VM looks for a new snapshot, sends records and watches deadlines.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Exchanges that are told of a change of policy at one tick, at least.
+const NEWS: usize = 512;
+
 /// The root context of one filter entry in one VM.
 #[derive(Debug, Default)]
 pub(crate) struct Root {
@@ -34,18 +37,27 @@ impl Root {
     /// Lets every exchange whose deadline has passed decide.
     fn watch_deadlines(&self) {
         let now = host::now();
-        for running in vm::with(|vm| vm.running()) {
+        let all = vm::with(|vm| vm.running());
+        // All of them hear of a change within half a second, however many there are.
+        let mut told = 0;
+        let most = NEWS.max(all.len() / 4);
+        for running in all {
             let Ok(mut guard) = running.try_borrow_mut() else {
                 continue;
             };
+            let has_news = told < most && vm::with(|vm| vm.has_news(&guard));
+            if has_news {
+                told += 1;
+                govern::tell_news(now, &mut guard);
+            }
             let late = guard
                 .exchange
                 .poll_deadline()
                 .is_some_and(|deadline| deadline <= now);
             if late && host::enter(guard.context) {
-                // A drain ends by its deadline as it should, and so does a turn; a question that nobody answered
-                // does not.
-                if !guard.exchange.is_draining() && !guard.exchange.waits_its_turn() {
+                // A drain ends by its deadline as it should, and so do a turn and a key; a question that nobody
+                // answered does not.
+                if guard.exchange.awaits_answer() {
                     vm::with(|vm| {
                         vm.counters.resumed_by_watchdog =
                             vm.counters.resumed_by_watchdog.saturating_add(1)

@@ -6,6 +6,7 @@
 //! weir/1/head        16 + 8 + 8 + 8   generation, version, version of the mesh, time of the last answer (ms)
 //! weir/1/mesh        bytes        compiled mesh
 //! weir/1/keys/NNN    bytes        compiled key table of one shard
+//! weir/1/keys/changes   256 × 4   how often each key table has changed
 //! weir/1/blob…                    rule files and word lists, see `blobs`
 //! weir/1/marks/NNN                values that were blocked, see `marks`
 //! weir/1/created/NNN              what came into being at providers, see `marks`
@@ -20,6 +21,9 @@ const PROCESS: &str = "weir/1/process";
 const LEASE: &str = "weir/1/lease";
 const HEAD: &str = "weir/1/head";
 const MESH: &str = "weir/1/mesh";
+const KEY_CHANGES: &str = "weir/1/keys/changes";
+/// How often a write is tried when another VM writes at the same moment.
+const ATTEMPTS: usize = 8;
 
 /// How long a follower may be silent before another VM takes over.
 const LEASE_MS: u64 = 400;
@@ -116,6 +120,32 @@ pub(crate) fn key_table(shard: u8) -> Option<Vec<u8>> {
 /// Replaces the key table of one shard.
 pub(crate) fn set_key_table(shard: u8, bytes: &[u8]) {
     host::set_shared(&key_table_name(shard), bytes);
+}
+
+/// Returns how often each key table has changed; empty before the first.
+pub(crate) fn key_table_changes() -> Vec<u32> {
+    let counts = host::shared(KEY_CHANGES).0.unwrap_or_default();
+    let counts = counts.as_chunks::<4>().0.iter();
+    counts.map(|count| u32::from_le_bytes(*count)).collect()
+}
+
+/// Counts changes of key tables, which have been written; `false` if that could not be done.
+pub(crate) fn count_key_table_changes(shards: &[u8]) -> bool {
+    for _ in 0..ATTEMPTS {
+        let (counts, version) = host::shared(KEY_CHANGES);
+        let mut counts = counts.unwrap_or_default();
+        counts.resize(256 * 4, 0);
+        let (chunks, _) = counts.as_chunks_mut::<4>();
+        for shard in shards {
+            if let Some(count) = chunks.get_mut(usize::from(*shard)) {
+                *count = u32::from_le_bytes(*count).wrapping_add(1).to_le_bytes();
+            }
+        }
+        if host::set_shared_if(KEY_CHANGES, &counts, version) {
+            return true;
+        }
+    }
+    false
 }
 
 fn key_table_name(shard: u8) -> String {

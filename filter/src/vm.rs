@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use dialects::refusal::ProxyReply;
 use engine::guard::Guard;
+use engine::messages::{Governed, KeyNow};
 use engine::quota::{Desk, Limits};
 use engine::{Exchange, ExchangeSeed, SideBySide};
 use policy::compiled::{CompiledKey, KeyTable, Mesh};
@@ -36,6 +37,19 @@ pub(crate) struct Running {
     pub context: u32,
     /// Names the exchange to the upstream chain.
     pub serial: u64,
+    /// Of its virtual key, where it has one.
+    pub key: Option<KeyHash>,
+    /// Which policy it was last told of.
+    told: Told,
+}
+
+/// What of policy an exchange knows.
+#[derive(Debug, Default)]
+struct Told {
+    change: u64,
+    mesh: Option<Rc<Mesh>>,
+    /// How often the table that its key stands in had changed.
+    table: u32,
 }
 
 /// The state of this VM.
@@ -55,6 +69,10 @@ pub(crate) struct Vm {
     side_by_side: Rc<SideBySide>,
     /// Answers that the proxy made by itself, by what they are called.
     proxy_replies: BTreeMap<&'static str, u64>,
+    /// Counts what was taken up of policy: as long as it is the same, nothing has changed for anybody.
+    change: u64,
+    /// How often each key table has changed.
+    tables: Vec<u32>,
     held_body_bytes: usize,
     keys: HashMap<KeyHash, Option<Rc<CompiledKey>>>,
     running: HashMap<u64, Rc<RefCell<Running>>>,
@@ -72,6 +90,15 @@ pub(crate) struct Proof {
     pub problem: String,
     /// How many quotas refuse what has nothing of them, and the first that does not.
     pub quotas: (u64, String),
+}
+
+/// A key table that this build cannot apply.
+#[derive(Debug)]
+struct Unreadable;
+
+/// Returns how often the table that a key stands in has changed.
+fn table(tables: &[u32], hash: &KeyHash) -> u32 {
+    tables.get(usize::from(hash.shard())).copied().unwrap_or(0)
 }
 
 /// What happened since this VM started.
@@ -107,6 +134,8 @@ impl Vm {
             teller: Teller::default(),
             side_by_side: Rc::default(),
             proxy_replies: BTreeMap::new(),
+            change: 0,
+            tables: Vec::new(),
             held_body_bytes: 0,
             keys: HashMap::new(),
             running: HashMap::new(),
@@ -127,7 +156,7 @@ impl Vm {
             return;
         }
         if changed {
-            self.keys.clear();
+            self.take_up_tables();
             let mesh_changed = self.head.is_none_or(|known| {
                 known.generation != head.generation || known.mesh_version != head.mesh_version
             });
@@ -143,6 +172,7 @@ impl Vm {
                 self.limits = Rc::new(Limits::new(&mesh));
                 self.proof.quotas = self.limits.prove();
                 self.mesh = Some(Rc::new(mesh));
+                self.change = self.change.wrapping_add(1);
             }
             self.proof.version = head.version;
             self.proof.generation = head.generation;
@@ -150,6 +180,60 @@ impl Vm {
             self.outbox.hurry();
         }
         self.head = Some(head);
+    }
+
+    /// Forgets the keys whose tables have changed.
+    fn take_up_tables(&mut self) {
+        let tables = shared::key_table_changes();
+        if tables == self.tables {
+            return;
+        }
+        let Self {
+            keys,
+            tables: known,
+            ..
+        } = self;
+        keys.retain(|hash, _| table(known, hash) == table(&tables, hash));
+        self.tables = tables;
+        self.change = self.change.wrapping_add(1);
+    }
+
+    /// Returns what has changed for an exchange since it was last told; `None` if nothing has.
+    pub(crate) fn news(&mut self, running: &mut Running) -> Option<Governed> {
+        if running.told.change == self.change {
+            return None;
+        }
+        running.told.change = self.change;
+        let mesh = self.mesh.clone()?;
+        let mut key = KeyNow::AsBefore;
+        if let Some(hash) = running.key {
+            let now = table(&self.tables, &hash);
+            if std::mem::replace(&mut running.told.table, now) != now {
+                key = match self.find_key(&hash) {
+                    Ok(Some(found)) => KeyNow::Is(found),
+                    Ok(None) => KeyNow::Gone,
+                    // Nobody can say what became of it.
+                    Err(Unreadable) => KeyNow::AsBefore,
+                };
+            }
+        }
+        let is_same_mesh = running.told.mesh.as_ref();
+        let is_same_mesh = is_same_mesh.is_some_and(|told| Rc::ptr_eq(told, &mesh));
+        if is_same_mesh && matches!(key, KeyNow::AsBefore) {
+            return None;
+        }
+        running.told.mesh = Some(Rc::clone(&mesh));
+        Some(Governed {
+            mesh,
+            guard: self.guard.clone(),
+            limits: Rc::clone(&self.limits),
+            key,
+        })
+    }
+
+    /// Whether an exchange may not know of the latest change.
+    pub(crate) const fn has_news(&self, running: &Running) -> bool {
+        running.told.change != self.change
     }
 
     /// Whether this version was tried and its guardrails cannot be enforced here.
@@ -208,18 +292,25 @@ impl Vm {
     }
 
     /// Returns what is known about a virtual key.
-    pub(crate) fn key(&mut self, hash: &KeyHash) -> Option<Rc<CompiledKey>> {
+    pub(crate) fn key(&mut self, running: &mut Running, hash: &KeyHash) -> Option<Rc<CompiledKey>> {
+        running.key = Some(*hash);
+        running.told.table = table(&self.tables, hash);
+        self.find_key(hash).ok().flatten()
+    }
+
+    fn find_key(&mut self, hash: &KeyHash) -> Result<Option<Rc<CompiledKey>>, Unreadable> {
         if let Some(known) = self.keys.get(hash) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let [shard, ..] = *hash.as_bytes();
-        let found = shared::key_table(shard).and_then(|table| match KeyTable::find(&table, hash) {
-            Ok(found) => found.map(Rc::new),
-            Err(_) => {
-                host::error("a key table cannot be read; its keys are refused");
-                None
-            }
-        });
+        let found = match shared::key_table(hash.shard()) {
+            Some(table) => KeyTable::find(&table, hash),
+            None => Ok(None),
+        };
+        let found = found.map_err(|_| {
+            host::error("a key table cannot be read; its keys are refused");
+            Unreadable
+        })?;
+        let found = found.map(Rc::new);
         // Unknown keys are not kept: whoever guesses keys must not fill the memory.
         if found.is_some() {
             if self.keys.len() >= CACHED_KEYS {
@@ -227,7 +318,7 @@ impl Vm {
             }
             self.keys.insert(*hash, found.clone());
         }
-        found
+        Ok(found)
     }
 
     /// Starts an exchange under the policy in force.
@@ -254,6 +345,12 @@ impl Vm {
             exchange,
             context,
             serial: self.serial,
+            key: None,
+            told: Told {
+                change: self.change,
+                mesh: self.mesh.clone(),
+                table: 0,
+            },
         }));
         self.running.insert(self.serial, Rc::clone(&running));
         self.counters.exchanges = self.counters.exchanges.saturating_add(1);

@@ -10,6 +10,7 @@ mod metering;
 mod opaque;
 mod ownership;
 mod quotas;
+mod standing;
 mod target;
 
 use std::cell::RefCell;
@@ -35,6 +36,7 @@ use body::{BodyRead, CanaryRead, Waiting, WaitingFor};
 use guarding::Guarding;
 pub(crate) use guarding::{stopped_answer, stopped_request};
 use quotas::Charging;
+use standing::Standing;
 use target::Plan;
 
 /// What an exchange is made from.
@@ -74,6 +76,7 @@ pub struct Exchange {
     attempts: Vec<Attempt>,
     guarding: Option<Box<Guarding>>,
     charging: Option<Box<Charging>>,
+    standing: Standing,
     /// Until when the rest of a stopped stream is read and dropped.
     draining_until: Option<Timestamp>,
     /// Set once the response headers have passed towards the client.
@@ -141,6 +144,7 @@ impl Exchange {
             attempts: Vec::new(),
             guarding: None,
             charging: None,
+            standing: Standing::default(),
             draining_until: None,
             answered: None,
             response_ended: false,
@@ -176,6 +180,7 @@ impl Exchange {
                 details,
                 end_of_stream,
             } => self.response_headers(status, details, end_of_stream),
+            Input::Governed(governed) => self.governed(now, governed),
             Input::ResponseEnded => {
                 self.response_ended = true;
                 Flow::Continue
@@ -188,6 +193,9 @@ impl Exchange {
                 self.draining_until = None;
                 self.commands.push_back(Command::ResetStream);
                 Flow::Continue
+            }
+            Input::DeadlinePassed if matches!(self.state, State::Forwarded(_)) => {
+                self.standing_is_due(now)
             }
             Input::Consulted { call, answer } if self.awaits_more(call) => {
                 self.more_answered(now, answer)
@@ -214,7 +222,7 @@ impl Exchange {
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         match &self.state {
             State::Waiting(waiting) => Some(waiting.deadline),
-            State::Forwarded(_) => self.draining_until,
+            State::Forwarded(_) => self.draining_until.or_else(|| self.standing_due()),
             State::Start
             | State::AwaitingKey(_)
             | State::ReadingBody(_)
@@ -229,7 +237,7 @@ impl Exchange {
 
     /// Returns whether the time of each piece of the answer matters: it may have to be stopped.
     pub fn times_answer(&self) -> bool {
-        self.guards_answer()
+        self.guards_answer() || self.is_ending()
     }
 
     /// Returns whether the request waits for room that others hold, and is to ask again at its deadline.
@@ -242,6 +250,16 @@ impl Exchange {
         self.draining_until.is_some()
     }
 
+    /// Returns whether the deadline that is set is that of a question: one that passes was not answered in time.
+    pub fn awaits_answer(&self) -> bool {
+        matches!(&self.state, State::Waiting(waiting) if !matches!(waiting.what, WaitingFor::Turn(_)))
+    }
+
+    /// Returns whether there is something to do for the adapter.
+    pub fn has_commands(&self) -> bool {
+        !self.commands.is_empty()
+    }
+
     /// Returns whether the next response chunk is the first, whose time matters.
     pub fn awaits_first_byte(&self) -> bool {
         self.facts.first_byte.is_none()
@@ -249,7 +267,10 @@ impl Exchange {
 
     /// Returns the status of the provider's own answer, once it has begun.
     pub fn provider_status(&self) -> Option<u16> {
-        self.attempts.last().and_then(Attempt::status)
+        // What we answered ourselves stands in the place of what had come of an answer.
+        let is_answered_here = matches!(self.state, State::Replied);
+        let last = self.attempts.last().filter(|_| !is_answered_here);
+        last.and_then(Attempt::status)
     }
 
     /// Returns whether the response has come to its end on the way to the client.

@@ -6,6 +6,7 @@
 
 mod cache;
 pub(crate) mod channel;
+mod content;
 mod evaluate;
 pub(crate) mod outcome;
 pub(crate) mod request;
@@ -29,6 +30,7 @@ use policy::surface::Surface;
 use policy::units::Timestamp;
 
 use cache::FindingCache;
+pub(crate) use content::Content;
 use token::TokenKey;
 use vault::Vault;
 

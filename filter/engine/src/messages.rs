@@ -3,15 +3,16 @@
 use std::rc::Rc;
 
 use dialects::refusal::Reply;
-use policy::compiled::{CompiledKey, Principal};
+use policy::compiled::{CompiledKey, Mesh, Principal};
 use policy::key::KeyHash;
 use policy::quota::AccountId;
 use policy::quota::lease::{GrantAnswer, GrantRequest};
 use policy::quota::slices::{Need, Spare};
 use policy::secret::Secret;
 
-use crate::guard::{Minted, TokenScope};
+use crate::guard::{Guard, Minted, TokenScope};
 use crate::headers::Headers;
+use crate::quota::Limits;
 use crate::record::ExchangeRecord;
 
 /// Number of an attempt of one exchange, from 1.
@@ -34,6 +35,24 @@ pub struct Credit {
     pub cap: u64,
 }
 
+/// What governs an exchange from here on: pushed when policy has changed since it was last told.
+#[derive(Clone, Debug)]
+pub struct Governed {
+    pub mesh: Rc<Mesh>,
+    pub guard: Option<Rc<Guard>>,
+    pub limits: Rc<Limits>,
+    pub key: KeyNow,
+}
+
+/// What became of the key that a request came with.
+#[derive(Clone, Debug)]
+pub enum KeyNow {
+    AsBefore,
+    Is(Rc<CompiledKey>),
+    /// It was removed, or has another secret.
+    Gone,
+}
+
 /// What happens to an exchange.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -44,6 +63,8 @@ pub enum Input<'a> {
     },
     /// Answer to [`Command::FindKey`]: `None` when no such key exists.
     KeyFound(Option<Rc<CompiledKey>>),
+    /// Policy has changed. In every state, and before an input that may let a request go on.
+    Governed(&'a Governed),
     /// Answer to [`Command::FindMarks`]: those that are known.
     MarksFound(&'a [[u8; 16]]),
     /// Answer to [`Command::FindSpares`].

@@ -19,6 +19,7 @@
 //! Without a key everything is allowed: unkeyed traffic arrives here only if the mesh observes it, and then any
 //! provider may serve it, along the routes for all.
 
+mod again;
 mod choice;
 mod draw;
 
@@ -29,6 +30,7 @@ use crate::pattern::ModelPattern;
 use crate::segment::SegmentError;
 use crate::surface::Dialect;
 
+pub use again::attempt_now;
 pub(crate) use choice::covers;
 use choice::{Choice, Obstacle, Wish, pinned, routes};
 use draw::Draw;

@@ -195,6 +195,9 @@ refusal_codes! {
     PolicyStale "policy_stale" 503 Unavailable after(5),
         "This proxy's policy is older than it may be.",
         "Look whether the proxy reaches the policy service.";
+    PolicyChanged "policy_changed" 503 Unavailable after(1),
+        "What governs this request changed while it was held: its guardrails, its targets or its owner.",
+        "Send it again; it is then judged as a whole by what governs it.";
     Busy "busy" 503 Unavailable after(2),
         "This proxy does as much at once as it may: for the virtual key, of request bodies, of memory, or of connections to the provider.",
         "Try again; run less side by side, or add workers or proxies if it is frequent.";

@@ -5,11 +5,12 @@ use std::rc::Rc;
 use dialects::refusal::{Client, RefusalCode, Reply};
 use dialects::request::{RequestReader, RequestTextReader};
 use policy::compiled::{CompiledKey, Mesh};
-use policy::documents::{InferenceAuth, KeyState, Subscription};
+use policy::documents::{InferenceAuth, Subscription};
 use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
 
 use super::body::{BodyRead, CanaryRead, Reading};
+use super::standing::Unfit;
 use super::target::bad_model_name;
 use super::{Exchange, State};
 use crate::credential::{Beside, Credential, find};
@@ -46,6 +47,7 @@ impl Exchange {
                 end_of_stream,
             } => self.request_headers(headers, end_of_stream),
             Input::KeyFound(_)
+            | Input::Governed(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
             | Input::CreditTaken(_)
@@ -305,6 +307,7 @@ impl Exchange {
         match input {
             Input::KeyFound(key) => self.key_found(now, *presented, key.clone()),
             Input::RequestHeaders { .. }
+            | Input::Governed(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
             | Input::CreditTaken(_)
@@ -342,26 +345,8 @@ impl Exchange {
             );
         };
         self.facts.key = Some(Rc::clone(&key));
-        match key.state {
-            KeyState::Revoked => {
-                return self.refuse(
-                    RefusalCode::KeyRevoked,
-                    "The virtual key was revoked; ask your administrator for a new one.".to_owned(),
-                );
-            }
-            KeyState::Inactive => {
-                return self.refuse(
-                    RefusalCode::KeyInactive,
-                    "The virtual key is switched off; ask your administrator.".to_owned(),
-                );
-            }
-            KeyState::Active => {}
-        }
-        if key.expires_at_ms.is_some_and(|expiry| expiry <= now) {
-            return self.refuse(
-                RefusalCode::KeyExpired,
-                "The virtual key has expired; ask your administrator for a new one.".to_owned(),
-            );
+        if let Some(unfit) = Unfit::of(key.standing(now)) {
+            return self.refuse_unfit(unfit);
         }
         if let Some(id) = key.principal.key {
             let most = mesh.max_running_per_key;

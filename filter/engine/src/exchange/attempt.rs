@@ -10,6 +10,7 @@ use policy::usage::Usage;
 
 use super::guarded_answer::{AnswerHead, Guarded};
 use super::metering::Metered;
+use super::standing::Unfit;
 use super::target::{PROVIDER_CREDENTIALS, Plan};
 use super::{Exchange, State};
 use crate::headers::Headers;
@@ -96,15 +97,28 @@ impl Exchange {
         host_provider: Option<&str>,
     ) -> Flow {
         let State::Forwarded(plan) = &self.state else {
-            return self.refuse_attempt("The request is not on its way to a provider.");
+            return self.refuse_attempt(Unfit::unplanned(
+                "The request is not on its way to a provider.",
+            ));
         };
-        let Some((target, provider)) = plan.target(number.0, host_provider) else {
-            return self.refuse_attempt(
+        let Some((target, _)) = plan.target(number.0, host_provider) else {
+            return self.refuse_attempt(Unfit::unplanned(
                 "The host that was chosen is not among the targets left for this request.",
-            );
+            ));
         };
-        let Some(path) = plan.path(target, provider) else {
-            return self.refuse_attempt("The model that was chosen has no path at its provider.");
+        let (mesh, target) = match self.attempt_now(now, plan, target) {
+            Ok(found) => found,
+            Err(unfit) => return self.refuse_attempt(unfit),
+        };
+        let Some(provider) = mesh.providers.get(target.provider) else {
+            return self.refuse_attempt(Unfit::unplanned(
+                "The target of this request is not known to this proxy.",
+            ));
+        };
+        let Some(path) = plan.path(&target, provider) else {
+            return self.refuse_attempt(Unfit::unplanned(
+                "The model that was chosen has no path at its provider.",
+            ));
         };
         let key = target.key.and_then(|index| provider.keys.get(index));
         let record = AttemptRecord {
@@ -120,9 +134,9 @@ impl Exchange {
             price_table: provider.price_table.clone(),
             max_output: plan.max_output(),
         };
-        let splice = plan.splice(target, provider);
+        let splice = plan.splice(&target, provider);
         let is_first = self.attempts.is_empty();
-        let mut edits = plan.attempt_edits(target, provider, splice.as_ref(), path, is_first);
+        let mut edits = plan.attempt_edits(&target, provider, splice.as_ref(), path, is_first);
         edits.extend(["x-weir-plan", NEEDED_FOR_ROUTING].map(HeaderEdit::remove));
         let removes_usage = plan.asks_usage(provider);
         self.commands.push_back(Command::EditAttempt { edits });
@@ -139,9 +153,9 @@ impl Exchange {
         Flow::Continue
     }
 
-    fn refuse_attempt(&mut self, message: &str) -> Flow {
-        let reply = self.shape(RefusalCode::PlanUnavailable, message.to_owned(), Some(1));
-        self.facts.refusal = Some(RefusalCode::PlanUnavailable);
+    fn refuse_attempt(&mut self, unfit: Unfit) -> Flow {
+        let reply = self.shape(unfit.code, unfit.message, unfit.retry_after_secs);
+        self.facts.refusal = Some(unfit.code);
         self.commands.push_back(Command::RefuseAttempt(reply));
         Flow::Hold
     }
@@ -221,43 +235,25 @@ impl Exchange {
         if self.facts.first_byte.is_none() && !chunk.is_empty() {
             self.facts.first_byte = Some(now);
         }
-        let Some(attempt) = self
-            .attempts
-            .iter_mut()
-            .find(|attempt| attempt.record.number == number.0)
-        else {
+        let Some(attempt) = self.attempt_mut(number) else {
             self.stray_inputs = self.stray_inputs.saturating_add(1);
             return Flow::Continue;
         };
-        attempt.ended |= end_of_stream;
-        attempt.received_bytes = attempt.received_bytes.saturating_add(chunk.len() as u64);
-        if let Some(reader) = &mut attempt.reader {
-            reader.push(chunk);
-            if end_of_stream {
-                reader.finish();
-            }
-        }
-        let is_new = attempt.has_new_id();
-        let mut replaced = None;
-        if let Some(remover) = &mut attempt.remover {
-            let mut kept = Vec::new();
-            let mut passage = remover.push(chunk, &mut kept);
-            if end_of_stream {
-                let mut rest = Vec::new();
-                remover.finish(&mut rest);
-                if passage == Passage::AsItCame && !rest.is_empty() {
-                    kept.extend_from_slice(chunk);
-                    passage = Passage::Replaced;
-                }
-                kept.append(&mut rest);
-            }
-            if passage == Passage::Replaced {
-                replaced = Some(kept);
-            }
-        }
-        if is_new {
+        attempt.read(chunk, end_of_stream);
+        if attempt.has_new_id() {
             self.note_created();
         }
+        if self.was_ended() {
+            self.commands.push_back(Command::ReplaceChunk(Vec::new()));
+            return Flow::Continue;
+        }
+        let is_ending = self.is_ending() && !end_of_stream;
+        if is_ending && let Some(end) = self.end_followed(chunk) {
+            self.commands.push_back(Command::ReplaceChunk(end));
+            return Flow::Continue;
+        }
+        let attempt = self.attempt_mut(number);
+        let mut replaced = attempt.and_then(|it| it.without_usage_event(chunk, end_of_stream));
         let passes = replaced.as_deref().unwrap_or(chunk);
         match self.guard_answer_body(now, passes, end_of_stream) {
             Guarded::Held => return Flow::Hold,
@@ -268,12 +264,48 @@ impl Exchange {
         if let Metered::Replaced(bytes) = self.meter_chunk(passes, end_of_stream) {
             replaced = Some(bytes);
         }
+        if is_ending && let Some(end) = self.end_edited(replaced.as_deref().unwrap_or(chunk)) {
+            replaced = Some(end);
+        }
         self.commands.extend(replaced.map(Command::ReplaceChunk));
         Flow::Continue
+    }
+
+    fn attempt_mut(&mut self, number: AttemptNumber) -> Option<&mut Attempt> {
+        let mut attempts = self.attempts.iter_mut();
+        attempts.find(|attempt| attempt.record.number == number.0)
     }
 }
 
 impl Attempt {
+    fn read(&mut self, chunk: &[u8], end_of_stream: bool) {
+        self.ended |= end_of_stream;
+        self.received_bytes = self.received_bytes.saturating_add(chunk.len() as u64);
+        if let Some(reader) = &mut self.reader {
+            reader.push(chunk);
+            if end_of_stream {
+                reader.finish();
+            }
+        }
+    }
+
+    /// Takes the event out that the client had not asked for; `None` where the chunk passes as it came.
+    fn without_usage_event(&mut self, chunk: &[u8], end_of_stream: bool) -> Option<Vec<u8>> {
+        let remover = self.remover.as_mut()?;
+        let mut kept = Vec::new();
+        let mut passage = remover.push(chunk, &mut kept);
+        if end_of_stream {
+            let mut rest = Vec::new();
+            remover.finish(&mut rest);
+            if passage == Passage::AsItCame && !rest.is_empty() {
+                kept.extend_from_slice(chunk);
+                passage = Passage::Replaced;
+            }
+            kept.append(&mut rest);
+        }
+        (passage == Passage::Replaced).then_some(kept)
+    }
+
     /// The record of the attempt. `is_open`: nobody waited for its end, or it has not come yet, so what the
     /// provider has not reported is estimated.
     pub(super) fn record(
@@ -371,6 +403,36 @@ impl Attempt {
         Some(id)
     }
 
+    /// Whether the answer is a stream that can end before its provider ends it.
+    pub(super) fn can_end_early(&self) -> bool {
+        self.reader
+            .as_ref()
+            .is_some_and(|reader| reader.can_end_early())
+    }
+
+    /// Returns what passes of the chunk that was read last, up to the end of its last whole event; `None` while an
+    /// event lasts that began before it.
+    pub(super) fn whole_events(&mut self, chunk: &[u8]) -> Option<Vec<u8>> {
+        let whole = self.reader.as_ref()?.whole_events_in(chunk.len())?;
+        // An LF behind the CR that ended an event is its own.
+        let after_cr = chunk.get(..whole)?.ends_with(b"\r") && chunk.get(whole) == Some(&b'\n');
+        let whole = chunk.get(..whole + usize::from(after_cr))?;
+        let mut passes = Vec::new();
+        if let Some(remover) = &mut self.remover
+            && remover.push(whole, &mut passes) == Passage::Replaced
+        {
+            return Some(passes);
+        }
+        Some(whole.to_vec())
+    }
+
+    /// Returns what ends the stream behind its last whole event; `None` if it cannot be.
+    pub(super) fn end_early(&self, notice: &str) -> Option<Vec<u8>> {
+        let reader = self.reader.as_ref().filter(|it| it.can_end_early())?;
+        let created_secs = self.record.started.as_millis() / 1_000;
+        Some(reader.end_early(notice, created_secs))
+    }
+
     /// The status of the provider's own response, once it has begun.
     pub(super) fn status(&self) -> Option<u16> {
         (self.record.status != 0).then_some(self.record.status)
@@ -386,7 +448,7 @@ impl Attempt {
     }
 
     /// A stream says itself when it is over: one that merely stops was cut.
-    fn has_come_to_its_end(&self) -> bool {
+    pub(super) fn has_come_to_its_end(&self) -> bool {
         match &self.reader {
             Some(reader) => reader.terminal_seen() || (self.ended && !self.is_stream),
             None => self.ended,

@@ -82,6 +82,7 @@ impl Exchange {
             Input::NoRoom
             | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
+            | Input::Governed(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
             | Input::CreditTaken(_)
@@ -152,6 +153,7 @@ impl Exchange {
             }
             Input::RequestHeaders { .. }
             | Input::KeyFound(_)
+            | Input::Governed(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
             | Input::CreditTaken(_)
@@ -174,6 +176,9 @@ impl Exchange {
     }
 
     fn body_ended_at(&mut self, now: Timestamp, body: BodyRead, had_trailers: bool) -> Flow {
+        if let Some(unfit) = self.key_is_unfit(now) {
+            return self.refuse_unfit(unfit);
+        }
         let BodyRead {
             admitted, reading, ..
         } = body;
@@ -277,10 +282,16 @@ impl Exchange {
     ) -> Flow {
         match input {
             Input::Consulted { call, answer } if *call == waiting.call => {
+                if let Some(unfit) = self.key_is_unfit(now) {
+                    return self.refuse_unfit(unfit);
+                }
                 self.consulted(now, *waiting, answer.clone())
             }
             Input::DeadlinePassed if waiting.deadline <= now => match waiting.what {
-                WaitingFor::Turn(plan) => self.admit_on_leases(now, *plan),
+                WaitingFor::Turn(plan) => match self.key_is_unfit(now) {
+                    Some(unfit) => self.refuse_unfit(unfit),
+                    None => self.admit_on_leases(now, *plan),
+                },
                 WaitingFor::Owner(_) | WaitingFor::Tokens(_) | WaitingFor::Grant(_) => {
                     self.consulted(now, *waiting, ConsultAnswer::Unreachable)
                 }
@@ -289,6 +300,7 @@ impl Exchange {
             | Input::DeadlinePassed
             | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
+            | Input::Governed(_)
             | Input::MarksFound(_)
             | Input::SparesFound(_)
             | Input::CreditTaken(_)

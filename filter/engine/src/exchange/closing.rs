@@ -110,7 +110,9 @@ impl Exchange {
         let facts = &self.facts;
         let principal = self.principal();
         let timed_out = facts.refusal == Some(RefusalCode::UpstreamTimeout);
-        let is_open = timed_out || matches!(ended, Ended::ClientGone | Ended::Running);
+        let is_open = timed_out
+            || self.was_left_open()
+            || matches!(ended, Ended::ClientGone | Ended::Running);
         let last = self.attempts.len();
         let attempts = self.attempts.iter().zip(1..);
         let attempts = attempts

@@ -7,7 +7,7 @@ use dialects::refusal::RefusalCode;
 use dialects::request::{BodyError, ReferenceField, RequestFacts, RequestTextReader};
 use dialects::splice::Splice;
 use policy::compiled::Principal;
-use policy::guardrail::{GuardTarget, Subject, TextRole};
+use policy::guardrail::{Subject, TextRole};
 use policy::secret::Secret;
 use policy::surface::Surface;
 use policy::units::Timestamp;
@@ -173,16 +173,7 @@ impl Exchange {
         let (Some(guarding), Some(surface)) = (&mut self.guarding, surface) else {
             return self.forward(plan);
         };
-        let targets: Vec<_> = plan
-            .targets
-            .iter()
-            .filter_map(|target| {
-                Some(GuardTarget {
-                    provider: plan.mesh.providers.get(target.provider)?.name.as_str(),
-                    model: &target.model,
-                })
-            })
-            .collect();
+        let targets = plan.guard_targets();
         let subject = Subject {
             principal: &principal,
             surface,

@@ -153,8 +153,26 @@ impl Exchange {
 
     /// Whether the answer is a stream that can be ended with the events of its dialect.
     fn can_be_cut(&self) -> bool {
+        self.is_followed() || self.guards_stream()
+    }
+
+    /// Whether the meter follows the events of the stream.
+    pub(super) fn is_followed(&self) -> bool {
         let charging = self.charging.as_ref();
-        charging.is_some_and(|charging| charging.meter.editor.is_some()) || self.guards_stream()
+        charging.is_some_and(|charging| charging.meter.editor.is_some())
+    }
+
+    /// Ends a stream that the meter follows, for another reason than its quotas; `false` if it follows none.
+    pub(super) fn end_followed_by_meter(&mut self, notice: &str, out: &mut Vec<u8>) -> bool {
+        let Some(charging) = &mut self.charging else {
+            return false;
+        };
+        let Some(editor) = &mut charging.meter.editor else {
+            return false;
+        };
+        editor.end(Some(notice), out);
+        charging.meter.is_cut = true;
+        true
     }
 
     /// Holds more where a hold runs short; returns the quota that has no more and does not let the stream go on.
@@ -377,7 +395,7 @@ const fn code(line: &Line) -> RefusalCode {
 ///
 /// Codex is content with its terminal event and does not mind the reset; Claude Code shows an error when the
 /// connection breaks, so its provider gets a moment to finish.
-const fn drain_ms(client: Client) -> u64 {
+pub(super) const fn drain_ms(client: Client) -> u64 {
     match client {
         Client::Codex => 0,
         Client::ClaudeCode => 10_000,

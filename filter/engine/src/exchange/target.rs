@@ -5,8 +5,9 @@ use std::rc::Rc;
 use dialects::refusal::RefusalCode;
 use dialects::request::RequestFacts;
 use dialects::splice::{Splice, include_usage_splice, length_after, model_splices, reach};
-use policy::compiled::{CompiledProvider, CompiledProviderKey, Mesh};
+use policy::compiled::{CompiledKey, CompiledProvider, CompiledProviderKey, Mesh};
 use policy::documents::{AuthStyle, StreamUsage};
+use policy::guardrail::GuardTarget;
 use policy::routing::{self, AttemptTarget, NoRoute, Order};
 use policy::segment::SegmentError;
 use policy::surface::Surface;
@@ -152,6 +153,44 @@ impl Plan {
             .iter()
             .filter_map(|target| Some((target, self.mesh.providers.get(target.provider)?)))
             .find(|(_, provider)| host_provider.is_none_or(|host| host == provider.name))
+    }
+
+    /// Returns where the request may go, as guardrails see it.
+    pub(super) fn guard_targets(&self) -> Vec<GuardTarget<'_>> {
+        let targets = self.targets.iter().filter_map(|target| {
+            Some(GuardTarget {
+                provider: self.mesh.providers.get(target.provider)?.name.as_str(),
+                model: &target.model,
+            })
+        });
+        targets.collect()
+    }
+
+    /// Returns the model that was asked for; empty where none was.
+    pub(super) fn asked(&self) -> &str {
+        let by_body = || {
+            let facts = self.facts.as_ref()?;
+            facts.model.as_ref().map(|model| model.value.as_str())
+        };
+        let by_path = self.address.model.as_deref();
+        by_path.or_else(by_body).unwrap_or_default()
+    }
+
+    /// Whether the request would have somewhere to go if it came now.
+    pub(super) fn route_anew(&self, mesh: &Mesh, key: Option<&CompiledKey>) -> Result<(), NoRoute> {
+        let pinned = self.address.provider.as_deref();
+        let dialect = self.address.surface.dialect();
+        match (&self.facts, key) {
+            (_, Some(key)) if self.own_login => {
+                let ask = ask(self.address.surface, self.asked(), None);
+                routing::own_login(mesh, key, &ask).map(drop)
+            }
+            (Some(_), key) => {
+                let ask = ask(self.address.surface, self.asked(), pinned);
+                routing::candidates(mesh, key, &ask).map(drop)
+            }
+            (None, key) => routing::for_path(mesh, key, dialect, pinned, 0).map(drop),
+        }
     }
 
     /// Returns the most output tokens that the request allows, where it says so.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use dialects::refusal::Reply;
 use dialects::splice::apply;
 use engine::guard::Guard;
-use engine::messages::{AttemptNumber, CallId, ClosedBy};
+use engine::messages::{AttemptNumber, CallId, ClosedBy, Governed, KeyNow};
 use engine::quota::{Desk, Limits};
 use engine::{
     Command, Exchange, ExchangeRecord, ExchangeSeed, Flow, HeaderEdit, Headers, Input, SideBySide,
@@ -110,17 +110,8 @@ impl World {
     /// A mesh with one guardrail.
     pub(crate) fn guarded(rules: GuardrailRules) -> Self {
         let mut world = Self::default();
-        let guardrail = CompiledGuardrail {
-            id: GuardrailId::new(uuid(77)),
-            name: "g".to_owned(),
-            rules,
-            canary: GuardCanary {
-                text: "SECRET-000000".to_owned(),
-                rule: "marker".to_owned(),
-            },
-        };
         let mesh = world.mesh_mut();
-        mesh.guardrails.push(guardrail);
+        mesh.guardrails.push(guardrail(rules));
         let guard = Guard::new(mesh, &|_| None, 7).unwrap();
         assert!(guard.prove().iter().all(|(_, found)| *found));
         world.guard = Some(Rc::new(guard));
@@ -131,8 +122,35 @@ impl World {
         Rc::get_mut(&mut self.mesh).unwrap()
     }
 
+    /// What governs once policy has changed so.
+    pub(crate) fn changed(&self, change: impl FnOnce(&mut Mesh, &mut CompiledKey)) -> Governed {
+        let (mut mesh, mut key) = ((*self.mesh).clone(), (*self.key).clone());
+        change(&mut mesh, &mut key);
+        let guard = (!mesh.guardrails.is_empty())
+            .then(|| Rc::new(Guard::new(&mesh, &|_| None, 7).unwrap()));
+        Governed {
+            limits: Rc::new(Limits::new(&mesh)),
+            mesh: Rc::new(mesh),
+            guard,
+            key: KeyNow::Is(Rc::new(key)),
+        }
+    }
+
     pub(crate) fn key_mut(&mut self) -> &mut CompiledKey {
         Rc::get_mut(&mut self.key).unwrap()
+    }
+}
+
+/// A guardrail that finds `SECRET-` and six digits by the rule `marker`.
+pub(crate) fn guardrail(rules: GuardrailRules) -> CompiledGuardrail {
+    CompiledGuardrail {
+        id: GuardrailId::new(uuid(77)),
+        name: "g".to_owned(),
+        rules,
+        canary: GuardCanary {
+            text: "SECRET-000000".to_owned(),
+            rule: "marker".to_owned(),
+        },
     }
 }
 
@@ -409,6 +427,10 @@ impl Driven {
 
     pub(crate) fn push(&mut self, input: Input<'_>) {
         self.exchange.handle(self.now, input);
+    }
+
+    pub(crate) fn pass(&mut self, millis: u64) {
+        self.now = Timestamp::from_millis(self.now.as_millis() + millis);
     }
 
     pub(crate) fn pass_deadline(&mut self) {
