@@ -29,10 +29,13 @@
 
 pub mod content;
 pub mod escape;
+pub mod form;
 pub mod json;
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;
+pub mod media_type;
 pub mod models;
+pub mod plain_text;
 pub mod query;
 pub mod refusal;
 pub mod request;
