@@ -6,7 +6,7 @@ use std::rc::Rc;
 use dialects::refusal::{RefusalCode, Reply};
 use dialects::splice::apply_prefix;
 use engine::messages::{AttemptNumber, PrefixSplice};
-use engine::{Command, HeaderEdit, Headers, Input};
+use engine::{Command, HeaderEdit, Input};
 use policy::units::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
@@ -15,9 +15,6 @@ use crate::govern::EXCHANGE_PROPERTY;
 use crate::host::{self, READ_BYTES, Side};
 use crate::marks::CREATED;
 use crate::vm::{self, Running};
-
-/// Response headers that decide how the body is read.
-const READ_HEADERS: [&str; 2] = ["content-type", "content-encoding"];
 
 /// One attempt.
 #[derive(Debug, Default)]
@@ -233,16 +230,11 @@ impl HttpContext for Adapt {
         let Some(number) = self.number else {
             return Action::Continue;
         };
-        let status = host::header(Side::Response, ":status")
-            .and_then(|text| String::from_utf8(text).ok())
+        let headers = host::headers(Side::Response);
+        let status = headers
+            .text(":status")
             .and_then(|text| text.parse().ok())
             .unwrap_or_default();
-        let headers = Headers::new(
-            READ_HEADERS
-                .into_iter()
-                .filter_map(|name| Some((name.to_owned(), host::header(Side::Response, name)?)))
-                .collect(),
-        );
         let input = Input::AttemptHeaders {
             number,
             status,

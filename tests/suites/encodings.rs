@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir_tests::client::{End, Protocol, Request};
-use weir_tests::mesh::tenant::{Dialect, Registration, Tenant};
+use weir_tests::mesh::tenant::{self, Dialect, Registration, Tenant};
 use weir_tests::mesh::{Mesh, Options};
 use weir_tests::provider::MockProvider;
 use weir_tests::provider::answer::Answer;
@@ -131,33 +131,261 @@ fn verdicts_are_about_the_plain_body() {
     assert_eq!(provider.count(), 0);
 }
 
-#[test]
-fn codings_nobody_understands_are_refused() {
+/// A key that may use an opaque path of OpenAI.
+fn opaque_tenant(provider: &MockProvider) -> Tenant {
+    let registration = Registration::new(Dialect::Openai, provider);
+    let name = registration.name().to_owned();
+    let fields =
+        json!({"access": tenant::access(&[&name], &["*"]), "opaque_paths": ["/v1/audio/*"]});
+    MESH.tenant_with(&[registration], &fields)
+}
+
+const OPAQUE: &str = "/v1/audio/transcriptions";
+
+/// Those who are refused: a tenant with all dialects, and one that may use an opaque path.
+struct Askers {
+    provider: MockProvider,
+    tenant: Tenant,
+    opaque: Tenant,
+}
+
+fn askers() -> Askers {
     let (provider, tenant) = stage();
-    for dialect in DIALECTS {
-        let case = surfaces::case(
-            if dialect == Dialect::Anthropic {
-                "messages"
-            } else if dialect == Dialect::Openai {
-                "chat"
-            } else {
-                "generate"
-            },
-            "m",
-        );
-        for coding in ["deflate", "compress", "x-unheard-of", "gzip, x-unheard-of"] {
-            let request = tenant.sign(encoded(coding, &case.target, case.body.clone()));
+    let opaque = opaque_tenant(&provider);
+    Askers {
+        provider,
+        tenant,
+        opaque,
+    }
+}
+
+impl Askers {
+    /// Sends a request with these headers, and no type of its own, to a surface of each dialect and to an opaque path.
+    #[track_caller]
+    fn check_refused(&self, fields: &[(&str, &str)], protocol: Protocol, code: &'static str) {
+        let surfaces = [
+            ("messages", Dialect::Anthropic),
+            ("chat", Dialect::Openai),
+            ("generate", Dialect::Gemini),
+        ];
+        let surfaces = surfaces.into_iter().map(|(name, dialect)| {
+            let case = surfaces::case(name, "m");
+            let request = Request::post_bytes(&case.target, case.body);
+            (self.tenant.sign(request), dialect)
+        });
+        let opaque = self.opaque.sign(Request::post_bytes(OPAQUE, "{}"));
+        for (request, dialect) in surfaces.chain([(opaque, Dialect::Openai)]) {
+            let mut request = request.without("content-type");
+            for (name, value) in fields {
+                request = request.field(name, value);
+            }
             let want = Refused {
                 dialect,
-                status: 400,
-                code: "bad_encoding",
+                status: 415,
+                code,
             };
-            assert_stops(&MESH.send(&request), want, coding);
+            let what = format!("{fields:?} to {} over {protocol:?}", request.target);
+            assert_stops(&MESH.send_over(&request, protocol), want, &what);
         }
-        let request = tenant.sign(encoded("identity", &case.target, case.body.clone()));
+        assert_eq!(self.provider.count(), 0, "{fields:?}");
+    }
+}
+
+/// Whatever is left when Envoy has undone what it understands, and whatever it undid one after the other.
+#[test]
+fn codings_nobody_understands_are_refused() {
+    let askers = askers();
+    let json = ("content-type", "application/json");
+    for protocol in PROTOCOLS {
+        for coding in [
+            "deflate",
+            "compress",
+            "x-gzip",
+            "x-unheard-of",
+            "aws-chunked",
+            "gzip, x-unheard-of",
+            "gzip, gzip",
+            "gzip, zstd",
+            "gzip,br",
+            "zstd, br",
+            "gzip, zstd, br",
+            "br, gzip",
+            "identity, gzip",
+            "gzip, identity",
+            "identity, identity",
+            "gzip,",
+        ] {
+            askers.check_refused(
+                &[json, ("content-encoding", coding)],
+                protocol,
+                "bad_encoding",
+            );
+        }
+        for second in ["gzip", "zstd", "identity"] {
+            let fields = [
+                json,
+                ("content-encoding", "gzip"),
+                ("content-encoding", second),
+            ];
+            askers.check_refused(&fields, protocol, "bad_encoding");
+        }
+    }
+    let (provider, tenant) = stage();
+    let case = surfaces::case("messages", "m");
+    for coding in ["identity", "Identity"] {
+        let request = tenant.sign(encoded(coding, &case.target, case.body.clone()));
         assert_eq!(MESH.send(&request).status, 200);
     }
+    // What a client notes in the proxy's place changes nothing.
+    let small = compressed("gzip", &case.body);
+    let forged =
+        encoded("gzip", &case.target, small).field("x-weir-content-encoding", "gzip, zstd");
+    assert_eq!(MESH.send(&tenant.sign(forged)).status, 200);
     assert_eq!(provider.count(), 3);
+    assert!(
+        provider
+            .seen()
+            .iter()
+            .all(|seen| seen.fields.get("x-weir-content-encoding").is_none())
+    );
+}
+
+#[test]
+fn other_character_sets_and_second_types_are_refused() {
+    let askers = askers();
+    for protocol in PROTOCOLS {
+        for kind in [
+            "application/json; charset=utf-7",
+            "Application/Json; Charset=\"UTF-7\"",
+            "application/json; charset=utf-16",
+            "application/json; charset=utf-8; charset=utf-7",
+            "application/json; charset*=utf-7''x",
+            "application/json; x-charset=utf-7",
+            "application/json, application/json",
+            "text/html",
+            "multipart/form-data",
+        ] {
+            askers.check_refused(&[("content-type", kind)], protocol, "wrong_content_type");
+        }
+        for second in ["application/json", "text/plain"] {
+            let fields = [
+                ("content-type", "application/json"),
+                ("content-type", second),
+            ];
+            askers.check_refused(&fields, protocol, "wrong_content_type");
+        }
+    }
+}
+
+/// Parts that another reader would decode are refused, others pass byte for byte.
+#[test]
+fn forms_pass_only_with_plain_parts() {
+    let provider = MockProvider::always(Answer::json(200, &json!({"ok": true})));
+    let tenant = opaque_tenant(&provider);
+    let send = |head: &str, content: &[u8]| {
+        let head = format!(
+            "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n{head}\r\n\r\n"
+        );
+        let body = [head.as_bytes(), content, b"\r\n--B--\r\n"].concat();
+        let request = Request::post_bytes(OPAQUE, body.clone())
+            .without("content-type")
+            .field("content-type", "multipart/form-data; boundary=B")
+            .pieces(&[1, 3], End::Data);
+        (MESH.send(&tenant.sign(request)), body)
+    };
+    for (head, content) in [
+        ("Content-Type: text/plain", &b"hello"[..]),
+        (
+            "Content-Type: audio/mpeg\r\nContent-Transfer-Encoding: binary",
+            b"\x00\xff",
+        ),
+    ] {
+        provider.forget();
+        let (answered, body) = send(head, content);
+        assert_eq!(answered.status, 200, "{head}: {}", answered.text());
+        assert_eq!(provider.only().body, body, "{head}");
+    }
+    provider.forget();
+    for head in [
+        "Content-Transfer-Encoding: quoted-printable",
+        "Content-Transfer-Encoding: base64",
+        "Content-Type: text/plain; charset=utf-7",
+        "Content-Encoding: gzip",
+    ] {
+        let want = Refused {
+            dialect: Dialect::Openai,
+            status: 415,
+            code: "wrong_content_type",
+        };
+        assert_stops(&send(head, b"hello").0, want, head);
+    }
+    assert_eq!(provider.count(), 0);
+}
+
+/// What the record of a guarded exchange at an opaque path says of a direction: outcome, and what was not scanned.
+fn said(record: &Value, direction: &str) -> (String, Value) {
+    let outcomes = record["guardrails"].as_array().unwrap();
+    let mut outcomes = outcomes.iter();
+    let outcome = outcomes
+        .find(|outcome| outcome["direction"] == json!(direction))
+        .unwrap_or_else(|| panic!("{record:#}"));
+    let verdict = outcome["outcome"].as_str().unwrap_or_default();
+    (verdict.to_owned(), outcome["unscanned"].clone())
+}
+
+/// A text in another encoding, a file and an answer that says two things are not recorded as scanned.
+#[test]
+fn what_nobody_read_is_not_recorded_as_scanned() {
+    let provider = MockProvider::always(Answer::json(200, &json!({"ok": true})));
+    let utf16: Vec<u8> = "hello".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let encoding = json!([{"why": "encoding", "count": 1}]);
+    for (kind, body, answer, request, response) in [
+        (
+            "text/plain",
+            &b"hello"[..],
+            "text/plain",
+            ("scanned", json!([])),
+            ("scanned", json!([])),
+        ),
+        (
+            "text/plain",
+            &utf16,
+            "text/plain; charset=utf-7",
+            ("not_scanned", encoding.clone()),
+            ("not_scanned", encoding.clone()),
+        ),
+        (
+            "audio/mpeg",
+            b"\x00\xff",
+            "Text/Plain; CharSet=\"utf-16\"",
+            ("not_scanned", json!([{"why": "audio", "count": 1}])),
+            ("not_scanned", encoding.clone()),
+        ),
+    ] {
+        let tenant = opaque_tenant(&provider);
+        let guardrail = json!({
+            "name": tenant::unique("shop"),
+            "scope": {"keys": [tenant.key_id]},
+            "on_error": "pass",
+            "stages": [{"detectors": [{"regex": {"id": "shop-code", "pattern": "shop-[0-9]{9}"}}], "action": "observe"}],
+        });
+        MESH.change(|admin| admin.post("/guardrails", &guardrail));
+        let scripted = Answer::bytes(200, answer, "hello");
+        provider.script(move |_, _| scripted.clone());
+        let sent = Request::post_bytes(OPAQUE, body)
+            .without("content-type")
+            .field("content-type", kind);
+        let answered = MESH.send(&tenant.sign(sent));
+        assert_eq!(
+            (answered.status, answered.text().as_str()),
+            (200, "hello"),
+            "{kind}"
+        );
+        let record = MESH.only_record(&tenant.key_id);
+        let owned = |(verdict, unscanned): (&str, Value)| (verdict.to_owned(), unscanned);
+        assert_eq!(said(&record, "request"), owned(request), "{kind}");
+        assert_eq!(said(&record, "response"), owned(response), "{answer}");
+    }
 }
 
 /// Sends what no decoder can read to its end over both protocols, whole and in pieces.
@@ -179,7 +407,7 @@ fn check_damaged(provider: &MockProvider, tenant: &Tenant, coding: &str, body: &
             );
             let want = Refused {
                 dialect: Dialect::Anthropic,
-                status: 400,
+                status: 415,
                 code: "bad_encoding",
             };
             assert_stops(&answered, want, &what);

@@ -4,6 +4,8 @@ mod admission;
 mod attempt;
 mod body;
 mod closing;
+mod contents;
+mod declared;
 mod guarded_answer;
 mod guarding;
 mod metering;

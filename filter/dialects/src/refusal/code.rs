@@ -172,11 +172,11 @@ refusal_codes! {
         "A field would send the request to another address, account, provider or route than policy chose.",
         "Leave out the field that the message names; providers, keys and fallbacks are an administrator's choice.";
     WrongContentType "wrong_content_type" 415 Request TERMINAL,
-        "The body is not declared as JSON.",
-        "Send `content-type: application/json`.";
-    BadEncoding "bad_encoding" 400 Request TERMINAL,
-        "The body's compression is damaged, not understood or expands too far.",
-        "Send gzip, zstd, br or no compression.";
+        "The body is not declared as what the API takes, or could be read in two ways: another character set than UTF-8, a second type, a form whose parts are not plain.",
+        "Send `content-type: application/json`, or a form with plain parts where the API takes forms; UTF-8 in any case.";
+    BadEncoding "bad_encoding" 415 Request TERMINAL,
+        "The body's compression is damaged, not understood, listed more than once, or expands too far.",
+        "Send one of gzip, zstd and br, or no compression.";
     StatefulIdUnknown "stateful_id_unknown" 404 NotFound TERMINAL,
         "The request refers to something that your team did not create through this mesh.",
         "Send the conversation itself, or an id that was created here.";

@@ -470,54 +470,6 @@ impl Exchange {
         self.state = State::ReadingBody(Box::new(body));
         Flow::Hold
     }
-
-    /// Refuses by headers alone what could not be read: type, encoding, length.
-    fn unreadable(&mut self, headers: &Headers, cap_bytes: u64) -> Option<Flow> {
-        let json = headers.text("content-type").is_none_or(|value| {
-            let essence = value
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_lowercase();
-            essence == "application/json" || essence.ends_with("+json")
-        });
-        if !json {
-            return Some(self.refuse(
-                RefusalCode::WrongContentType,
-                "The body must be JSON; send `content-type: application/json`.".to_owned(),
-            ));
-        }
-        if let Some(refused) = self.encoded(headers) {
-            return Some(refused);
-        }
-        self.over_cap(headers, cap_bytes)
-    }
-
-    /// Refuses a body that says of itself that it is too large.
-    pub(super) fn over_cap(&mut self, headers: &Headers, cap_bytes: u64) -> Option<Flow> {
-        let length = headers.text("content-length")?.parse::<u64>().ok()?;
-        (length > cap_bytes).then(|| self.too_large(cap_bytes))
-    }
-
-    /// Envoy's decompressors have removed `content-encoding` where they understood it.
-    fn encoded(&mut self, headers: &Headers) -> Option<Flow> {
-        let encoding = headers
-            .text("content-encoding")
-            .filter(|value| !value.eq_ignore_ascii_case("identity"))?;
-        let message = format!(
-            "The content encoding `{}` is not understood; use gzip, zstd, br or none.",
-            bounded(encoding)
-        );
-        Some(self.refuse(RefusalCode::BadEncoding, message))
-    }
-
-    pub(super) fn too_large(&mut self, cap_bytes: u64) -> Flow {
-        self.refuse(
-            RefusalCode::BodyTooLarge,
-            format!("The request body is larger than the {cap_bytes} bytes this mesh accepts; shorten the conversation."),
-        )
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

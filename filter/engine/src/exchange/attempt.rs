@@ -1,5 +1,6 @@
 //! One try at one target: its request, and the usage in its response.
 
+use dialects::media_type::{BodyType, MediaTypeError, answer_type, is_plain};
 use dialects::refusal::RefusalCode;
 use dialects::response::{Framing, UsageReader};
 use dialects::usage_event::{Passage, UsageEventRemover};
@@ -8,7 +9,7 @@ use policy::surface::Surface;
 use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
 
-use super::guarded_answer::{AnswerHead, Guarded};
+use super::guarded_answer::{AnswerHead, Guarded, Said};
 use super::metering::Metered;
 use super::standing::Unfit;
 use super::target::{PROVIDER_CREDENTIALS, Plan};
@@ -185,12 +186,12 @@ impl Exchange {
             .address
             .as_ref()
             .is_some_and(|address| address.streams);
-        let framing = framing(headers, self.facts.streamed, in_array);
+        let (framing, said) = framing(headers, self.facts.streamed, in_array);
         let is_stream = framing == Some(Framing::Sse);
         let head = AnswerHead {
             status,
             framing,
-            is_text: is_text(headers),
+            said,
             end_of_stream,
         };
         attempt.is_stream = is_stream;
@@ -472,47 +473,39 @@ pub(super) const fn is_success(status: u16) -> bool {
     matches!(status, 200..=299)
 }
 
-/// `in_array`: a stream that is not SSE comes as one JSON array (Gemini).
+/// How an answer is framed, and what it says it is.
 ///
-/// A provider that says nothing usable about its answer is read as what was asked for.
-fn framing(headers: &Headers, streamed: bool, in_array: bool) -> Option<Framing> {
-    let encoded = headers
-        .text("content-encoding")
-        .is_some_and(|value| !value.eq_ignore_ascii_case("identity"));
-    if encoded {
-        return None;
+/// `in_array`: a stream that is not SSE comes as one JSON array (Gemini). `None` for an encoding that nobody undoes
+/// here. A provider that says nothing usable about its answer is read as what was asked for.
+fn framing(headers: &Headers, streamed: bool, in_array: bool) -> (Option<Framing>, Said) {
+    if !is_plain(headers.all("content-encoding")) {
+        return (None, Said::Unreadable);
     }
-    let essence = headers
-        .text("content-type")
-        .and_then(|value| value.split(';').next());
-    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
     let json = if in_array {
         Framing::JsonArray
     } else {
         Framing::Json
     };
-    Some(match essence.as_str() {
-        "text/event-stream" => Framing::Sse,
-        "application/json" => json,
-        _ if streamed && !in_array => Framing::Sse,
-        _ => json,
-    })
-}
-
-/// Whether a body says that it is text; one that says nothing may be.
-fn is_text(headers: &Headers) -> bool {
-    let essence = headers.text("content-type").unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    ![
-        "image/",
-        "audio/",
-        "video/",
-        "application/octet-stream",
-        "application/zip",
-        "application/pdf",
-    ]
-    .iter()
-    .any(|binary| essence.starts_with(binary))
+    let as_asked = if streamed && !in_array {
+        Framing::Sse
+    } else {
+        json
+    };
+    match answer_type(headers.all("content-type")) {
+        Ok(BodyType::EventStream) => (Some(Framing::Sse), Said::Text),
+        Ok(BodyType::Json) => (Some(json), Said::Text),
+        Ok(BodyType::Undeclared | BodyType::Text) => (Some(as_asked), Said::Text),
+        Ok(BodyType::Binary(media)) => (Some(as_asked), Said::Binary(media)),
+        Ok(BodyType::Form { .. }) | Err(MediaTypeError::Unlisted) => {
+            (Some(as_asked), Said::Unlisted)
+        }
+        Err(
+            MediaTypeError::Repeated
+            | MediaTypeError::Malformed
+            | MediaTypeError::Charset
+            | MediaTypeError::Parameter,
+        ) => (Some(as_asked), Said::Unreadable),
+    }
 }
 
 fn is_internal(name: &str, own_login: bool) -> bool {

@@ -3,14 +3,15 @@
 use dialects::models;
 use dialects::refusal::{RefusalCode, Reply};
 use dialects::request::{
-    BodyError, OpaqueReader, Reference, ReferenceField, RequestFacts, RequestReader,
-    RequestTextReader, SessionHints,
+    BodyError, Reference, ReferenceField, RequestFacts, RequestReader, RequestTextReader,
+    SessionHints,
 };
 use policy::routing::{self, ModelAsk};
 use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
 
 use super::admission::{Admitted, bounded};
+use super::opaque::OpaqueBody;
 use super::target::{Plan, PlanError};
 use super::{Exchange, State};
 use crate::messages::{CallId, Command, ConsultAnswer, Flow, Input};
@@ -39,8 +40,8 @@ pub(super) enum Reading {
     Json(Box<RequestReader>),
     /// Its texts are scanned as well.
     Guarded(Box<RequestTextReader>),
-    /// Only what it refers to is read: the path is not a known surface.
-    Opaque(Box<OpaqueReader>),
+    /// Only what it refers to, and what of it is text: the path is not a known surface.
+    Opaque(Box<OpaqueBody>),
 }
 
 /// A request that waits for an answer of the service.
@@ -125,9 +126,11 @@ impl Exchange {
                 let read = match &mut body.reading {
                     Reading::Json(reader) => reader.push(chunk),
                     Reading::Guarded(reader) => self.scan_texts(reader, chunk),
-                    Reading::Opaque(reader) => {
-                        self.scan_plain(chunk, end_of_stream);
-                        reader.push(chunk)
+                    Reading::Opaque(opaque) => {
+                        if let Some(refused) = self.read_contents(opaque, chunk, end_of_stream) {
+                            return refused;
+                        }
+                        opaque.references.push(chunk)
                     }
                 };
                 if let Err(error) = read {
@@ -146,8 +149,10 @@ impl Exchange {
                 Some(1),
             ),
             Input::RequestTrailers => {
-                if matches!(body.reading, Reading::Opaque(_)) {
-                    self.scan_plain(&[], true);
+                if let Reading::Opaque(opaque) = &mut body.reading
+                    && let Some(refused) = self.read_contents(opaque, &[], true)
+                {
+                    return refused;
                 }
                 self.body_ended_at(now, *body, true)
             }
@@ -185,7 +190,7 @@ impl Exchange {
         let read = match reading {
             Reading::Json(reader) => reader.finish(),
             Reading::Guarded(reader) => self.texts_scanned(*reader),
-            Reading::Opaque(reader) => match reader.finish() {
+            Reading::Opaque(opaque) => match opaque.references.finish() {
                 Ok(facts) => return self.judge_opaque(now, admitted, &facts),
                 Err(error) => Err(error),
             },

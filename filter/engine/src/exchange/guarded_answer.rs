@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use dialects::content::ContentReader;
+use dialects::content::{ContentReader, Media};
+use dialects::media_type::BodyType;
 use dialects::refusal::RefusalCode;
 use dialects::response::Framing;
 use dialects::splice::{length_after, reach};
@@ -15,7 +16,8 @@ use policy::units::Timestamp;
 
 use super::Exchange;
 use super::attempt::is_success;
-use super::guarding::{Guarding, stopped_answer};
+use super::contents::Contents;
+use super::guarding::{Guarding, judge_told, stopped_answer};
 use crate::guard::channel::{Bench, ChannelScan};
 use crate::guard::request::ContentScan;
 use crate::guard::stream::StreamJudge;
@@ -30,7 +32,7 @@ pub(super) enum Answer {
     /// Held until all of it has come.
     Whole(Box<WholeAnswer>),
     /// A body of unknown shape is one text.
-    Plain(Box<ChannelScan>),
+    Plain(Box<PlainAnswer>),
     /// Nothing more of it passes.
     Over,
 }
@@ -41,6 +43,16 @@ pub(super) struct StreamAnswer {
     channels: BTreeMap<ChannelId, ChannelScan>,
     /// How much that nobody could read was counted.
     unscanned: usize,
+    /// Events are in UTF-8; in another encoding none would be seen.
+    contents: Contents,
+}
+
+#[derive(Debug)]
+pub(super) struct PlainAnswer {
+    channel: ChannelScan,
+    contents: Contents,
+    /// The provider's own words about a failure pass, whatever they are written in.
+    is_error: bool,
 }
 
 #[derive(Debug)]
@@ -57,8 +69,20 @@ pub(super) struct AnswerHead {
     pub status: u16,
     /// `None` for an encoding that nobody reads.
     pub framing: Option<Framing>,
-    pub is_text: bool,
+    pub said: Said,
     pub end_of_stream: bool,
+}
+
+/// What an answer says it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// A text in UTF-8, or nothing.
+    Text,
+    /// Something that is in no list: looked through as far as that goes, and not counted as a text.
+    Unlisted,
+    Binary(Media),
+    /// Another encoding or character set, or two things at once.
+    Unreadable,
 }
 
 /// What stands in the place of a chunk of an answer.
@@ -105,10 +129,10 @@ impl Exchange {
         let Some(guarding) = &mut self.guarding else {
             return Flow::Continue;
         };
-        let why = if head.framing.is_none() {
-            Why::Encoding
-        } else {
-            Why::File
+        let why = match head.said {
+            Said::Unreadable => Why::Encoding,
+            Said::Binary(media) => Why::of(media),
+            Said::Text | Said::Unlisted => Why::File,
         };
         let (bench, judgement) = guarding.response();
         judgement.not_scanned(bench.guard, bench.selection, why, 1);
@@ -155,7 +179,7 @@ impl Exchange {
                 Guarded::Replaced(Vec::new())
             }
             Some(Answer::Stream(stream)) => self.guard_stream(now, stream, chunk, end_of_stream),
-            Some(Answer::Plain(channel)) => self.guard_plain(now, channel, chunk, end_of_stream),
+            Some(Answer::Plain(plain)) => self.guard_plain(now, plain, chunk, end_of_stream),
             Some(Answer::Whole(whole)) => self.guard_whole(whole, chunk, end_of_stream),
         }
     }
@@ -176,14 +200,21 @@ impl Exchange {
             editor,
             channels,
             unscanned,
+            contents,
         } = &mut *stream;
+        let was_stopped = judgement.stop.is_some();
+        let unread = contents.unread(chunk, end_of_stream);
+        if unread > 0 {
+            judgement.unread(bench.guard, bench.selection, unread, TextRole::Assistant);
+        }
+        let is_unread = !was_stopped && judgement.stop.is_some();
         let mut judge = StreamJudge {
             bench,
             judgement,
             channels,
         };
         let mut passage = editor.push(chunk, &mut judge, &mut out);
-        if count_unscanned(editor, unscanned, &mut judge) {
+        if count_unscanned(editor, unscanned, &mut judge) || is_unread {
             // What nobody could read is in these bytes.
             out.clear();
             passage = Passage::Replaced;
@@ -214,7 +245,7 @@ impl Exchange {
     fn guard_plain(
         &mut self,
         now: Timestamp,
-        mut channel: Box<ChannelScan>,
+        mut plain: Box<PlainAnswer>,
         chunk: &[u8],
         end_of_stream: bool,
     ) -> Guarded {
@@ -222,13 +253,17 @@ impl Exchange {
             return Guarded::AsItCame;
         };
         let (bench, judgement) = guarding.response();
-        let (was_empty, out) = channel.pass_bytes(bench, judgement, chunk, end_of_stream);
+        let told = plain.contents.told(chunk, end_of_stream);
+        judge_told(bench, judgement, &told, TextRole::Assistant, plain.is_error);
+        let (was_empty, out) = plain
+            .channel
+            .pass_bytes(bench, judgement, chunk, end_of_stream);
         if let Some(stop) = judgement.stop.clone() {
             guarding.answer = Some(Answer::Over);
             self.stop_stream(now, &stop, end_of_stream);
             return Guarded::Replaced(Vec::new());
         }
-        guarding.answer = Some(Answer::Plain(channel));
+        guarding.answer = Some(Answer::Plain(plain));
         if was_empty && out == chunk {
             Guarded::AsItCame
         } else {
@@ -364,6 +399,9 @@ impl Guarding {
     /// How an answer is judged; `None` if it cannot be.
     fn answer(&self, surface: Surface, head: AnswerHead) -> Option<Answer> {
         let framing = head.framing?;
+        if head.said == Said::Unreadable {
+            return None;
+        }
         if is_success(head.status)
             && framing != Framing::Json
             && let Some(editor) = StreamEditor::new(surface, framing)
@@ -372,6 +410,7 @@ impl Guarding {
                 editor,
                 channels: BTreeMap::new(),
                 unscanned: 0,
+                contents: Contents::new(BodyType::EventStream),
             })));
         }
         if is_success(head.status) && ContentReader::request(surface).is_some() {
@@ -389,15 +428,18 @@ impl Guarding {
                 bytes: 0,
             })));
         }
-        if !head.is_text {
-            return None;
-        }
-        Some(Answer::Plain(Box::new(ChannelScan::new(
-            self.bench(Direction::Response),
-            TextRole::Assistant,
-            true,
-            "$".to_owned(),
-        ))))
+        let declared = match head.said {
+            Said::Binary(_) | Said::Unreadable => return None,
+            Said::Text => BodyType::Text,
+            Said::Unlisted => BodyType::Binary(Media::File),
+        };
+        let bench = self.bench(Direction::Response);
+        let channel = ChannelScan::new(bench, TextRole::Assistant, true, "$".to_owned());
+        Some(Answer::Plain(Box::new(PlainAnswer {
+            channel: channel.counted_elsewhere(),
+            contents: Contents::new(declared),
+            is_error: head.status >= 400,
+        })))
     }
 }
 

@@ -13,6 +13,7 @@ use policy::surface::Surface;
 use policy::units::Timestamp;
 
 use super::body::{Waiting, WaitingFor};
+use super::contents::Told;
 use super::guarded_answer::Answer;
 use super::target::Plan;
 use super::{Exchange, State};
@@ -20,7 +21,7 @@ use crate::guard::channel::{Bench, ChannelScan};
 use crate::guard::request::{ContentScan, Scanned};
 use crate::guard::restore::Restore;
 use crate::guard::verdict::{Judgement, Mark, Stop};
-use crate::guard::{Direction, Guard, GuardOutcome, Selection, TokenMap, TokenScope};
+use crate::guard::{Direction, Guard, GuardOutcome, Selection, TokenMap, TokenScope, Why};
 use crate::messages::{CallId, Command, ConsultKind, Flow};
 
 /// How long the vault is waited for; without it the values of this request are known all the same.
@@ -121,8 +122,8 @@ impl Exchange {
         key.map_or_else(Principal::default, |key| key.principal.clone())
     }
 
-    /// Scans the next bytes of a body of unknown shape.
-    pub(super) fn scan_plain(&mut self, chunk: &[u8], end_of_stream: bool) {
+    /// Scans the next bytes of a body of unknown shape, of which `told` is known.
+    pub(super) fn scan_plain(&mut self, chunk: &[u8], end_of_stream: bool, told: &Told) {
         let session = self.facts.session_id.clone();
         let Some(guarding) = &mut self.guarding else {
             return;
@@ -146,7 +147,8 @@ impl Exchange {
         };
         if matches!(reading, Reading::Json(_)) {
             *reading = Reading::Plain(Box::new(PlainRead {
-                channel: ChannelScan::new(bench, TextRole::Attachment, true, "$".to_owned()),
+                channel: ChannelScan::new(bench, TextRole::Attachment, true, "$".to_owned())
+                    .counted_elsewhere(),
                 splices: Vec::new(),
             }));
         }
@@ -154,6 +156,7 @@ impl Exchange {
             return;
         };
         let judgement = request.get_or_insert_with(|| Judgement::new(Direction::Request, scope));
+        judge_told(bench, judgement, told, TextRole::Attachment, false);
         let passage = plain.channel.push(bench, judgement, chunk, end_of_stream);
         let edits = passage.edits.into_iter();
         plain.splices.extend(edits.map(|(start, end, with)| Splice {
@@ -359,6 +362,35 @@ impl Guarding {
     pub(super) fn scope(&self) -> TokenScope {
         let judgement = self.request.as_ref();
         judgement.map_or_else(TokenScope::default, |judgement| judgement.scope().clone())
+    }
+}
+
+/// Counts what is text and what nobody can read, and stops the exchange where policy does not let that pass.
+///
+/// `passes`: it is counted only.
+pub(super) fn judge_told(
+    bench: Bench<'_>,
+    judgement: &mut Judgement,
+    told: &Told,
+    role: TextRole,
+    passes: bool,
+) {
+    let Bench {
+        guard, selection, ..
+    } = bench;
+    judgement.count(told.texts);
+    judgement.uncount(told.spoilt);
+    for media in &told.unread {
+        if passes {
+            judgement.not_scanned(guard, selection, Why::of(*media), 1);
+        } else {
+            judgement.unscanned(guard, selection, *media);
+        }
+    }
+    if told.spoilt > 0 && passes {
+        judgement.not_scanned(guard, selection, Why::Encoding, told.spoilt);
+    } else if told.spoilt > 0 {
+        judgement.unread(guard, selection, told.spoilt, role);
     }
 }
 

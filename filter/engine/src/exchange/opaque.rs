@@ -1,5 +1,6 @@
 //! Paths outside the model APIs: which of them pass, and what their bodies may name.
 
+use dialects::media_type::BodyType;
 use dialects::refusal::RefusalCode;
 use dialects::request::{OpaqueFacts, OpaqueReader};
 use policy::compiled::OpaqueGrant;
@@ -7,9 +8,18 @@ use policy::units::Timestamp;
 
 use super::admission::Admitted;
 use super::body::{BodyRead, Reading};
+use super::contents::Contents;
 use super::target::Plan;
 use super::{Exchange, State};
 use crate::messages::Flow;
+
+/// A body of such a path that is being read.
+#[derive(Debug)]
+pub(super) struct OpaqueBody {
+    pub references: OpaqueReader,
+    /// `None` without a body.
+    pub contents: Option<Contents>,
+}
 
 impl Exchange {
     pub(super) fn begin_opaque(&mut self, admitted: Admitted, end_of_stream: bool) -> Flow {
@@ -31,18 +41,23 @@ impl Exchange {
         if let Some(refused) = self.over_cap(&admitted.headers, cap_bytes) {
             return refused;
         }
+        // Without a body there is nothing to be declared.
+        let declared = (!end_of_stream).then(|| self.declared(&admitted.headers));
+        let declared = match declared.transpose() {
+            Ok(declared) => declared,
+            Err(refused) => return refused,
+        };
         let _is_guarded = self
             .facts
             .surface
             .is_some_and(|surface| self.begin_guarding(surface));
-        let is_json = admitted
-            .headers
-            .text("content-type")
-            .is_some_and(|value| value.to_ascii_lowercase().contains("json"));
         let body = BodyRead {
             admitted,
             read_bytes: 0,
-            reading: Reading::Opaque(Box::new(OpaqueReader::new(is_json))),
+            reading: Reading::Opaque(Box::new(OpaqueBody {
+                references: OpaqueReader::new(declared == Some(BodyType::Json)),
+                contents: declared.map(Contents::new),
+            })),
         };
         if end_of_stream {
             return self.body_ended(body, false);

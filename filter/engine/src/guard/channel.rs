@@ -62,6 +62,13 @@ impl ChannelScan {
         }
     }
 
+    /// Says that somebody else counts the texts in it.
+    #[must_use]
+    pub(crate) fn counted_elsewhere(mut self) -> Self {
+        self.is_counted = true;
+        self
+    }
+
     /// Takes the next piece of the text.
     pub(crate) fn push(
         &mut self,

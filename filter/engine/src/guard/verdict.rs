@@ -113,6 +113,30 @@ impl Judgement {
         self.texts = self.texts.saturating_add(texts);
     }
 
+    /// Takes texts back that were counted and turned out to be unreadable.
+    pub(crate) fn uncount(&mut self, texts: u32) {
+        self.texts = self.texts.saturating_sub(texts);
+    }
+
+    /// Counts texts in an encoding that nobody reads here, and stops the exchange where policy does not let them pass.
+    pub(crate) fn unread(
+        &mut self,
+        guard: &Guard,
+        selection: &Selection,
+        texts: u32,
+        role: TextRole,
+    ) {
+        self.not_scanned(guard, selection, Why::Encoding, texts);
+        let cause = Cause {
+            rule: Why::Encoding.name(),
+            description: "a text in an encoding that nobody reads here is not passed on",
+            role,
+        };
+        self.stop_if(guard, selection, cause, |rules| {
+            rules.on_error == OnError::Block
+        });
+    }
+
     /// Counts content that no guardrail could look at.
     pub(crate) fn not_scanned(
         &mut self,

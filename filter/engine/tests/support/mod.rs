@@ -301,6 +301,40 @@ impl Driven {
         driven
     }
 
+    /// A request with these headers and no others of its own; its body comes in pieces.
+    pub(crate) fn plain(
+        world: &World,
+        path: &str,
+        headers: &[(&str, &str)],
+        pieces: &[&[u8]],
+    ) -> Self {
+        let mut driven = Self::begin_with(
+            Some(Rc::clone(&world.mesh)),
+            world,
+            &[
+                &[
+                    (":method", "POST"),
+                    (":path", path),
+                    (":authority", "localhost:8080"),
+                    ("x-api-key", &key_text()),
+                ],
+                headers,
+            ]
+            .concat(),
+            false,
+        );
+        for (place, piece) in pieces.iter().enumerate() {
+            if !driven.exchange.is_running() {
+                break;
+            }
+            driven.push(Input::RequestBody {
+                chunk: piece,
+                end_of_stream: place + 1 == pieces.len(),
+            });
+        }
+        driven
+    }
+
     pub(crate) fn bodyless(world: &World, path: &str, headers: &[(&str, &str)]) -> Self {
         let mesh = Some(Rc::clone(&world.mesh));
         Self::begin(mesh, world, "POST", path, headers, 0)
@@ -378,6 +412,29 @@ impl Driven {
         more: &[(&str, &str)],
         length: usize,
     ) -> Self {
+        let ends = length == 0;
+        let length = length.to_string();
+        let mut pairs = vec![
+            (":method", method),
+            (":path", path),
+            (":authority", "localhost:8080"),
+        ];
+        if method == "POST" {
+            pairs.extend([
+                ("content-type", "application/json"),
+                ("content-length", length.as_str()),
+            ]);
+        }
+        pairs.extend(more);
+        Self::begin_with(mesh, world, &pairs, ends)
+    }
+
+    fn begin_with(
+        mesh: Option<Rc<Mesh>>,
+        world: &World,
+        pairs: &[(&str, &str)],
+        ends: bool,
+    ) -> Self {
         let seed = ExchangeSeed {
             id: ExchangeId::new(uuid(1)),
             mesh,
@@ -395,23 +452,10 @@ impl Driven {
             early: None,
             now: T0,
         };
-        let length = length.to_string();
-        let mut pairs = vec![
-            (":method", method),
-            (":path", path),
-            (":authority", "localhost:8080"),
-        ];
-        if method == "POST" {
-            pairs.extend([
-                ("content-type", "application/json"),
-                ("content-length", length.as_str()),
-            ]);
-        }
-        pairs.extend(more);
-        let headers = Rc::new(pairs.into_iter().collect::<Headers>());
+        let headers = Rc::new(pairs.iter().copied().collect::<Headers>());
         driven.push(Input::RequestHeaders {
             headers: &headers,
-            end_of_stream: length == "0",
+            end_of_stream: ends,
         });
         let Some(command) = driven.exchange.poll_command() else {
             return driven;
@@ -535,8 +579,18 @@ impl Driven {
         content_type: &str,
         chunks: &[&[u8]],
     ) -> Vec<u8> {
+        self.begin_answer_with(number, status, &[("content-type", content_type)], chunks)
+    }
+
+    pub(crate) fn begin_answer_with(
+        &mut self,
+        number: u32,
+        status: u16,
+        headers: &[(&str, &str)],
+        chunks: &[&[u8]],
+    ) -> Vec<u8> {
         let number = AttemptNumber(number);
-        let headers: Headers = [("content-type", content_type)].into_iter().collect();
+        let headers: Headers = headers.iter().copied().collect();
         self.push(Input::AttemptHeaders {
             number,
             status,
