@@ -34,6 +34,7 @@ pub(crate) fn message(record: ExchangeRecord) -> mesh::ExchangeRecord {
         client_app: record.client_app.to_owned(),
         session_id: record.session_id,
         agent_id: record.agent_id,
+        client_request_ids: record.client_request_ids,
         device: String::new(),
         environment: record.principal.environment,
         region: String::new(),
@@ -118,6 +119,7 @@ fn attempt(record: AttemptRecord) -> mesh::Attempt {
         usage: record.usage.map(|used| usage(&used)),
         estimated: record.estimated,
         price_table: record.price_table,
+        request_ids: record.request_ids,
     }
 }
 

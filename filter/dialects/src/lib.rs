@@ -39,6 +39,7 @@ pub mod plain_text;
 pub mod query;
 pub mod refusal;
 pub mod request;
+pub mod request_ids;
 pub mod response;
 pub mod splice;
 pub mod sse;

@@ -95,6 +95,7 @@ mod tests {
             provider_key: None,
             model: "m".to_owned(),
             status: 200,
+            request_ids: Vec::new(),
             started,
             headers_ms: None,
             usage: Some(Usage {
@@ -115,6 +116,7 @@ mod tests {
             client_app: "other",
             session_id: String::new(),
             agent_id: String::new(),
+            client_request_ids: Vec::new(),
             model_asked: String::new(),
             attempts: vec![attempt],
             status: 200,

@@ -19,6 +19,8 @@ pub struct ExchangeRecord {
     pub client_app: &'static str,
     pub session_id: String,
     pub agent_id: String,
+    /// What the client called its request.
+    pub client_request_ids: Vec<String>,
     pub model_asked: String,
     pub attempts: Vec<AttemptRecord>,
     /// What the client was answered; 0 when it was gone before.
@@ -63,6 +65,8 @@ pub struct AttemptRecord {
     pub model: String,
     /// 0 when no response headers came.
     pub status: u16,
+    /// What the provider called it.
+    pub request_ids: Vec<String>,
     pub started: Timestamp,
     pub headers_ms: Option<u64>,
     /// `None` when nothing is known to have been used.

@@ -629,3 +629,62 @@ fn a_refusal_is_the_only_command() {
         "{commands:?}"
     );
 }
+
+#[test]
+fn every_answer_carries_the_exchange_s_id() {
+    let world = World::default();
+    let mut forwarded = Driven::post(&world, "/v1/messages", &[], ANTHROPIC);
+    forwarded.forwarded();
+    forwarded.attempt(1, None);
+    let mut refused = Driven::post(&world, "/v1/messages", &[], "{}");
+    refused.reply();
+    let mut early = Driven::post(&world, "/v1/unheard-of", &[], "{}");
+    early.commands();
+    let mut listed = Driven::get(&world, "/v1/models");
+    listed.commands();
+    let mut unready = Driven::without_mesh(&world, "/v1/messages", ANTHROPIC);
+    unready.reply();
+    for (driven, what) in [
+        (forwarded, "a provider's answer"),
+        (refused, "a refusal"),
+        (early, "a refusal before the key"),
+        (listed, "a list of models"),
+        (unready, "a refusal without policy"),
+    ] {
+        let mut driven = driven;
+        let shown = driven.shown_id();
+        let record = driven.close(ClosedBy::Nobody);
+        assert_eq!(shown, Some(record.exchange.to_string()), "{what}");
+    }
+}
+
+#[test]
+fn probes_have_no_id_because_they_leave_no_record() {
+    let world = World::default();
+    for path in ["/healthz", "/weir/canary"] {
+        let mut probe = Driven::get(&world, path);
+        assert!(!probe.commands().is_empty(), "{path}");
+        assert_eq!(probe.shown_id(), None, "{path}");
+    }
+}
+
+#[test]
+fn what_client_and_provider_call_a_request_is_recorded() {
+    let world = World::default();
+    let mine = [
+        ("x-request-id", "mine \u{e9}1"),
+        ("x-client-request-id", "mine1"),
+        ("x-correlation-id", "trace"),
+    ];
+    let mut driven = Driven::post(&world, "/v1/messages", &mine, SMART);
+    driven.forwarded();
+    driven.attempt(1, Some("anthropic-a"));
+    let busy = [("request-id", "req_1"), ("x-request-id", "mine1")];
+    driven.begin_answer_with(1, 529, &busy, &[]);
+    driven.attempt(2, Some("anthropic-b"));
+    driven.begin_answer_with(2, 200, &[("request-id", "req_2")], &[]);
+    let record = driven.close(ClosedBy::Nobody);
+    assert_eq!(record.client_request_ids, ["mine1", "trace"]);
+    assert_eq!(record.attempts[0].request_ids, ["req_1", "mine1"]);
+    assert_eq!(record.attempts[1].request_ids, ["req_2"]);
+}

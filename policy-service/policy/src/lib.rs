@@ -60,6 +60,7 @@ pub mod pattern;
 pub mod presets;
 pub mod price;
 pub mod quota;
+pub mod request_id;
 pub mod routing;
 pub mod secret;
 pub mod segment;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use dialects::refusal::{Client, RefusalCode, Reply};
 use dialects::request::{RequestReader, RequestTextReader};
+use dialects::request_ids;
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{InferenceAuth, Subscription};
 use policy::surface::{Dialect, Surface};
@@ -129,6 +130,7 @@ impl Exchange {
             Client::detect(headers.text("user-agent").unwrap_or_default(), |name| {
                 headers.get(name).is_some()
             });
+        self.facts.client_request_ids = request_ids::of_client(headers.iter());
         self.facts.session_id = session_id(headers);
         self.facts.agent_id = bounded(headers.text("x-claude-code-agent-id").unwrap_or_default());
     }

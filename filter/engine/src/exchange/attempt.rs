@@ -2,6 +2,7 @@
 
 use dialects::media_type::{BodyType, MediaTypeError, answer_type, is_plain};
 use dialects::refusal::RefusalCode;
+use dialects::request_ids;
 use dialects::response::{Framing, UsageReader};
 use dialects::usage_event::{Passage, UsageEventRemover};
 use policy::key::holds_virtual_key;
@@ -128,6 +129,7 @@ impl Exchange {
             provider_key: key.map(|key| key.id),
             model: target.model.clone(),
             status: 0,
+            request_ids: Vec::new(),
             started: now,
             headers_ms: None,
             usage: None,
@@ -179,6 +181,7 @@ impl Exchange {
             return Flow::Continue;
         };
         attempt.record.status = status;
+        attempt.record.request_ids = request_ids::of_provider(self.facts.dialect, headers.iter());
         attempt.record.headers_ms = Some(now.millis_since(attempt.record.started));
         attempt.ended = end_of_stream;
         let in_array = self

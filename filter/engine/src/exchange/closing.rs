@@ -5,8 +5,11 @@ use policy::surface::Surface;
 use policy::units::Timestamp;
 
 use super::{Exchange, State};
-use crate::messages::{ClosedBy, Command, Flow};
+use crate::messages::{ClosedBy, Command, Flow, HeaderEdit};
 use crate::record::{Ended, ExchangeRecord};
+
+/// Where the client reads the exchange's id, to tell it to an administrator.
+const EXCHANGE_ID: &str = "x-weir-exchange-id";
 
 impl Exchange {
     /// Sees the response headers that the client will get, whoever made them.
@@ -23,7 +26,19 @@ impl Exchange {
         if by_proxy && !from_provider && self.facts.refusal.is_none() && status >= 400 {
             self.rewrite_proxy_error(status, details);
         }
+        if self.leaves_record() {
+            let id = self.seed.id.to_string();
+            self.commands.push_back(Command::EditResponse {
+                edits: vec![HeaderEdit::set(EXCHANGE_ID, id)],
+            });
+        }
         Flow::Continue
+    }
+
+    /// Probes leave none: liveness, and what carries the canary's secret and reached no provider.
+    fn leaves_record(&self) -> bool {
+        let is_probe = self.facts.is_canary && self.attempts.is_empty();
+        !matches!(self.state, State::Closed) && !is_probe
     }
 
     /// Envoy's own error text is turned into the client's dialect.
@@ -67,10 +82,7 @@ impl Exchange {
     }
 
     pub(super) fn closed(&mut self, now: Timestamp, peer: ClosedBy, response_bytes: u64) -> Flow {
-        if matches!(self.state, State::Closed) {
-            return Flow::Continue;
-        }
-        if self.facts.is_canary && self.attempts.is_empty() {
+        if !self.leaves_record() {
             self.state = State::Closed;
             return Flow::Continue;
         }
@@ -138,6 +150,7 @@ impl Exchange {
             client_app: facts.client.name(),
             session_id: facts.session_id.clone(),
             agent_id: facts.agent_id.clone(),
+            client_request_ids: facts.client_request_ids.clone(),
             model_asked: facts.model_asked.clone(),
             attempts,
             status: self.answered.unwrap_or_default(),

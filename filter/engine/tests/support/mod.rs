@@ -641,9 +641,27 @@ impl Driven {
             end_of_stream: false,
         });
         match self.commands().as_slice() {
-            [Command::RewriteResponse(reply)] => reply.clone(),
+            [
+                Command::RewriteResponse(reply),
+                Command::EditResponse { .. },
+            ] => reply.clone(),
             other => panic!("not rewritten: {other:?}"),
         }
+    }
+
+    /// The exchange's id as the client reads it on whatever it is answered.
+    pub(crate) fn shown_id(&mut self) -> Option<String> {
+        self.push(Input::ResponseHeaders {
+            status: 200,
+            end_of_stream: false,
+        });
+        let commands = self.commands();
+        commands.iter().find_map(|command| {
+            let Command::EditResponse { edits } = command else {
+                return None;
+            };
+            edit(edits, "x-weir-exchange-id").map(str::to_owned)
+        })
     }
 
     #[track_caller]
