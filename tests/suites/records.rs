@@ -49,6 +49,78 @@ fn answering(seen: &Seen, _: usize) -> Answer {
     answer.first(Step::Pause(Duration::from_millis(10)))
 }
 
+/// Whatever is answered carries the exchange's id, which leads to its record as the client's and the provider's do.
+#[test]
+fn every_answer_leads_to_its_record_by_each_of_three_ids() {
+    let provider = MockProvider::start(|seen, nth| {
+        answering(seen, nth)
+            .field("request-id", &format!("req_{nth}"))
+            .field("x-weir-exchange-id", "forged")
+    });
+    let tenant = MESH.tenant(&[Registration::new(Dialect::Anthropic, &provider)]);
+    let unknown = Request::post("/v1/unheard-of", &json!({}));
+    let mut others = Vec::new();
+    for (number, (request, what)) in [
+        (ask("m", "s", false), "a whole answer"),
+        (ask("m", "s", true), "a stream"),
+        (
+            Request::get("/v1/models").field("anthropic-version", "1"),
+            "a list of models",
+        ),
+        (
+            Request::post("/v1/messages", &json!({})),
+            "a refusal of the body",
+        ),
+        (
+            ask("m", "s", false).field("content-encoding", "deflate"),
+            "a refusal by headers",
+        ),
+        (unknown, "a refusal by path"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let mine = unique("mine");
+            let request = tenant
+                .sign(request.clone())
+                .field("x-request-id", &mine)
+                .field("x-weir-exchange-id", "forged");
+            let answered = MESH.send_over(&request, protocol);
+            let what = format!("{what} over {protocol:?}");
+            let ids: Vec<_> = answered.fields.all("x-weir-exchange-id");
+            assert_eq!(ids.len(), 1, "{what}: {ids:?}");
+            let found = MESH.wait_records_where(&format!("client_request_id={mine}"), 1);
+            assert_eq!(json!(ids[0]), found[0]["id"], "{what}");
+            assert_eq!(found[0]["client_request_ids"], json!([mine]), "{what}");
+            let found = MESH.wait_records_where(&format!("exchange_id={}", ids[0]), 1);
+            assert_eq!(found[0]["client_request_ids"], json!([mine]), "{what}");
+            if number < 2 {
+                let theirs = answered.field("request-id").unwrap();
+                let by_theirs = format!("key={}&provider_request_id={theirs}", tenant.key_id);
+                let found = MESH.wait_records_where(&by_theirs, 1);
+                assert_eq!(json!(ids[0]), found[0]["id"], "{what}");
+                assert_eq!(MESH.attempts(&found[0])[0]["request_ids"], json!([theirs]));
+            }
+            others.push(ids[0].clone());
+        }
+    }
+    others.sort();
+    others.dedup();
+    assert_eq!(others.len(), 12, "every exchange has its own id");
+    // Who names nothing is named nothing, and a probe, which leaves no record, has no id.
+    let answered = MESH.send(&tenant.sign(ask("m", "s", false)));
+    let id = answered.field("x-weir-exchange-id").unwrap();
+    let found = MESH.wait_records_where(&format!("exchange_id={id}"), 1);
+    assert_eq!(found[0]["client_request_ids"], json!([]));
+    assert_eq!(answered.field("x-request-id"), None);
+    assert_eq!(
+        MESH.send(&Request::get("/healthz"))
+            .field("x-weir-exchange-id"),
+        None
+    );
+}
+
 /// Leaves after the first 400 bytes of text; nothing more ever comes.
 fn leaves(dialect: Dialect, request: &Request, events: Vec<String>, text: &str) -> Value {
     let mut answer = Answer::sse(events);

@@ -19,7 +19,7 @@ use super::error::{ApiError, ErrorBody};
 use super::page::{Page, bad_cursor, limit};
 use super::request::{Parameters, Parsed, id};
 use crate::operations::exchanges::{
-    self, Cursor, Ended, ExchangeFilter, GuardVerdict, GuardrailName, SumBy,
+    self, Cursor, Ended, ExchangeFilter, GuardVerdict, GuardrailName, RequestId, SumBy,
 };
 use crate::operations::{Caller, ObjectKind};
 use view::{ExchangeView, SumView, WholeExchangeView};
@@ -41,6 +41,13 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ExchangeQuery {
+    /// The exchange itself, by what its answer carried in `x-weir-exchange-id`.
+    #[param(value_type = Option<uuid::Uuid>)]
+    exchange_id: Option<Parsed<ExchangeId>>,
+    /// What the client called its request: `x-request-id`, `x-client-request-id` and their like.
+    client_request_id: Option<String>,
+    /// What the provider called it: `request-id`, `x-request-id`, `apim-request-id` and their like.
+    provider_request_id: Option<String>,
     #[param(value_type = Option<uuid::Uuid>)]
     key: Option<Parsed<KeyId>>,
     #[param(value_type = Option<uuid::Uuid>)]
@@ -175,9 +182,15 @@ impl FromStr for SumByNames {
 }
 
 impl ExchangeQuery {
-    fn filter(&self) -> ExchangeFilter {
+    fn filter(&self) -> Result<ExchangeFilter, ApiError> {
         let at = |time: Option<Parsed<u64>>| time.map(|Parsed(ms)| Timestamp::from_millis(ms));
-        ExchangeFilter {
+        Ok(ExchangeFilter {
+            id: self.exchange_id.map(|Parsed(id)| id),
+            client_request_id: request_id("client_request_id", self.client_request_id.as_ref())?,
+            provider_request_id: request_id(
+                "provider_request_id",
+                self.provider_request_id.as_ref(),
+            )?,
             key: self.key.map(|Parsed(id)| id),
             user: self.user.map(|Parsed(id)| id),
             team: self.team.map(|Parsed(id)| id),
@@ -206,7 +219,7 @@ impl ExchangeQuery {
             guard_verdict: self.outcome.map(|Parsed(outcome)| outcome.0),
             from: at(self.from_ms),
             to: at(self.to_ms),
-        }
+        })
     }
 }
 
@@ -231,7 +244,8 @@ async fn list(
     )?;
     let limit = limit(query.limit, USUAL_ITEMS, MAX_ITEMS)?;
     let after = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let found = exchanges::list(&shared.store, &caller, &query.filter(), after, limit).await?;
+    let filter = query.filter()?;
+    let found = exchanges::list(&shared.store, &caller, &filter, after, limit).await?;
     let is_full = u32::try_from(found.len()).is_ok_and(|count| count == limit);
     let next_cursor = found.last().filter(|_| is_full).map(|last| {
         let exchange = &last.exchange;
@@ -267,7 +281,7 @@ async fn sum(
         "is for lists; narrow the sum instead",
     )?;
     let limit = limit(query.limit, USUAL_SUMS, MAX_SUMS)?;
-    let filter = query.filter();
+    let filter = query.filter()?;
     let by = query
         .by
         .map(|Parsed(SumByNames(by))| by)
@@ -298,6 +312,20 @@ async fn get(
     let id: ExchangeId = id(ObjectKind::Exchange, &name)?;
     let (exchange, attempts) = exchanges::get(&shared.store, &caller, id).await?;
     Ok(Json(WholeExchangeView::new(exchange, attempts)))
+}
+
+/// Reads an id in the form in which it was stored.
+fn request_id(name: &str, given: Option<&String>) -> Result<Option<RequestId>, ApiError> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    let id = RequestId::new(given).ok_or_else(|| ApiError::Query {
+        problems: vec![policy::check::Problem::new(
+            name,
+            "holds no letter or digit of an id",
+        )],
+    })?;
+    Ok(Some(id))
 }
 
 fn refuse_parameter(name: &str, is_given: bool, because: &str) -> Result<(), ApiError> {

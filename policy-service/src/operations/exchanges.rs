@@ -20,7 +20,7 @@ use crate::store::{Effect, Store};
 pub use crate::store::exchanges::{
     Attempt, Cursor, Ended, Exchange, ExchangeFilter, Group, GuardDirection, GuardFinding,
     GuardOutcome, GuardUnscanned, GuardVerdict, GuardrailName, NamedExchange, Payer, PriceFound,
-    Sum, SumBy, VmOrigin,
+    RequestId, RequestIds, Sum, SumBy, VmOrigin,
 };
 
 /// What one VM reports at a time.

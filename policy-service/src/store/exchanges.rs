@@ -2,6 +2,7 @@
 
 mod guards;
 mod query;
+mod request_ids;
 mod sums;
 mod write;
 
@@ -14,6 +15,7 @@ pub use guards::{
     GuardDirection, GuardFinding, GuardOutcome, GuardUnscanned, GuardVerdict, GuardrailName,
 };
 pub use query::{Cursor, ExchangeFilter, NamedExchange};
+pub use request_ids::{RequestId, RequestIds};
 pub use sums::{Group, Sum, SumBy};
 
 pub(crate) use query::{get, list};
@@ -184,6 +186,7 @@ pub(crate) struct WholeExchange {
     /// Provider-side ids that it created.
     pub(crate) created_ids: Vec<String>,
     pub(crate) guardrails: Vec<GuardOutcome>,
+    pub(crate) request_ids: RequestIds,
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use policy::usage::Usage;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::exchanges::{Attempt, Ended, Exchange, Payer, PriceFound, VmOrigin, WholeExchange};
+use super::exchanges::{
+    Attempt, Ended, Exchange, Payer, PriceFound, RequestId, RequestIds, VmOrigin, WholeExchange,
+};
 use super::*;
 use crate::clock;
 
@@ -95,6 +97,16 @@ pub(super) fn exchange(number: u128, ended: Ended) -> WholeExchange {
         attempts: vec![attempt(1), attempt(2)],
         created_ids,
         guardrails: Vec::new(),
+        request_ids: request_ids(number),
+    }
+}
+
+/// Every exchange has an id of its own on both sides, and one that all clients share.
+fn request_ids(number: u128) -> RequestIds {
+    let id = |text: String| RequestId::new(&text).unwrap();
+    RequestIds {
+        client: vec![id("shared".to_owned()), id(format!("client-{number}"))],
+        provider: BTreeMap::from([(2, vec![id(format!("req_{number}"))])]),
     }
 }
 
@@ -143,6 +155,91 @@ async fn the_migrations_lead_to_the_schema_file() {
         return;
     }
     assert_eq!(schema, SCHEMA, "write it anew with WEIR_WRITE_SCHEMA=1");
+}
+
+fn asked(client: Option<&str>, provider: Option<&str>) -> exchanges::ExchangeFilter {
+    exchanges::ExchangeFilter {
+        client_request_id: client.and_then(RequestId::new),
+        provider_request_id: provider.and_then(RequestId::new),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn exchanges_are_found_by_what_clients_and_providers_call_them() {
+    let (store, _folder) = fresh().await;
+    let running = (0..20).map(|number| exchange(number, Ended::Running));
+    write(&store, running.collect()).await;
+    let batch = (0..20).map(|number| exchange(number, Ended::Complete));
+    assert_eq!(write(&store, batch.collect()).await, 20);
+    let mut db = store.read().await.unwrap();
+    for (client, provider, count) in [
+        (Some("client-7"), None, 1),
+        (Some(" client-\u{e9}7"), None, 1),
+        (None, Some("req_7"), 1),
+        (Some("client-7"), Some("req_7"), 1),
+        (Some("client-7"), Some("req_8"), 0),
+        (Some("req_7"), None, 0),
+        (None, Some("client-7"), 0),
+        (Some("shared"), None, 20),
+        (Some("shared"), Some("req_7"), 1),
+    ] {
+        let filter = asked(client, provider);
+        let found = exchanges::list(&mut db, &filter, None, 50).await.unwrap();
+        assert_eq!(found.len(), count, "{client:?} {provider:?}");
+        let sums = exchanges::sum(&mut db, &filter, &[], 10).await.unwrap();
+        let summed: u64 = sums.iter().map(|sum| sum.exchanges).sum();
+        assert_eq!(summed, count as u64, "{client:?} {provider:?}");
+    }
+    let (whole, _) = exchanges::get(&mut db, ExchangeId::new(Uuid::from_u128(7)))
+        .await
+        .unwrap()
+        .unwrap();
+    let ids = whole.request_ids;
+    assert_eq!(ids.client.len(), 2);
+    assert_eq!(ids.provider, request_ids(7).provider);
+}
+
+/// The latest with an id that all share are found without looking at the others, page by page.
+#[tokio::test]
+async fn an_id_that_every_exchange_has_is_asked_for_in_pages() {
+    let (store, _folder) = fresh().await;
+    let batch = (0..20).map(|number| exchange(number, Ended::Complete));
+    write(&store, batch.collect()).await;
+    let mut db = store.read().await.unwrap();
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let filter = asked(Some("shared"), None);
+        let page = exchanges::list(&mut db, &filter, after, 7).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(exchanges::Cursor {
+            started_at: last.exchange.started_at,
+            id: last.exchange.id,
+        });
+        seen.extend(
+            page.iter()
+                .map(|named| (named.exchange.started_at, named.exchange.id)),
+        );
+    }
+    assert_eq!(seen.len(), 20);
+    assert!(seen.is_sorted_by(|one, next| one > next));
+    let plan = sqlx::query(
+        "EXPLAIN QUERY PLAN SELECT e.id FROM request_ids r JOIN exchanges e ON e.id = r.exchange_id \
+         WHERE r.request_id = 'shared' AND r.attempt = 0 ORDER BY r.started_ms DESC, r.exchange_id DESC LIMIT 7",
+    );
+    let steps = plan.fetch_all(&mut *db).await.unwrap();
+    let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+    assert!(
+        steps[0].contains("INDEX request_ids_by_id (request_id=?)"),
+        "{steps:?}"
+    );
+    assert!(
+        steps
+            .iter()
+            .all(|step| !step.contains("TEMP B-TREE") && !step.contains("SCAN")),
+        "{steps:?}"
+    );
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ This page is written by the tests of the `weir-dialects` crate from the table in
 ## How to read an answer
 
 - The header `x-weir-code` carries the code, whatever the status is. Codes are never renamed.
+- The header `x-weir-exchange-id` stands on every answer, a refusal or not: give it to an administrator, who finds the exchange by it (`GET /api/v1/exchanges?exchange_id=…`). Only probes, and what Envoy itself refuses before the filter sees it, have none, because they leave no record.
 - The text for the user ends with the code: `… (Weir: model_not_allowed)`.
 - The body is the error object of the API that was called. Anthropic and OpenAI bodies carry the code in `error.weir_code`, Gemini bodies in `error.details[0].metadata.weir_code`.
 - *Status* is what the code means, and what SDKs and unknown clients get. Agents get the status at which they ask once, show the text and stop; the records keep the code.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::operations::exchanges::{
     Attempt, Group, GuardFinding, GuardOutcome, GuardUnscanned, GuardVerdict, NamedExchange,
-    PriceFound, Sum, SumBy,
+    PriceFound, RequestId, Sum, SumBy,
 };
 use crate::operations::schema;
 
@@ -28,6 +28,10 @@ pub(super) struct ExchangeView {
     client_app: String,
     session_id: String,
     agent_id: String,
+    /// What the client called its request.
+    client_request_ids: Vec<String>,
+    /// What the providers of all attempts called it.
+    provider_request_ids: Vec<String>,
     device: String,
     environment: String,
     region: String,
@@ -137,6 +141,8 @@ pub(super) struct AttemptView {
     model: String,
     /// 0 when no response headers came.
     status: u32,
+    /// What the provider called it, unless an earlier attempt was called the same.
+    request_ids: Vec<String>,
     #[schema(value_type = u64)]
     started_ms: Timestamp,
     /// Time to response headers.
@@ -197,6 +203,8 @@ impl From<NamedExchange> for ExchangeView {
         let exchange = named.exchange;
         let reference = |id: Option<Uuid>, name| id.map(|id| ReferenceView { id, name });
         let payer = exchange.payer;
+        let provider_request_ids = named.request_ids.provider.values();
+        let provider_request_ids = provider_request_ids.flat_map(|ids| texts(ids));
         let (cost_micro_usd, notional_cost_micro_usd) = if exchange.is_subscription {
             (MicroUsd::ZERO, exchange.cost)
         } else {
@@ -213,6 +221,8 @@ impl From<NamedExchange> for ExchangeView {
             client_app: exchange.client_app,
             session_id: exchange.session_id,
             agent_id: exchange.agent_id,
+            client_request_ids: texts(&named.request_ids.client),
+            provider_request_ids: provider_request_ids.collect(),
             device: exchange.device,
             environment: exchange.environment,
             region: exchange.region,
@@ -282,8 +292,13 @@ impl From<GuardUnscanned> for GuardUnscannedView {
 
 impl WholeExchangeView {
     pub(super) fn new(exchange: NamedExchange, attempts: Vec<Attempt>) -> Self {
+        let ids = &exchange.request_ids.provider;
         let attempts = attempts.into_iter().map(|attempt| AttemptView {
             number: attempt.number,
+            request_ids: ids
+                .get(&attempt.number)
+                .map(|ids| texts(ids))
+                .unwrap_or_default(),
             provider: attempt.provider,
             provider_key: attempt.provider_key.map(|id| id.uuid()),
             model: attempt.model,
@@ -297,8 +312,9 @@ impl WholeExchangeView {
             price: attempt.price,
             price_book_version: attempt.price_book,
         });
+        let attempts = attempts.collect();
         Self {
-            attempts: attempts.collect(),
+            attempts,
             exchange: exchange.into(),
         }
     }
@@ -331,6 +347,10 @@ impl SumView {
             guard_blocked_exchanges: sum.guard_blocked,
         }
     }
+}
+
+fn texts(ids: &[RequestId]) -> Vec<String> {
+    ids.iter().map(|id| id.as_str().to_owned()).collect()
 }
 
 /// The day of UTC that begins at a time; empty beyond the calendar.

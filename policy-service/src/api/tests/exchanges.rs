@@ -92,6 +92,73 @@ async fn report(service: &Service, records: Vec<ExchangeRecord>) {
     record(&service.store, reported).await.unwrap();
 }
 
+/// An answer carries our id, a client its own, a provider another: each leads to the exchange.
+#[tokio::test]
+async fn an_exchange_is_found_by_any_of_its_ids() {
+    let service = Service::start().await;
+    let team = service.add("/api/v1/teams", named("red")).await;
+    let mut called = exchange(1, &team, "m", DAY_MS);
+    called.client_request_ids = vec!["mine 1".into(), "trace-1".into(), "\u{e9}".into()];
+    called.attempts[0].request_ids = vec!["req_1".into()];
+    called.attempts.push(mesh::Attempt {
+        number: 2,
+        request_ids: vec!["req_2".into(), "req_1".into()],
+        ..called.attempts[0].clone()
+    });
+    report(&service, vec![called, exchange(2, &team, "m", 2 * DAY_MS)]).await;
+    let id = Uuid::from_u128(1);
+    for query in [
+        format!("exchange_id={id}"),
+        "client_request_id=mine1".to_owned(),
+        "client_request_id=mine%201".to_owned(),
+        "client_request_id=trace-1".to_owned(),
+        "provider_request_id=req_1".to_owned(),
+        "provider_request_id=req_2".to_owned(),
+        format!("exchange_id={id}&client_request_id=mine1&provider_request_id=req_2"),
+    ] {
+        let found = service
+            .get(&format!("/api/v1/exchanges?{query}"))
+            .await
+            .ok();
+        assert_eq!(count(&found), 1, "{query}");
+        let item = &found["items"][0];
+        assert_eq!(item["id"], json!(id), "{query}");
+        assert_eq!(item["client_request_ids"], json!(["mine1", "trace-1"]));
+        assert_eq!(item["provider_request_ids"], json!(["req_1", "req_2"]));
+        let sum = service
+            .get(&format!("/api/v1/exchanges/sum?{query}"))
+            .await
+            .ok();
+        assert_eq!(sum["items"][0]["exchanges"], json!(1), "{query}");
+    }
+    let whole = service.get(&format!("/api/v1/exchanges/{id}")).await.ok();
+    let attempts = whole["attempts"].as_array().unwrap();
+    let ids: Vec<_> = attempts
+        .iter()
+        .map(|attempt| &attempt["request_ids"])
+        .collect();
+    assert_eq!(ids, [&json!(["req_1"]), &json!(["req_2"])]);
+    for query in [
+        "client_request_id=req_1",
+        "provider_request_id=trace-1",
+        "client_request_id=other",
+    ] {
+        let found = service
+            .get(&format!("/api/v1/exchanges?{query}"))
+            .await
+            .ok();
+        assert_eq!(count(&found), 0, "{query}");
+    }
+    for query in [
+        "client_request_id=",
+        "provider_request_id=%20",
+        "exchange_id=x",
+    ] {
+        let refused = service.get(&format!("/api/v1/exchanges?{query}")).await;
+        assert_eq!(refused.status, 400, "{query}");
+    }
+}
+
 fn count(body: &Value) -> usize {
     body["items"].as_array().unwrap().len()
 }

@@ -1,7 +1,7 @@
 //! From what filters report to what is stored: ids are read, numbers bounded, attempts priced.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::ids::{CustomerId, ExchangeId, KeyId, ProviderKeyId, TeamId, UserId};
 use policy::price::{PriceAsk, PriceBook, PricedBy};
@@ -13,7 +13,7 @@ use wire::mesh;
 
 use super::{Reported, guards};
 use crate::store::exchanges::{
-    Attempt, Ended, Exchange, Payer, PriceFound, VmOrigin, WholeExchange,
+    Attempt, Ended, Exchange, Payer, PriceFound, RequestId, RequestIds, VmOrigin, WholeExchange,
 };
 use crate::store::prices::Pricing;
 
@@ -23,6 +23,8 @@ const MAX_TOKENS: u64 = 10_000_000_000;
 const MAX_COST: u64 = 10_000_000_000_000;
 /// Longest text that is stored of a field that a client fills.
 const MAX_TEXT_BYTES: usize = 2_048;
+/// Ids that are kept of one side of an attempt.
+const MAX_REQUEST_IDS: usize = 4;
 
 /// Reads a report: each exchange once, in its latest state.
 pub(super) fn read(reported: Reported, pricing: &Pricing) -> BTreeMap<ExchangeId, WholeExchange> {
@@ -101,6 +103,7 @@ fn read_exchange(
         &record.team_id,
         &record.customer_id,
     );
+    let request_ids = read_request_ids(&record);
     let attempts: BTreeMap<u32, Attempt> = record
         .attempts
         .into_iter()
@@ -152,7 +155,31 @@ fn read_exchange(
         attempts,
         created_ids,
         guardrails,
+        request_ids,
     }
+}
+
+/// Reads what client and providers called the exchange: each id once on its side, as many as a filter tells.
+fn read_request_ids(record: &mesh::ExchangeRecord) -> RequestIds {
+    let mut seen = BTreeSet::new();
+    let mut provider = BTreeMap::new();
+    for attempt in &record.attempts {
+        let ids = distinct(&attempt.request_ids, &mut seen);
+        if !ids.is_empty() && attempt.number > 0 {
+            provider.insert(attempt.number, ids);
+        }
+    }
+    RequestIds {
+        client: distinct(&record.client_request_ids, &mut BTreeSet::new()),
+        provider,
+    }
+}
+
+fn distinct(ids: &[String], seen: &mut BTreeSet<RequestId>) -> Vec<RequestId> {
+    let ids = ids.iter().take(MAX_REQUEST_IDS);
+    ids.filter_map(|id| RequestId::new(id))
+        .filter(|id| seen.insert(id.clone()))
+        .collect()
 }
 
 fn read_attempt(attempt: mesh::Attempt, pricing: &Pricing) -> Attempt {

@@ -6,6 +6,7 @@ use policy::usage::Usage;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 
+use super::request_ids::{self, RequestId, RequestIds};
 use super::{
     Attempt, Ended, Exchange, GuardOutcome, GuardVerdict, GuardrailName, Payer, VmOrigin, guards,
 };
@@ -17,6 +18,11 @@ const OBJECT: &str = "exchange";
 /// Which exchanges; all conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExchangeFilter {
+    pub id: Option<ExchangeId>,
+    /// What the client called it.
+    pub client_request_id: Option<RequestId>,
+    /// What a provider called it.
+    pub provider_request_id: Option<RequestId>,
     pub key: Option<KeyId>,
     pub user: Option<UserId>,
     pub team: Option<TeamId>,
@@ -63,17 +69,22 @@ pub struct NamedExchange {
     pub team_name: Option<String>,
     pub customer_name: Option<String>,
     pub guardrails: Vec<GuardOutcome>,
+    pub request_ids: RequestIds,
 }
 
 const SELECT: &str = "SELECT e.*, k.name AS key_name, u.name AS user_name, t.name AS team_name, \
-    c.name AS customer_name FROM exchanges e \
+    c.name AS customer_name FROM ";
+
+const NAMES: &str = " \
     LEFT JOIN virtual_keys k ON k.id = e.key_id LEFT JOIN users u ON u.id = e.user_id \
     LEFT JOIN teams t ON t.id = e.team_id LEFT JOIN customers c ON c.id = e.customer_id WHERE ";
 
 /// Appends the conditions on `e`.
 pub(super) fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &ExchangeFilter) {
     query.push("1 = 1");
+    request_ids::push_filter(query, filter);
     for (condition, id) in [
+        (" AND e.id = ", filter.id.map(ExchangeId::uuid)),
         (" AND e.key_id = ", filter.key.map(KeyId::uuid)),
         (" AND e.user_id = ", filter.user.map(UserId::uuid)),
         (" AND e.team_id = ", filter.team.map(TeamId::uuid)),
@@ -148,19 +159,37 @@ pub(crate) async fn list(
     after: Option<Cursor>,
     limit: u32,
 ) -> Result<Vec<NamedExchange>, StoreError> {
-    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(SELECT);
-    push_filter(&mut query, filter);
+    let mut filter = filter.clone();
+    let leading = request_ids::take_leading(&mut filter);
+    let (from, started_ms, id) = match &leading {
+        // Even if a client gives one id to all that it asks, its latest are found without the others.
+        Some(_) => (
+            "request_ids r JOIN exchanges e ON e.id = r.exchange_id",
+            "r.started_ms",
+            "r.exchange_id",
+        ),
+        None => ("exchanges e", "e.started_ms", "e.id"),
+    };
+    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(format!("{SELECT}{from}{NAMES}"));
+    if let Some(leading) = leading {
+        leading.push(&mut query);
+    }
+    push_filter(&mut query, &filter);
     if let Some(after) = after {
         let started = signed(after.started_at.as_millis());
-        query.push(" AND (e.started_ms < ").push_bind(started);
-        query.push(" OR (e.started_ms = ").push_bind(started);
         query
-            .push(" AND e.id < ")
+            .push(format!(" AND ({started_ms} < "))
+            .push_bind(started);
+        query
+            .push(format!(" OR ({started_ms} = "))
+            .push_bind(started);
+        query
+            .push(format!(" AND {id} < "))
             .push_bind(after.id.uuid())
             .push("))");
     }
     query
-        .push(" ORDER BY e.started_ms DESC, e.id DESC LIMIT ")
+        .push(format!(" ORDER BY {started_ms} DESC, {id} DESC LIMIT "))
         .push_bind(i64::from(limit));
     let rows = query
         .build()
@@ -173,8 +202,11 @@ pub(crate) async fn list(
         .filter(|named| named.exchange.guard_verdict.is_some());
     let guarded: Vec<_> = guarded.map(|named| named.exchange.id).collect();
     let mut outcomes = guards::of(db, &guarded).await?;
+    let all: Vec<_> = exchanges.iter().map(|named| named.exchange.id).collect();
+    let mut ids = request_ids::of(db, &all).await?;
     for named in &mut exchanges {
         named.guardrails = outcomes.remove(&named.exchange.id).unwrap_or_default();
+        named.request_ids = ids.remove(&named.exchange.id).unwrap_or_default();
     }
     Ok(exchanges)
 }
@@ -183,7 +215,7 @@ pub(crate) async fn get(
     db: &mut SqliteConnection,
     id: ExchangeId,
 ) -> Result<Option<(NamedExchange, Vec<Attempt>)>, StoreError> {
-    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(SELECT);
+    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(format!("{SELECT}exchanges e{NAMES}"));
     query.push("e.id = ").push_bind(id.uuid());
     let row = query
         .build()
@@ -205,6 +237,8 @@ pub(crate) async fn get(
         .collect::<Result<_, _>>()?;
     let mut named = read(&row)?;
     named.guardrails = guards::of(db, &[id]).await?.remove(&id).unwrap_or_default();
+    let mut ids = request_ids::of(db, &[id]).await?;
+    named.request_ids = ids.remove(&id).unwrap_or_default();
     Ok(Some((named, attempts)))
 }
 
@@ -273,6 +307,7 @@ fn read(row: &SqliteRow) -> Result<NamedExchange, StoreError> {
         team_name: columns.get("team_name")?,
         customer_name: columns.get("customer_name")?,
         guardrails: Vec::new(),
+        request_ids: RequestIds::default(),
     })
 }
 

@@ -7,7 +7,9 @@ use policy::units::Timestamp;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
-use super::{Attempt, Ended, Exchange, GuardVerdict, Payer, VmOrigin, WholeExchange, guards};
+use super::{
+    Attempt, Ended, Exchange, GuardVerdict, Payer, VmOrigin, WholeExchange, guards, request_ids,
+};
 use crate::store::StoreError;
 use crate::store::columns::{Columns, failed, signed, word};
 
@@ -51,6 +53,7 @@ pub(crate) async fn write<'e>(
         write_attempts(db, &fresh).await?;
         write_created_ids(db, &fresh).await?;
         guards::write(db, &fresh).await?;
+        request_ids::write(db, &fresh).await?;
         written.extend(fresh);
     }
     Ok(written)
@@ -89,6 +92,7 @@ async fn delete_parts(
         "DELETE FROM attempts WHERE exchange_id IN (",
         "DELETE FROM stateful_ids WHERE exchange_id IN (",
         "DELETE FROM guard_outcomes WHERE exchange_id IN (",
+        "DELETE FROM request_ids WHERE exchange_id IN (",
     ] {
         let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(statement);
         push_ids(&mut query, replaced);
