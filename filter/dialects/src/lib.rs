@@ -30,6 +30,7 @@
 pub mod content;
 pub mod escape;
 pub mod form;
+pub mod headers;
 pub mod json;
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;

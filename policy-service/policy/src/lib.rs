@@ -52,6 +52,7 @@ pub mod compiled;
 pub mod documents;
 pub mod file;
 pub mod guardrail;
+pub mod header;
 pub mod ids;
 pub mod key;
 pub mod opaque;

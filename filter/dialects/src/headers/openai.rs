@@ -1,0 +1,80 @@
+//! OpenAI and what speaks it: Codex 0.169, the official SDKs, OpenCode; answers of OpenAI, Azure, Cerebras, DeepSeek,
+//! Fireworks, Groq, Mistral, OpenRouter, Together and xAI.
+
+use super::{HeaderLists, List};
+
+pub(super) const LISTS: HeaderLists = HeaderLists {
+    request: List {
+        names: names![
+            // Codex before it wrote `session-id` and `thread-id`.
+            "conversation_id",
+            // OpenRouter's attribution of the application, and xAI's of the conversation to a warm prompt cache.
+            "http-referer",
+            "openai-beta",
+            "originator",
+            "session_id",
+            "thread-id",
+            // Codex beside its own provider.
+            "version",
+            "x-codex-beta-features",
+            "x-codex-turn-metadata",
+            "x-codex-window-id",
+            "x-grok-conv-id",
+            "x-ms-client-request-id",
+            "x-oai-attestation",
+            "x-openai-internal-codex-residency",
+            "x-openai-internal-codex-responses-lite",
+            "x-openai-memgen-request",
+            "x-openai-subagent",
+            "x-responsesapi-include-timing-metrics",
+            "x-title",
+        ],
+        prefixes: &["x-codex-*"],
+    },
+    response: List {
+        names: names![
+            "apim-request-id",
+            "cf-ray",
+            "mistral-correlation-id",
+            "openai-model",
+            "openai-poll-after-ms",
+            "openai-processing-ms",
+            "openai-version",
+            "x-data-retention",
+            "x-ds-trace-id",
+            "x-error-json",
+            "x-generation-id",
+            "x-groq-region",
+            "x-inference-time",
+            "x-inference-version",
+            "x-models-etag",
+            "x-ms-is-spilled-over",
+            "x-ms-rai-invoked",
+            "x-ms-region",
+            "x-ms-request-id",
+            "x-ms-retry-after-ms",
+            "x-ms-served-model",
+            "x-oai-request-id",
+            "x-openai-authorization-error",
+            "x-reasoning-included",
+            "x-zero-data-retention",
+        ],
+        prefixes: &[
+            "azureai-*",
+            "fireworks-*",
+            "ratelimitbysize-*",
+            "x-codex-*",
+            "x-compute-*",
+            "x-metrics-*",
+            "x-ratelimitbysize-*",
+        ],
+    },
+    login: &[
+        "chatgpt-account-id",
+        "openai-organization",
+        "openai-project",
+        "x-openai-account-routing-override",
+        "x-openai-actor-authorization",
+        "x-openai-fedramp",
+    ],
+};
