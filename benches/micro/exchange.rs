@@ -172,6 +172,7 @@ impl Prepared {
             limits: Rc::clone(&self.limits),
             desk: Rc::clone(&self.desk),
             side_by_side: Default::default(),
+            dropped: Rc::default(),
             records_are_full: false,
             now: NOW,
         });

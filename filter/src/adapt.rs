@@ -277,6 +277,14 @@ impl HttpContext for Adapt {
     }
 
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        if let (Some(running), Some(number)) = (&self.running, self.number) {
+            host::filter_trailers(Side::Response, |name, _| {
+                running
+                    .borrow()
+                    .exchange
+                    .passes_answer_trailer(number, name)
+            });
+        }
         if self.holds_answer {
             let size = self.consumed;
             return self.read_held(size, true);

@@ -328,11 +328,14 @@ impl HttpContext for Govern {
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
-        for (name, _) in host::request_trailers().iter() {
-            if name.starts_with("x-envoy-") || name.starts_with("x-weir-") {
-                host::remove_request_trailer(name);
-            }
-        }
+        host::filter_trailers(Side::Request, |name, value| {
+            self.running.as_ref().is_some_and(|running| {
+                running
+                    .borrow()
+                    .exchange
+                    .passes_request_trailer(name, value)
+            })
+        });
         if self.is_forwarded {
             return Action::Continue;
         }

@@ -29,6 +29,13 @@ impl Side {
         }
     }
 
+    const fn trailers(self) -> MapType {
+        match self {
+            Self::Request => MapType::HttpRequestTrailers,
+            Self::Response => MapType::HttpResponseTrailers,
+        }
+    }
+
     const fn body(self) -> BufferType {
         match self {
             Self::Request => BufferType::HttpRequestBody,
@@ -65,6 +72,9 @@ pub(crate) fn edit(side: Side, edits: &[HeaderEdit]) {
             HeaderEdit::Set(name, value) => {
                 hostcalls::set_map_value_bytes(side.headers(), name, Some(value))
             }
+            HeaderEdit::Add(name, value) => {
+                hostcalls::add_map_value_bytes(side.headers(), name, value)
+            }
             HeaderEdit::Remove(name) => hostcalls::remove_map_value(side.headers(), name),
         };
         if outcome.is_err() {
@@ -73,16 +83,14 @@ pub(crate) fn edit(side: Side, edits: &[HeaderEdit]) {
     }
 }
 
-/// Removes request trailers; only in the request trailers callback.
-pub(crate) fn remove_request_trailer(name: &str) {
-    if hostcalls::remove_map_value(MapType::HttpRequestTrailers, name).is_err() {
-        warn("a trailer could not be removed");
+/// Leaves of the trailers what `passes`; only in that side's trailers callback.
+pub(crate) fn filter_trailers(side: Side, passes: impl Fn(&str, &[u8]) -> bool) {
+    let trailers = hostcalls::get_map_bytes(side.trailers()).unwrap_or_default();
+    for (name, value) in &trailers {
+        if !passes(name, value) && hostcalls::remove_map_value(side.trailers(), name).is_err() {
+            warn("a trailer could not be removed");
+        }
     }
-}
-
-/// Returns the names of the request trailers; only in the request trailers callback.
-pub(crate) fn request_trailers() -> Headers {
-    Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default())
 }
 
 /// Returns `length` buffered body bytes from `start`; only in a body or trailers callback.

@@ -6,11 +6,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use engine::guard::Minted;
 use engine::quota::Denial;
+use policy::header::HeaderWay;
 use policy::units::Timestamp;
 use prost::Message as _;
 use wire::mesh::{
-    ExchangeRecord, GuardProof, GuardProven, ProxyReplies, QuotaDenials, ReportRequest, VaultEntry,
-    VmCounters,
+    DroppedHeader, ExchangeRecord, GuardProof, GuardProven, ProxyReplies, QuotaDenials, ReportRequest,
+    VaultEntry, VmCounters,
 };
 
 use crate::host;
@@ -287,6 +288,7 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
             quota_unsettled: desk.unsettled() as u64,
             quota_denials: quotas.denials.iter().map(denials).collect(),
             proxy_replies: vm.proxy_replies().iter().map(proxy_replies).collect(),
+            dropped_headers: vm.dropped.borrow().iter().map(dropped).collect(),
         }),
         minted: Vec::new(),
         proof: proof(vm),
@@ -297,6 +299,14 @@ fn proxy_replies((code, count): (&&'static str, &u64)) -> ProxyReplies {
     ProxyReplies {
         code: (*code).to_owned(),
         count: *count,
+    }
+}
+
+fn dropped((way, name, count): (HeaderWay, Option<&str>, u64)) -> DroppedHeader {
+    DroppedHeader {
+        is_response: way == HeaderWay::Response,
+        name: name.unwrap_or_default().to_owned(),
+        count,
     }
 }
 

@@ -8,7 +8,7 @@ use dialects::refusal::ProxyReply;
 use engine::guard::Guard;
 use engine::messages::{Governed, KeyNow};
 use engine::quota::{Desk, Limits};
-use engine::{Exchange, ExchangeSeed, SideBySide};
+use engine::{DroppedHeaders, Exchange, ExchangeSeed, SideBySide};
 use policy::compiled::{CompiledKey, KeyTable, Mesh};
 use policy::ids::{ExchangeId, GuardrailId, HolderId};
 use policy::key::KeyHash;
@@ -65,6 +65,8 @@ pub(crate) struct Vm {
     pub counters: Counters,
     pub limits: Rc<Limits>,
     pub desk: Rc<RefCell<Desk>>,
+    /// Headers of every exchange that did not pass.
+    pub dropped: Rc<RefCell<DroppedHeaders>>,
     pub teller: Teller,
     side_by_side: Rc<SideBySide>,
     /// Answers that the proxy made by itself, by what they are called.
@@ -131,6 +133,7 @@ impl Vm {
             desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes(
                 shared::process_id(),
             )))),
+            dropped: Rc::default(),
             teller: Teller::default(),
             side_by_side: Rc::default(),
             proxy_replies: BTreeMap::new(),
@@ -336,6 +339,7 @@ impl Vm {
             limits: Rc::clone(&self.limits),
             desk: Rc::clone(&self.desk),
             side_by_side: Rc::clone(&self.side_by_side),
+            dropped: Rc::clone(&self.dropped),
             records_are_full: (self.outbox.is_full() && !self.drops_records())
                 || self.desk.borrow().is_full(),
             now,

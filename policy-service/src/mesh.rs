@@ -36,7 +36,8 @@ use wire::mesh::mesh_server::MeshServer;
 
 pub(crate) use fleet::Totals;
 pub use fleet::{
-    Counters, Fleet, Lack, Process, RefusedSnapshot, Unproven, UnprovenQuota, Vm, VmName,
+    Counters, DroppedHeader, DroppedHeaders, Fleet, Lack, Process, RefusedSnapshot, Unproven,
+    UnprovenQuota, Vm, VmName,
 };
 pub(crate) use publisher::QuotasToProve;
 pub use publisher::{PublishError, Published, Publisher, Version, compile_once};
@@ -114,6 +115,8 @@ pub struct Status {
     pub cluster_streams: Vec<Stream>,
     pub vms: Vec<Vm>,
     pub refused_snapshots: Vec<RefusedSnapshot>,
+    /// Headers that did not pass between clients and providers because no list names them.
+    pub dropped_headers: DroppedHeaders,
 }
 
 impl Control {
@@ -188,6 +191,7 @@ impl Control {
             cluster_streams: self.parts.clusters.streams(),
             vms: self.parts.fleet.vms(),
             refused_snapshots: self.parts.fleet.refused_snapshots(),
+            dropped_headers: self.parts.fleet.dropped_headers(),
         }
     }
 

@@ -108,7 +108,7 @@ fn check_at(target: &str, dialect: Dialect, body: &[u8], status: u16, code: &'st
         let request = stage
             .tenant
             .sign(Request::post_bytes(target, body))
-            .field("x-mark", code);
+            .field("x-client-request-id", code);
         let answered = stage.in_time(&request, protocol, &what);
         assert_stops(
             &answered,
@@ -124,7 +124,7 @@ fn check_at(target: &str, dialect: Dialect, body: &[u8], status: u16, code: &'st
         .provider
         .seen()
         .iter()
-        .any(|seen| seen.fields.get("x-mark").is_some());
+        .any(|seen| seen.fields.get("x-client-request-id").is_some());
     assert!(!leaked, "a provider saw what was refused with {code}");
 }
 
@@ -409,7 +409,7 @@ fn oddities_that_are_the_provider_s_to_judge_pass() {
         let request = stage
             .tenant
             .sign(Request::post_bytes("/v1/messages", body))
-            .field("x-odd", body.trim());
+            .field("x-stainless-odd", body.trim());
         let answered = stage.mesh.send(&request);
         assert_eq!(answered.status, 200, "{body}: {}", answered.text());
         let seen = stage.provider.seen();
@@ -529,7 +529,7 @@ fn bodies_over_the_cap() {
         };
         for protocol in [Protocol::Http1, Protocol::Http2] {
             for length in [CAP + 1, 3 * CAP] {
-                let request = of_length(dialect, length).field("x-mark", "too large");
+                let request = of_length(dialect, length).field("x-client-request-id", "too large");
                 let what = format!("{dialect:?} {length} over {protocol:?}");
                 assert_stops(&stage.in_time(&request, protocol, &what), want, &what);
                 for end in [End::Data, End::Trailers] {
@@ -561,7 +561,7 @@ fn bodies_over_the_cap() {
         .provider
         .seen()
         .iter()
-        .any(|seen| seen.fields.get("x-mark").as_deref() == Some("too large"));
+        .any(|seen| seen.fields.get("x-client-request-id").as_deref() == Some("too large"));
     assert!(!leaked);
     stage.assert_well();
 }
@@ -682,14 +682,14 @@ fn header_values_that_are_not_utf8() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let odd = request
             .clone()
-            .raw_field("x-odd", b"caf\xe9 \xff\xfe")
+            .raw_field("x-stainless-odd", b"caf\xe9 \xff\xfe")
             .raw_field("user-agent", b"\x80\x81");
         assert_eq!(stage.mesh.send_over(&odd, protocol).status, 200);
         let seen = stage.provider.seen();
         let kept = seen.iter().any(|seen| {
             seen.fields
                 .0
-                .contains(&(b"x-odd".to_vec(), b"caf\xe9 \xff\xfe".to_vec()))
+                .contains(&(b"x-stainless-odd".to_vec(), b"caf\xe9 \xff\xfe".to_vec()))
         });
         assert!(kept, "the value changed on the way");
     }

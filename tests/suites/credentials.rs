@@ -150,7 +150,7 @@ fn a_key_in_any_other_header_goes_no_further() {
     let tenant = MESH.tenant(&[Registration::new(Dialect::Openai, &provider)]);
     let mut request = tenant
         .sign(plain(Dialect::Openai, "model-1"))
-        .field("x-kept", "yes");
+        .field("x-stainless-kept", "yes");
     for header in [
         "cookie",
         "referer",
@@ -163,7 +163,7 @@ fn a_key_in_any_other_header_goes_no_further() {
     assert_eq!(MESH.send(&request).status, 200);
     let seen = provider.only();
     assert!(!seen.mentions("sk-weir-"), "{seen:#?}");
-    assert_eq!(seen.fields.get("x-kept").as_deref(), Some("yes"));
+    assert_eq!(seen.fields.get("x-stainless-kept").as_deref(), Some("yes"));
     request.target = format!("/v1/chat/completions?key={}", tenant.key);
     assert_eq!(MESH.send(&request).status, 200);
     assert!(

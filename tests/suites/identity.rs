@@ -28,14 +28,14 @@ fn check(name: &str) {
     let answer = case
         .answer
         .clone()
-        .field("x-unheard-of", "kept")
+        .field("x-ratelimit-unheard-of", "kept")
         .field("request-id", "req_1");
     provider.script(move |_, _| answer.clone());
     for protocol in [Protocol::Http1, Protocol::Http2] {
         provider.forget();
         let request = tenant
             .sign(case.request())
-            .field("x-unknown-header", "kept too");
+            .field("x-stainless-unheard-of", "kept too");
         let answered = MESH.send_over(&request, protocol);
         assert_eq!(answered.status, 200, "{name}: {}", answered.text());
         assert_eq!(
@@ -44,7 +44,10 @@ fn check(name: &str) {
             "{name} over {protocol:?}"
         );
         assert!(answered.complete);
-        assert_eq!(answered.field("x-unheard-of").as_deref(), Some("kept"));
+        assert_eq!(
+            answered.field("x-ratelimit-unheard-of").as_deref(),
+            Some("kept")
+        );
         assert_eq!(answered.field("request-id").as_deref(), Some("req_1"));
         let seen = provider.only();
         assert_eq!(seen.target, case.target, "{name} over {protocol:?}");
@@ -54,7 +57,7 @@ fn check(name: &str) {
             "{name}"
         );
         assert_eq!(
-            seen.fields.get("x-unknown-header").as_deref(),
+            seen.fields.get("x-stainless-unheard-of").as_deref(),
             Some("kept too")
         );
         assert_eq!(
@@ -115,7 +118,7 @@ fn upstream_errors_pass_unchanged() {
             let answer = Answer::bytes(status, "application/json; charset=x", body.clone())
                 .field("retry-after", "17")
                 .field("x-should-retry", "maybe")
-                .field("anthropic-ratelimit-unified-status", "rejected");
+                .field("x-ratelimit-remaining-tokens", "none");
             provider.script(move |_, _| answer.clone());
             let answered = MESH.send(&tenant.sign(case.request()));
             assert_eq!(answered.status, status, "{name}: {}", answered.text());
@@ -127,10 +130,8 @@ fn upstream_errors_pass_unchanged() {
             assert_eq!(answered.field("retry-after").as_deref(), Some("17"));
             assert_eq!(answered.field("x-should-retry").as_deref(), Some("maybe"));
             assert_eq!(
-                answered
-                    .field("anthropic-ratelimit-unified-status")
-                    .as_deref(),
-                Some("rejected")
+                answered.field("x-ratelimit-remaining-tokens").as_deref(),
+                Some("none")
             );
             assert_eq!(answered.weir_code(), None);
         }

@@ -11,6 +11,7 @@ mod guarding;
 mod metering;
 mod opaque;
 mod ownership;
+mod passing;
 mod quotas;
 mod standing;
 mod target;
@@ -26,6 +27,7 @@ use policy::ids::ExchangeId;
 use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
 
+use crate::dropped::DroppedHeaders;
 use crate::guard::Guard;
 use crate::messages::{Command, Flow, Input};
 use crate::path::Address;
@@ -58,6 +60,8 @@ pub struct ExchangeSeed {
     pub desk: Rc<RefCell<Desk>>,
     /// What runs in this VM, by key.
     pub side_by_side: Rc<SideBySide>,
+    /// Where headers that do not pass are counted.
+    pub dropped: Rc<RefCell<DroppedHeaders>>,
     /// Whether records can still be taken.
     pub records_are_full: bool,
     pub now: Timestamp,

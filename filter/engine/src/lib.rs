@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod credential;
+mod dropped;
 mod exchange;
 pub mod guard;
 mod headers;
@@ -21,6 +22,7 @@ mod record;
 mod side_by_side;
 mod upstream;
 
+pub use dropped::DroppedHeaders;
 pub use exchange::{Exchange, ExchangeSeed};
 pub use headers::Headers;
 pub use messages::{Command, Flow, HeaderEdit, Input};

@@ -1,5 +1,6 @@
 //! The whole conversation between an exchange and its adapter: inputs pushed in, commands polled out.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use dialects::refusal::Reply;
@@ -229,18 +230,20 @@ pub struct PrefixSplice {
 /// One change of a header list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderEdit {
-    Set(&'static str, Vec<u8>),
-    Remove(String),
+    Set(Cow<'static, str>, Vec<u8>),
+    /// One more value of a name that has one.
+    Add(String, Vec<u8>),
+    Remove(Cow<'static, str>),
 }
 
 impl HeaderEdit {
     /// Sets `name` to `value`, whatever it was.
-    pub fn set(name: &'static str, value: impl Into<Vec<u8>>) -> Self {
-        Self::Set(name, value.into())
+    pub fn set(name: impl Into<Cow<'static, str>>, value: impl Into<Vec<u8>>) -> Self {
+        Self::Set(name.into(), value.into())
     }
 
     /// Removes every value of `name`.
-    pub fn remove(name: impl Into<String>) -> Self {
+    pub fn remove(name: impl Into<Cow<'static, str>>) -> Self {
         Self::Remove(name.into())
     }
 }

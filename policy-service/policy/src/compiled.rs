@@ -7,6 +7,8 @@
 
 mod key_table;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub use key_table::KeyTable;
@@ -191,6 +193,14 @@ pub struct CompiledProvider {
     pub stream_header_timeout_ms: u64,
     pub whole_header_timeout_ms: u64,
     pub idle_timeout_ms: u64,
+    /// What passes beside what the dialect lists: header names, or prefixes with `*` behind them.
+    #[serde(default)]
+    pub pass_request_headers: Vec<String>,
+    #[serde(default)]
+    pub pass_response_headers: Vec<String>,
+    /// Headers that every request to the provider gets, in the place of the client's.
+    #[serde(default)]
+    pub set_request_headers: BTreeMap<String, String>,
 }
 
 impl CompiledProvider {

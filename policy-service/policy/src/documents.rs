@@ -360,6 +360,13 @@ pub struct Provider {
     /// How long a connection without a request is kept for the next one; `None` for what is
     /// [usual](crate::presets::default_idle_timeout_ms) at the base URL.
     pub idle_timeout_ms: Option<u64>,
+    /// Headers of clients that go up beside those that the dialect lists: names, or prefixes with `*` behind them.
+    pub pass_request_headers: Vec<String>,
+    /// The same for headers of answers.
+    pub pass_response_headers: Vec<String>,
+    /// Headers that every request to the provider gets, such as an organisation or a workspace. Not secret, and not
+    /// beside a client's own login.
+    pub set_request_headers: BTreeMap<String, String>,
 }
 
 impl Provider {

@@ -1,5 +1,7 @@
 //! Documents for tests: built from short words, and drawn at random.
 
+use std::collections::BTreeMap;
+
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -49,6 +51,9 @@ pub(crate) fn provider(name: &str, dialect: Dialect, keys: usize) -> Provider {
         stream_header_timeout_ms: 60_000,
         whole_header_timeout_ms: 600_000,
         idle_timeout_ms: None,
+        pass_request_headers: Vec::new(),
+        pass_response_headers: Vec::new(),
+        set_request_headers: BTreeMap::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The filter VMs that report to this service: what each applies, and when it was last heard of.
 
 mod guards;
+mod headers;
 mod quotas;
 mod totals;
 
@@ -15,6 +16,7 @@ use utoipa::ToSchema;
 use wire::mesh::{ReportRequest, VmCounters};
 
 pub use guards::{Lack, Unproven};
+pub use headers::{DroppedHeader, DroppedHeaders};
 pub use quotas::UnprovenQuota;
 pub(crate) use totals::{Denied, Totals};
 
@@ -133,6 +135,7 @@ struct Seen {
     counters: Counters,
     denials: BTreeMap<Denied, u64>,
     proxy_replies: BTreeMap<&'static str, u64>,
+    dropped: headers::Dropped,
     proof: Option<guards::Proof>,
 }
 
@@ -169,6 +172,7 @@ impl Fleet {
                 .unwrap_or_default(),
             denials: totals::denials(report.counters.as_ref()),
             proxy_replies: totals::proxy_replies(report.counters.as_ref()),
+            dropped: headers::Dropped::read(report.counters.as_ref()),
             proof: report.proof.as_ref().map(guards::Proof::read),
         };
         // Its counters go on where they were.

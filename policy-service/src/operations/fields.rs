@@ -4,6 +4,8 @@
 //! operation, which can then name all that is missing. A field of a nullable value is left alone when absent
 //! and emptied by `null`.
 
+use std::collections::BTreeMap;
+
 use policy::check::Problem;
 use policy::documents::{
     Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke, OnUnknownPrice, Owner,
@@ -137,6 +139,13 @@ pub struct ProviderFields {
     /// How long a connection without a request is kept for the next one; less than the other side keeps it. Default
     /// 50 s where a preset's host is, else 4 s.
     pub idle_timeout_ms: Option<u64>,
+    /// Headers of clients that go up beside those that pass in every case; names, or prefixes with `*` behind them.
+    pub pass_request_headers: Option<Vec<String>>,
+    /// The same for headers of answers.
+    pub pass_response_headers: Option<Vec<String>>,
+    /// Headers that every request to the provider gets, in the place of a client's: an organisation, a project, a
+    /// workspace. Shown as they are, so no secrets.
+    pub set_request_headers: Option<BTreeMap<String, String>>,
 }
 
 /// Fields of a provider's own key.

@@ -174,6 +174,9 @@ pub struct ProviderView {
     pub stream_header_timeout_ms: u64,
     pub whole_header_timeout_ms: u64,
     pub idle_timeout_ms: u64,
+    pub pass_request_headers: Vec<String>,
+    pub pass_response_headers: Vec<String>,
+    pub set_request_headers: BTreeMap<String, String>,
 }
 
 /// A provider's own key, without its secret.
@@ -223,6 +226,9 @@ impl ProviderView {
             stream_header_timeout_ms: provider.stream_header_timeout_ms,
             whole_header_timeout_ms: provider.whole_header_timeout_ms,
             idle_timeout_ms,
+            pass_request_headers: provider.pass_request_headers,
+            pass_response_headers: provider.pass_response_headers,
+            set_request_headers: provider.set_request_headers,
         }
     }
 }

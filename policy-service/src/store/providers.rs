@@ -17,10 +17,12 @@ const KEY_OBJECT: &str = "provider key";
 
 const SELECT_ALL: &str = "SELECT id, name, dialect, tls, host, port, path, auth, path_style, hosts, models, \
     listed_models, stream_usage, price_table, stream_header_timeout_ms, whole_header_timeout_ms, \
-    idle_timeout_ms FROM providers ORDER BY name";
+    idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers \
+    FROM providers ORDER BY name";
 const SELECT_ONE: &str = "SELECT id, name, dialect, tls, host, port, path, auth, path_style, hosts, models, \
     listed_models, stream_usage, price_table, stream_header_timeout_ms, whole_header_timeout_ms, \
-    idle_timeout_ms FROM providers WHERE id = $1";
+    idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers \
+    FROM providers WHERE id = $1";
 
 /// What the database knows about a credential beyond the policy document.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +95,8 @@ pub(crate) async fn insert(
     let query = sqlx::query(
         "INSERT INTO providers (id, name, dialect, tls, host, port, path, auth, path_style, hosts, models, \
          listed_models, stream_usage, price_table, stream_header_timeout_ms, whole_header_timeout_ms, \
-         idle_timeout_ms, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+         idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers, created_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
     );
     let query = bind(query, provider)?.bind(signed(now.as_millis()));
     query
@@ -113,7 +115,8 @@ pub(crate) async fn update(
         "UPDATE providers SET name = $2, dialect = $3, tls = $4, host = $5, port = $6, path = $7, \
          auth = $8, path_style = $9, hosts = $10, models = $11, listed_models = $12, stream_usage = $13, \
          price_table = $14, stream_header_timeout_ms = $15, whole_header_timeout_ms = $16, \
-         idle_timeout_ms = $17 WHERE id = $1",
+         idle_timeout_ms = $17, pass_request_headers = $18, pass_response_headers = $19, \
+         set_request_headers = $20 WHERE id = $1",
     );
     let done = bind(query, provider)?.execute(db).await;
     done.map(drop)
@@ -255,7 +258,10 @@ fn bind<'q>(query: Bound<'q>, provider: &'q Provider) -> Result<Bound<'q>, Store
         .bind(&provider.price_table)
         .bind(signed(provider.stream_header_timeout_ms))
         .bind(signed(provider.whole_header_timeout_ms))
-        .bind(provider.idle_timeout_ms.map(signed)))
+        .bind(provider.idle_timeout_ms.map(signed))
+        .bind(document(OBJECT, &provider.pass_request_headers)?)
+        .bind(document(OBJECT, &provider.pass_response_headers)?)
+        .bind(document(OBJECT, &provider.set_request_headers)?))
 }
 
 fn read(row: &SqliteRow) -> Result<Provider, StoreError> {
@@ -281,6 +287,9 @@ fn read(row: &SqliteRow) -> Result<Provider, StoreError> {
         stream_header_timeout_ms: columns.number("stream_header_timeout_ms")?,
         whole_header_timeout_ms: columns.number("whole_header_timeout_ms")?,
         idle_timeout_ms: columns.optional_number("idle_timeout_ms")?,
+        pass_request_headers: columns.document("pass_request_headers")?,
+        pass_response_headers: columns.document("pass_response_headers")?,
+        set_request_headers: columns.document("set_request_headers")?,
     })
 }
 

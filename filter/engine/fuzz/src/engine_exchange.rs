@@ -349,9 +349,15 @@ impl Driver<'_> {
         for edit in edits {
             match edit {
                 HeaderEdit::Set(name, value) => {
-                    drop(self.map.insert((*name).to_owned(), vec![value.clone()]))
+                    drop(self.map.insert(name.to_string(), vec![value.clone()]))
                 }
-                HeaderEdit::Remove(name) => drop(self.map.remove(name)),
+                HeaderEdit::Add(name, value) => {
+                    self.map
+                        .entry(name.clone())
+                        .or_default()
+                        .push(value.clone());
+                }
+                HeaderEdit::Remove(name) => drop(self.map.remove(name.as_ref())),
             }
         }
     }
@@ -570,6 +576,7 @@ fn drive(world: &World, script: &Script<'_>, cutting: Option<u8>) -> Outcome {
         limits: Rc::default(),
         desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
         side_by_side: Default::default(),
+        dropped: Rc::default(),
         records_are_full: false,
         now: T0,
     };

@@ -360,6 +360,7 @@ pub fn run(input: &[u8]) {
             limits: Rc::default(),
             desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
             side_by_side: Default::default(),
+            dropped: Rc::default(),
             records_are_full: flags & 24 == 24,
             now,
         };

@@ -5,15 +5,15 @@ use dialects::refusal::RefusalCode;
 use dialects::request_ids;
 use dialects::response::{Framing, UsageReader};
 use dialects::usage_event::{Passage, UsageEventRemover};
-use policy::key::holds_virtual_key;
 use policy::surface::Surface;
 use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
 
 use super::guarded_answer::{AnswerHead, Guarded, Said};
 use super::metering::Metered;
+use super::passing::{NEEDED_FOR_ROUTING, Shown};
 use super::standing::Unfit;
-use super::target::{PROVIDER_CREDENTIALS, Plan};
+use super::target::Plan;
 use super::{Exchange, State};
 use crate::headers::Headers;
 use crate::messages::{AttemptNumber, Command, Flow, HeaderEdit};
@@ -21,22 +21,6 @@ use crate::record::AttemptRecord;
 
 /// Bytes of English text or code per token, for estimates; errs on the dear side.
 const BYTES_PER_TOKEN: u64 = 4;
-
-/// Headers of ours or of the way here that no provider sees.
-const INTERNAL_PREFIXES: [&str; 4] = ["x-weir-", "x-bf-", "x-envoy-", "x-forwarded-"];
-
-/// Headers with which a client could act as somebody else at the provider, beside the mesh's own credential.
-const IDENTITY_HEADERS: [&str; 6] = [
-    "cookie",
-    "forwarded",
-    "openai-organization",
-    "openai-project",
-    "proxy-authorization",
-    "x-goog-user-project",
-];
-
-/// Envoy finds no route without it, so only the attempt takes it away.
-const NEEDED_FOR_ROUTING: &str = "x-forwarded-proto";
 
 /// An attempt under way or over.
 #[derive(Debug)]
@@ -54,20 +38,18 @@ pub(super) struct Attempt {
 impl Exchange {
     /// Lets the request go on its plan; it is admitted by its quotas.
     pub(super) fn let_go(&mut self, plan: Plan) -> Flow {
-        let Some((_, first)) = plan.target(1, None) else {
+        let Some((target, first)) = plan.target(1, None) else {
             return self.refuse_later(
                 RefusalCode::PlanUnavailable,
                 "The targets of this request are not known to this proxy yet; try again in a moment.".to_owned(),
                 Some(1),
             );
         };
-        let mut edits: Vec<_> = plan
-            .headers
-            .iter()
-            // A path with a key in it is set anew for each attempt; without one there is no route.
-            .filter(|(name, _)| !name.starts_with(':'))
-            .filter(|(name, value)| is_internal(name, plan.own_login) || holds_virtual_key(value))
-            .map(|(name, _)| HeaderEdit::remove(name))
+        let unseen = plan.unseen(target.provider);
+        self.count_unseen(&unseen);
+        let mut edits: Vec<_> = unseen
+            .into_iter()
+            .map(|name| HeaderEdit::remove(name.to_owned()))
             .collect();
         edits.push(HeaderEdit::set("x-weir-plan", plan.cluster.as_str()));
         let retries = plan.targets.len().saturating_sub(1);
@@ -87,7 +69,10 @@ impl Exchange {
             timeout_ms.to_string(),
         ));
         self.commands.push_back(Command::Forward { edits });
-        self.state = State::Forwarded(Box::new(plan));
+        let shown = Shown::Client {
+            provider: target.provider,
+        };
+        self.state = State::Forwarded(Box::new(Plan { shown, ..plan }));
         Flow::Continue
     }
 
@@ -138,10 +123,13 @@ impl Exchange {
             max_output: plan.max_output(),
         };
         let splice = plan.splice(&target, provider);
-        let is_first = self.attempts.is_empty();
+        let (place, is_first) = (target.provider, self.attempts.is_empty());
         let mut edits = plan.attempt_edits(&target, provider, splice.as_ref(), path, is_first);
         edits.extend(["x-weir-plan", NEEDED_FOR_ROUTING].map(HeaderEdit::remove));
         let removes_usage = plan.asks_usage(provider);
+        if let State::Forwarded(plan) = &mut self.state {
+            edits.extend(plan.show(place));
+        }
         self.commands.push_back(Command::EditAttempt { edits });
         self.commands.extend(splice.map(Command::SplicePrefix));
         self.attempts.push(Attempt {
@@ -172,6 +160,13 @@ impl Exchange {
         end_of_stream: bool,
     ) -> Flow {
         let surface = self.facts.surface;
+        let attempt = self.attempts.iter();
+        let place = attempt
+            .map(Attempt::place)
+            .find(|place| place.number == number.0);
+        let mut edits = place
+            .map(|place| self.kept_back(&place.provider, headers))
+            .unwrap_or_default();
         let Some(attempt) = self
             .attempts
             .iter_mut()
@@ -207,9 +202,10 @@ impl Exchange {
             attempt.remover = None;
         }
         if attempt.remover.is_some() {
-            self.commands.push_back(Command::EditResponse {
-                edits: vec![HeaderEdit::remove("content-length")],
-            });
+            edits.push(HeaderEdit::remove("content-length"));
+        }
+        if !edits.is_empty() {
+            self.commands.push_back(Command::EditResponse { edits });
         }
         let flow = self.guard_answer_head(head);
         self.meter_head(status, framing);
@@ -509,17 +505,4 @@ fn framing(headers: &Headers, streamed: bool, in_array: bool) -> (Option<Framing
             | MediaTypeError::Parameter,
         ) => (Some(as_asked), Said::Unreadable),
     }
-}
-
-fn is_internal(name: &str, own_login: bool) -> bool {
-    if name == NEEDED_FOR_ROUTING {
-        return false;
-    }
-    if INTERNAL_PREFIXES
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
-    {
-        return true;
-    }
-    !own_login && (PROVIDER_CREDENTIALS.contains(&name) || IDENTITY_HEADERS.contains(&name))
 }

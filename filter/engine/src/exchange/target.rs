@@ -15,6 +15,7 @@ use policy::units::TokenCount;
 
 use super::admission::Admitted;
 use super::body::ask;
+use super::passing::Shown;
 use crate::headers::Headers;
 use crate::messages::{HeaderEdit, PrefixSplice};
 use crate::path::Address;
@@ -40,6 +41,8 @@ pub(super) struct Plan {
     pub own_login: bool,
     /// What guardrails change in the body, for every target.
     pub guard_splices: Vec<Splice>,
+    /// Whose request the header map that all attempts share shows.
+    pub shown: Shown,
 }
 
 /// Why there is no plan.
@@ -135,6 +138,7 @@ impl Plan {
             facts,
             own_login: false,
             guard_splices: Vec::new(),
+            shown: Shown::Client { provider: 0 },
         }
     }
 

@@ -1,6 +1,7 @@
 //! A small mesh, and the one place that knows how to drive an exchange through it.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use dialects::refusal::Reply;
@@ -9,7 +10,8 @@ use engine::guard::Guard;
 use engine::messages::{AttemptNumber, CallId, ClosedBy, Governed, KeyNow};
 use engine::quota::{Desk, Limits};
 use engine::{
-    Command, Exchange, ExchangeRecord, ExchangeSeed, Flow, HeaderEdit, Headers, Input, SideBySide,
+    Command, DroppedHeaders, Exchange, ExchangeRecord, ExchangeSeed, Flow, HeaderEdit, Headers,
+    Input, SideBySide,
 };
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{
@@ -37,6 +39,7 @@ pub(crate) struct World {
     guard: Option<Rc<Guard>>,
     pub(crate) desk: Rc<RefCell<Desk>>,
     side_by_side: Rc<SideBySide>,
+    pub(crate) dropped: Rc<RefCell<DroppedHeaders>>,
 }
 
 impl Default for World {
@@ -102,6 +105,7 @@ impl World {
             guard: None,
             desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([3; 16])))),
             side_by_side: Rc::default(),
+            dropped: Rc::default(),
         }
     }
 }
@@ -257,6 +261,9 @@ fn provider(seed: u8, name: &str, dialect: Dialect, models: &[&str]) -> Provider
         stream_header_timeout_ms: 60_000,
         whole_header_timeout_ms: 600_000,
         idle_timeout_ms: None,
+        pass_request_headers: Vec::new(),
+        pass_response_headers: Vec::new(),
+        set_request_headers: BTreeMap::new(),
     }
 }
 
@@ -443,6 +450,7 @@ impl Driven {
             limits: Rc::new(Limits::new(&world.mesh)),
             desk: Rc::clone(&world.desk),
             side_by_side: Rc::clone(&world.side_by_side),
+            dropped: Rc::clone(&world.dropped),
             records_are_full: false,
             now: T0,
         };
@@ -699,6 +707,6 @@ pub(crate) fn code_of(reply: &Reply) -> String {
 pub(crate) fn edit<'a>(edits: &'a [HeaderEdit], wanted: &str) -> Option<&'a str> {
     edits.iter().find_map(|edit| match edit {
         HeaderEdit::Set(name, value) if *name == wanted => std::str::from_utf8(value).ok(),
-        HeaderEdit::Set(..) | HeaderEdit::Remove(_) => None,
+        HeaderEdit::Set(..) | HeaderEdit::Add(..) | HeaderEdit::Remove(_) => None,
     })
 }

@@ -5,10 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Checker, Node, is_label, label_rule, name_rule};
 use crate::documents::base_url::is_host;
 use crate::documents::{AuthStyle, PathStyle, Provider};
+use crate::header::{HeaderWay, check_passed, check_set};
+use crate::key::holds_virtual_key;
 use crate::surface::Dialect;
 
 const MAX_HEADER_TIMEOUT_MS: u64 = 3_600_000;
 const IDLE_TIMEOUT_MS: core::ops::RangeInclusive<u64> = 1_000..=3_600_000;
+
+/// Each of a provider's three lists of headers.
+const MAX_HEADERS: usize = 64;
+const MAX_HEADER_VALUE_BYTES: usize = 1024;
 
 /// Largest weight; the sum of all weights of a group then fits every arithmetic on them.
 pub(super) const MAX_WEIGHT: u32 = 1_000_000;
@@ -101,6 +107,64 @@ impl Checker<'_> {
             }
         }
         self.provider_credentials(at, provider);
+        self.provider_headers(at, provider);
+    }
+
+    fn provider_headers(&mut self, at: &str, provider: &Provider) {
+        for (field, names, way) in [
+            (
+                "pass_request_headers",
+                &provider.pass_request_headers,
+                HeaderWay::Request,
+            ),
+            (
+                "pass_response_headers",
+                &provider.pass_response_headers,
+                HeaderWay::Response,
+            ),
+        ] {
+            self.not_too_many(&format!("{at}.{field}"), names.len());
+            for (number, name) in names.iter().enumerate() {
+                if let Err(error) = check_passed(name, way) {
+                    self.add(
+                        format!("{at}.{field}[{number}]"),
+                        format!("`{name}` {error}"),
+                    );
+                }
+            }
+        }
+        let at = format!("{at}.set_request_headers");
+        self.not_too_many(&at, provider.set_request_headers.len());
+        for (name, value) in &provider.set_request_headers {
+            if let Err(error) = check_set(name) {
+                self.add(format!("{at}.{name}"), format!("`{name}` {error}"));
+            }
+            let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+            if value.is_empty()
+                || value.len() > MAX_HEADER_VALUE_BYTES
+                || value.trim() != value
+                || !value.bytes().all(is_visible)
+            {
+                let message = format!(
+                    "must be visible ASCII without spaces at its ends, from 1 to {MAX_HEADER_VALUE_BYTES} bytes"
+                );
+                self.add(format!("{at}.{name}"), message);
+            } else if holds_virtual_key(value.as_bytes()) {
+                self.add(
+                    format!("{at}.{name}"),
+                    "holds a virtual key, which no provider may see",
+                );
+            }
+        }
+    }
+
+    fn not_too_many(&mut self, at: &str, headers: usize) {
+        if headers > MAX_HEADERS {
+            self.add(
+                at.to_owned(),
+                format!("lists {headers} headers; at most {MAX_HEADERS} are"),
+            );
+        }
     }
 
     fn models_in_path(&mut self, at: &str, provider: &Provider) {

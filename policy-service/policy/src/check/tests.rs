@@ -203,6 +203,53 @@ fn auth_and_path_styles_fit_the_provider() {
 }
 
 #[test]
+fn a_provider_adds_and_sets_what_it_may() {
+    finds(
+        |documents| {
+            let provider = a(documents);
+            provider.pass_request_headers = ["x-vendor-*", "x-api-key", "openai-project", "x-*"]
+                .map(str::to_owned)
+                .into();
+            provider.pass_response_headers = ["x-vendor-trace", "set-cookie", "x-weir-code"]
+                .map(str::to_owned)
+                .into();
+            provider.set_request_headers = [
+                ("openai-project", "proj_1"),
+                ("authorization", "Bearer x"),
+                ("x-empty", ""),
+                ("x-line", "a\r\nb: c"),
+                ("x-key", "v"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+            let key = crate::key::VirtualKeySecret::from_bytes([1; 32]);
+            provider
+                .set_request_headers
+                .insert("x-note".to_owned(), format!("see {}", key.expose()));
+        },
+        &[
+            "`providers[a].pass_request_headers[1]`: `x-api-key` carries a credential",
+            "`providers[a].pass_request_headers[2]`: `openai-project` chooses an account",
+            "`providers[a].pass_request_headers[3]`: `x-*` `*` may only stand at the end",
+            "`providers[a].pass_response_headers[1]`: `set-cookie` carries a credential",
+            "`providers[a].pass_response_headers[2]`: `x-weir-code` is the mesh's own",
+            "`providers[a].set_request_headers.authorization`: `authorization` carries a credential",
+            "`providers[a].set_request_headers.x-empty`: must be visible ASCII",
+            "`providers[a].set_request_headers.x-key`: `x-key` carries a credential",
+            "`providers[a].set_request_headers.x-line`: must be visible ASCII",
+            "`providers[a].set_request_headers.x-note`: holds a virtual key",
+        ],
+    );
+    finds(
+        |documents| {
+            a(documents).pass_request_headers =
+                (0..65).map(|nth| format!("x-vendor-{nth}")).collect();
+        },
+        &["`providers[a].pass_request_headers`: lists 65 headers; at most 64 are"],
+    );
+}
+
+#[test]
 fn a_host_belongs_to_one_provider() {
     finds(
         |documents| {

@@ -1,5 +1,7 @@
 //! The file as it is written.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::documents::{
@@ -120,6 +122,9 @@ pub(super) struct ProviderEntry {
     pub(super) stream_header_timeout_ms: Option<u64>,
     pub(super) whole_header_timeout_ms: Option<u64>,
     pub(super) idle_timeout_ms: Option<u64>,
+    pub(super) pass_request_headers: Vec<String>,
+    pub(super) pass_response_headers: Vec<String>,
+    pub(super) set_request_headers: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -46,6 +46,32 @@ async fn a_provider_secret_goes_in_and_never_comes_out() {
 }
 
 #[tokio::test]
+async fn a_provider_adds_headers_and_sets_its_account() {
+    let service = Service::start().await;
+    let fields = json!({
+        "preset": "openai",
+        "pass_request_headers": ["x-vendor-*"],
+        "set_request_headers": {"openai-project": "proj_1"},
+    });
+    let id = service.add("/api/v1/providers", fields).await;
+    let path = format!("/api/v1/providers/{id}");
+    let change = json!({"pass_response_headers": ["x-vendor-trace"]});
+    service.patch(&path, change).await.ok();
+    let shown = service.get(&path).await.ok();
+    assert_eq!(shown["pass_request_headers"], json!(["x-vendor-*"]));
+    assert_eq!(shown["pass_response_headers"], json!(["x-vendor-trace"]));
+    assert_eq!(
+        shown["set_request_headers"],
+        json!({"openai-project": "proj_1"})
+    );
+    let bad = json!({"pass_request_headers": ["openai-project"], "set_request_headers": {"cookie": "a=b"}});
+    let refused = service.patch(&path, bad).await;
+    refused.refused(400, "invalid_fields");
+    let at = |field: &str| refused.paths().iter().any(|path| path.ends_with(field));
+    assert!(at("pass_request_headers[0]") && at("set_request_headers.cookie"));
+}
+
+#[tokio::test]
 async fn a_key_secret_is_shown_once_and_only_its_hash_is_kept() {
     let service = Service::start().await;
     let team = service.add("/api/v1/teams", named("red")).await;

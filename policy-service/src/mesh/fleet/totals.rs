@@ -6,6 +6,7 @@ use dialects::refusal::RefusalCode;
 use policy::quota::{Level, Unit};
 use wire::mesh::VmCounters;
 
+use super::headers::{Dropped, DroppedHeaders};
 use super::{Counters, Fleet, Seen, VmName};
 
 /// VMs whose counters are remembered apart, should they only have been silent.
@@ -25,6 +26,7 @@ pub(crate) struct Totals {
     pub(crate) denials: BTreeMap<Denied, u64>,
     /// Answers that proxies made by themselves, by code.
     pub(crate) proxy_replies: BTreeMap<&'static str, u64>,
+    dropped: Dropped,
 }
 
 impl Totals {
@@ -36,6 +38,7 @@ impl Totals {
             counters: seen.counters,
             denials: seen.denials.clone(),
             proxy_replies: seen.proxy_replies.clone(),
+            dropped: seen.dropped.clone(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Totals {
             let sum = self.proxy_replies.entry(code).or_default();
             *sum = sum.saturating_add(*count);
         }
+        self.dropped.add(&other.dropped);
     }
 
     fn counted(self) -> Self {
@@ -173,6 +177,11 @@ impl Fleet {
             totals.add(&Totals::of(seen));
         }
         totals
+    }
+
+    /// Returns the headers that did not pass, by name.
+    pub fn dropped_headers(&self) -> DroppedHeaders {
+        self.totals().dropped.shown()
     }
 }
 

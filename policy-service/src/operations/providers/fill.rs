@@ -84,6 +84,9 @@ pub(super) fn new_provider(fields: ProviderFields) -> Result<Provider, Operation
             .whole_header_timeout_ms
             .unwrap_or(WHOLE_HEADER_TIMEOUT_MS),
         idle_timeout_ms: fields.idle_timeout_ms,
+        pass_request_headers: fields.pass_request_headers.unwrap_or_default(),
+        pass_response_headers: fields.pass_response_headers.unwrap_or_default(),
+        set_request_headers: fields.set_request_headers.unwrap_or_default(),
     })
 }
 
@@ -105,6 +108,9 @@ pub(super) fn apply(fields: ProviderFields, provider: &mut Provider) -> Result<(
         stream_header_timeout_ms,
         whole_header_timeout_ms,
         idle_timeout_ms,
+        pass_request_headers,
+        pass_response_headers,
+        set_request_headers,
     } = fields;
     let mut problems = Problems::default();
     if preset.is_some() {
@@ -137,6 +143,9 @@ pub(super) fn apply(fields: ProviderFields, provider: &mut Provider) -> Result<(
         whole_header_timeout_ms,
     );
     provider.idle_timeout_ms = idle_timeout_ms.or(provider.idle_timeout_ms);
+    replace(&mut provider.pass_request_headers, pass_request_headers);
+    replace(&mut provider.pass_response_headers, pass_response_headers);
+    replace(&mut provider.set_request_headers, set_request_headers);
     Ok(())
 }
 

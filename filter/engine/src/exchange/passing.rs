@@ -1,0 +1,259 @@
+//! Which headers of an exchange pass, and what makes the shared header map one provider's.
+//!
+//! All attempts share one header map, so what a provider may see is always made from the client's own headers: what
+//! the one before saw and this one may not goes, and what only this one may see is set again.
+
+use dialects::headers::{HeaderLists, lists};
+use policy::compiled::CompiledProvider;
+use policy::header::{HeaderWay, covers, is_own};
+use policy::key::holds_virtual_key;
+
+use super::target::{PROVIDER_CREDENTIALS, Plan};
+use super::{Exchange, State};
+use crate::headers::Headers;
+use crate::messages::{AttemptNumber, HeaderEdit};
+
+/// Envoy finds no route without it, so only the attempt takes it away.
+pub(super) const NEEDED_FOR_ROUTING: &str = "x-forwarded-proto";
+
+/// What the shared header map shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// What the provider at this place of the mesh may see of the client.
+    Client { provider: usize },
+    /// That, and what the provider sets by itself.
+    Whole { provider: usize },
+}
+
+/// The rules for one provider.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passing<'a> {
+    lists: &'static HeaderLists,
+    provider: &'a CompiledProvider,
+    /// The client's own login travels.
+    own_login: bool,
+}
+
+impl<'a> Passing<'a> {
+    pub(super) fn new(provider: &'a CompiledProvider, own_login: bool) -> Self {
+        Self {
+            lists: lists(provider.dialect),
+            provider,
+            own_login,
+        }
+    }
+
+    /// Whether a client's header goes up.
+    pub(super) fn up(self, name: &str, value: &[u8]) -> bool {
+        // A path with a key in it is set anew for each attempt; without one there is no route.
+        if name.starts_with(':') || name == NEEDED_FOR_ROUTING {
+            return true;
+        }
+        let is_listed = self.lists.passes_up(name, self.own_login)
+            || (self.own_login && PROVIDER_CREDENTIALS.contains(&name))
+            || any_covers(
+                &self.provider.pass_request_headers,
+                name,
+                HeaderWay::Request,
+            );
+        is_listed && !holds_virtual_key(value)
+    }
+
+    /// Whether an answer's header comes back.
+    pub(super) fn back(self, name: &str) -> bool {
+        name.starts_with(':')
+            || self.lists.passes_back(name, self.own_login)
+            || any_covers(
+                &self.provider.pass_response_headers,
+                name,
+                HeaderWay::Response,
+            )
+    }
+
+    /// What the provider sets by itself; nothing beside the client's own login, which says whose account it is.
+    fn set(self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let set = self.provider.set_request_headers.iter();
+        set.filter(move |_| !self.own_login)
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    fn sets(self, wanted: &str) -> bool {
+        self.set().any(|(name, _)| name == wanted)
+    }
+}
+
+fn any_covers(patterns: &[String], name: &str, way: HeaderWay) -> bool {
+    patterns.iter().any(|pattern| covers(pattern, name, way))
+}
+
+/// What an attempt finds under one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// What the client sent, every value of it.
+    Sent,
+    /// What the provider sets.
+    Set,
+}
+
+impl Plan {
+    fn passing(&self, provider: usize) -> Option<Passing<'_>> {
+        let provider = self.mesh.providers.get(provider)?;
+        Some(Passing::new(provider, self.own_login))
+    }
+
+    /// Returns the names of the client's headers that the provider at this place does not see, each once.
+    pub(super) fn unseen(&self, provider: usize) -> Vec<&str> {
+        let Some(passing) = self.passing(provider) else {
+            return Vec::new();
+        };
+        let mut unseen = Vec::new();
+        for (name, value) in self.headers.iter() {
+            if !passing.up(name, value) && !unseen.contains(&name) {
+                unseen.push(name);
+            }
+        }
+        unseen
+    }
+
+    /// Returns the changes that turn what the header map shows into what the provider at this place is to see.
+    pub(super) fn show(&mut self, provider: usize) -> Vec<HeaderEdit> {
+        let before = std::mem::replace(&mut self.shown, Shown::Whole { provider });
+        if before == self.shown {
+            return Vec::new();
+        }
+        let (last, had_set) = match before {
+            Shown::Client { provider } => (provider, false),
+            Shown::Whole { provider } => (provider, true),
+        };
+        let mut edits = if last == provider {
+            Vec::new()
+        } else {
+            self.exchanged(last, had_set, provider)
+        };
+        let set = self.passing(provider).into_iter().flat_map(Passing::set);
+        edits.extend(set.map(|(name, value)| HeaderEdit::set(name.to_owned(), value)));
+        edits
+    }
+
+    /// What goes and what comes back between two providers, but for what the second one sets.
+    fn exchanged(&self, last: usize, had_set: bool, next: usize) -> Vec<HeaderEdit> {
+        let set_before = self.passing(last).filter(|_| had_set);
+        let set_next = self.passing(next);
+        let (unseen_before, unseen_next) = (self.unseen(last), self.unseen(next));
+        let find = |sets: Option<Passing<'_>>, unseen: &[&str], name: &str| {
+            if sets.is_some_and(|passing| passing.sets(name)) {
+                Found::Set
+            } else if self.headers.get(name).is_none() || unseen.contains(&name) {
+                Found::Nothing
+            } else {
+                Found::Sent
+            }
+        };
+        let set_names = set_before.into_iter().flat_map(Passing::set);
+        let names = self.headers.iter().map(|(name, _)| name);
+        let mut seen = Vec::new();
+        let mut edits = Vec::new();
+        for name in names.chain(set_names.map(|(name, _)| name)) {
+            if seen.contains(&name) {
+                continue;
+            }
+            seen.push(name);
+            let before = find(set_before, &unseen_before, name);
+            match (before, find(set_next, &unseen_next, name)) {
+                (Found::Sent | Found::Set, Found::Nothing) => {
+                    edits.push(HeaderEdit::remove(name.to_owned()));
+                }
+                (Found::Nothing | Found::Set, Found::Sent) => self.as_sent(name, &mut edits),
+                (Found::Sent, Found::Sent) | (Found::Nothing, Found::Nothing) | (_, Found::Set) => {
+                }
+            }
+        }
+        edits
+    }
+
+    /// Puts the client's own values of `name` in the place of whatever is there.
+    fn as_sent(&self, name: &str, edits: &mut Vec<HeaderEdit>) {
+        for (nth, value) in self.headers.all(name).enumerate() {
+            edits.push(if nth == 0 {
+                HeaderEdit::set(name.to_owned(), value)
+            } else {
+                HeaderEdit::Add(name.to_owned(), value.to_vec())
+            });
+        }
+    }
+}
+
+impl Exchange {
+    /// Counts what the first target of `plan` does not see of the client's headers.
+    pub(super) fn count_unseen(&self, unseen: &[&str]) {
+        let mut dropped = self.seed.dropped.borrow_mut();
+        for name in unseen.iter().filter(|name| !is_expected(name)) {
+            dropped.count(HeaderWay::Request, name);
+        }
+    }
+
+    /// Returns the changes that leave of an answer's headers what may come back, and counts the others.
+    pub(super) fn kept_back(&self, provider: &str, headers: &Headers) -> Vec<HeaderEdit> {
+        let passing = self.passing_of(provider);
+        let mut edits: Vec<HeaderEdit> = Vec::new();
+        for (name, _) in headers.iter() {
+            if passing.is_some_and(|passing| passing.back(name)) || name.starts_with(':') {
+                continue;
+            }
+            let edit = HeaderEdit::remove(name.to_owned());
+            if !edits.contains(&edit) {
+                self.seed
+                    .dropped
+                    .borrow_mut()
+                    .count(HeaderWay::Response, name);
+                edits.push(edit);
+            }
+        }
+        edits
+    }
+
+    fn passing_of(&self, provider: &str) -> Option<Passing<'_>> {
+        let State::Forwarded(plan) = &self.state else {
+            return None;
+        };
+        let (at, _) = plan.mesh.provider(provider)?;
+        plan.passing(at)
+    }
+
+    /// Whether a trailer of the request goes on; counts one that does not.
+    ///
+    /// Trailers may come before it is decided where the request goes, so the list is that of the API asked.
+    pub fn passes_request_trailer(&self, name: &str, value: &[u8]) -> bool {
+        let passes = lists(self.facts.dialect).passes_up(name, false) && !holds_virtual_key(value);
+        if !passes && !is_expected(name) {
+            self.seed
+                .dropped
+                .borrow_mut()
+                .count(HeaderWay::Request, name);
+        }
+        passes
+    }
+
+    /// Whether a trailer of an attempt's answer comes back; counts one that does not.
+    pub fn passes_answer_trailer(&self, number: AttemptNumber, name: &str) -> bool {
+        let attempt = self
+            .attempts
+            .iter()
+            .find(|attempt| attempt.number() == number.0);
+        let passing = attempt.and_then(|attempt| self.passing_of(&attempt.place().provider));
+        let passes = passing.is_some_and(|passing| passing.back(name));
+        if !passes {
+            self.seed
+                .dropped
+                .borrow_mut()
+                .count(HeaderWay::Response, name);
+        }
+        passes
+    }
+}
+
+/// Whether a dropped header of a request is none of the client's that somebody could miss.
+fn is_expected(name: &str) -> bool {
+    is_own(name) || PROVIDER_CREDENTIALS.contains(&name)
+}
