@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::parts;
@@ -116,6 +117,40 @@ impl Desk {
             .args(["--dangerously-bypass-approvals-and-sandbox", prompt])
             .env("CODEX_HOME", &home)
             .env("MESH_KEY", endpoint.key.as_deref().unwrap_or("none"));
+        process::finish(command, PATIENCE)
+    }
+
+    /// Runs Gemini CLI with `prompt`.
+    pub fn gemini_cli(&self, endpoint: &Endpoint, prompt: &str) -> Finished {
+        let home = self.home().join(".gemini");
+        std::fs::create_dir_all(&home).expect("a folder for Gemini CLI");
+        let settings = json!({"security": {"auth": {"selectedType": "gemini-api-key"}}});
+        std::fs::write(home.join("settings.json"), settings.to_string()).expect("its settings");
+        let mut command = self.command(&parts::client("gemini"));
+        command
+            .args(["--skip-trust", "-m", &endpoint.model, "-p", prompt])
+            .env("GOOGLE_GEMINI_BASE_URL", &endpoint.base)
+            .env("GEMINI_API_KEY", endpoint.key.as_deref().unwrap_or("none"));
+        process::finish(command, PATIENCE)
+    }
+
+    /// Runs OpenCode with `prompt` through one of its provider kinds (`openai`, `anthropic`, `google`…).
+    pub fn opencode(&self, endpoint: &Endpoint, kind: &str, prompt: &str) -> Finished {
+        let version = if kind == "google" { "v1beta" } else { "v1" };
+        let config = json!({"provider": {"mesh": {
+            "npm": format!("@ai-sdk/{kind}"),
+            "name": "mesh",
+            "options": {
+                "baseURL": format!("{}/{version}", endpoint.base),
+                "apiKey": endpoint.key.as_deref().unwrap_or("none"),
+            },
+            "models": {&endpoint.model: {"name": endpoint.model}},
+        }}});
+        let file = self.work().join("opencode.json");
+        std::fs::write(file, config.to_string()).expect("OpenCode's configuration");
+        let mut command = self.command(&parts::client("opencode"));
+        let model = format!("mesh/{}", endpoint.model);
+        command.args(["run", "-m", &model, prompt]);
         process::finish(command, PATIENCE)
     }
 

@@ -66,7 +66,7 @@ pub(crate) fn install(workspace: &Workspace, edition: Edition) -> Result<PathBuf
         return Ok(folder);
     }
     say(&format!(
-        "      installing agents and SDKs for the tests into {} (about 1 GB) …",
+        "      installing agents and SDKs for the tests into {} (about 1.5 GB) …",
         folder.display()
     ));
     if folder.exists() {
@@ -122,7 +122,7 @@ fn agents(packages: &[Pin], edition: Edition, folder: &Path) -> Result<(), Failu
         .args(&wanted);
         visibly(&mut npm, Limit::minutes(15))
     })?;
-    for agent in ["claude", "codex"] {
+    for agent in ["claude", "codex", "gemini", "opencode"] {
         let program = folder.join("node_modules/.bin").join(agent);
         if !works(Command::new(&program).arg("--version").env("HOME", folder)) {
             return Err(Failure::new(format!(
@@ -138,9 +138,7 @@ fn require_npm() -> Result<(), Failure> {
     if has("node") && has("npm") {
         return Ok(());
     }
-    say(
-        "      node and npm are missing; the tests drive the real Claude Code and Codex and need both",
-    );
+    say("      node and npm are missing; the tests drive real agents and need both");
     if apt_install(&["nodejs", "npm"])? && has("node") && has("npm") {
         return Ok(());
     }

@@ -57,6 +57,9 @@ mod tests {
             "litellm",
             "@anthropic-ai/claude-code",
             "@openai/codex",
+            "@google/gemini-cli",
+            "opencode-ai",
+            "google-genai",
         ] {
             assert!(of(name).is_ok(), "{name}");
         }
