@@ -10,8 +10,8 @@ use policy::header::HeaderWay;
 use policy::units::Timestamp;
 use prost::Message as _;
 use wire::mesh::{
-    DroppedHeader, ExchangeRecord, GuardProof, GuardProven, ProxyReplies, QuotaDenials, ReportRequest,
-    VaultEntry, VmCounters,
+    DroppedHeader, ExchangeRecord, GuardProof, GuardProven, ProxyReplies, QuotaDenials,
+    ReportRequest, VaultEntry, VmCounters,
 };
 
 use crate::host;

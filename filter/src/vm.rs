@@ -309,7 +309,7 @@ impl Vm {
             Some(table) => KeyTable::find(&table, hash),
             None => Ok(None),
         };
-        let found = found.map_err(|_| {
+        let found = found.map_err(|_unreadable| {
             host::error("a key table cannot be read; its keys are refused");
             Unreadable
         })?;

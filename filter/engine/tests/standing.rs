@@ -246,6 +246,14 @@ fn go_on(driven: &mut Driven, at: At) -> Vec<Command> {
     driven.commands()
 }
 
+/// The code of a refusal; `None` for every other command.
+fn refusal(command: &Command) -> Option<String> {
+    if let Command::Reply(reply) | Command::RefuseAttempt(reply) = command {
+        return Some(code_of(reply));
+    }
+    None
+}
+
 /// The code of the refusal that `change` leads to; `None` when the request goes on.
 fn refused_with(world: &World, at: At, change: Change) -> Option<String> {
     let mut driven = begin(world, at);
@@ -254,10 +262,7 @@ fn refused_with(world: &World, at: At, change: Change) -> Option<String> {
     if commands.is_empty() {
         commands = go_on(&mut driven, at);
     }
-    let refused = commands.iter().find_map(|command| match command {
-        Command::Reply(reply) | Command::RefuseAttempt(reply) => Some(code_of(reply)),
-        _ => None,
-    });
+    let refused = commands.iter().find_map(refusal);
     if let Some(code) = &refused {
         let record = driven.close(ClosedBy::Nobody);
         assert_eq!(record.ended, Ended::Refused, "{at:?} {change:?}");
@@ -364,12 +369,7 @@ fn a_key_that_expires_meanwhile_goes_nowhere() {
         driven.pass(999);
         let mut late = begin(&world, at);
         late.pass(1_000);
-        let code = |commands: Vec<Command>| {
-            commands.iter().find_map(|command| match command {
-                Command::Reply(reply) | Command::RefuseAttempt(reply) => Some(code_of(reply)),
-                _ => None,
-            })
-        };
+        let code = |commands: Vec<Command>| commands.iter().find_map(refusal);
         assert_eq!(code(go_on(&mut driven, at)), None, "{at:?}");
         let got = code(go_on(&mut late, at));
         assert_eq!(got.as_deref(), Some("key_expired"), "{at:?}");
@@ -444,13 +444,10 @@ fn a_stream_ends_at_its_next_event_when_its_key_ends() {
             assert_eq!(driven.commands(), [], "nothing can be written here");
             // The event lasts over two chunks.
             let (head, tail) = EVENTS[2].split_at(40);
+            let (next, rest) = EVENTS[2].split_at(9);
             write(&mut driven, head, &mut seen);
-            write(
-                &mut driven,
-                &format!("{tail}{}", &EVENTS[2][..9]),
-                &mut seen,
-            );
-            write(&mut driven, &EVENTS[2][9..], &mut seen);
+            write(&mut driven, &format!("{tail}{next}"), &mut seen);
+            write(&mut driven, rest, &mut seen);
             let text = String::from_utf8(seen).unwrap();
             assert_eq!(text.matches(code).count(), 1, "{change:?}\n{text}");
             assert!(text.ends_with("{\"type\":\"message_stop\"}\n\n"), "{text}");

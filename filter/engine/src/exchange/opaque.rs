@@ -104,7 +104,7 @@ impl Exchange {
 }
 
 /// Returns what is said where a path is not the key's to call.
-const fn objection(granted: OpaqueGrant) -> Option<(RefusalCode, &'static str)> {
+pub(super) const fn objection(granted: OpaqueGrant) -> Option<(RefusalCode, &'static str)> {
     match granted {
         OpaqueGrant::Allowed => None,
         OpaqueGrant::NotNamed => Some((

@@ -18,6 +18,7 @@ use policy::units::Timestamp;
 use super::admission::{Admitted, bounded};
 use super::body::WaitingFor;
 use super::metering::drain_ms;
+use super::opaque::objection;
 use super::target::{Plan, PlanError};
 use super::{Exchange, State};
 use crate::guard::{Content, Guard};
@@ -152,25 +153,33 @@ impl Exchange {
             return unfit;
         }
         let key = self.key_now().cloned();
-        let path = self.facts.address.as_ref().map(|it| it.path.as_str());
-        let is_opaque = matches!(
-            self.facts.surface,
-            Some(Surface::AnthropicOpaque | Surface::OpenaiOpaque | Surface::GeminiOpaque)
-        );
-        if let (Some(key), Some(path)) = (&key, path)
-            && is_opaque
-            && !key.may_call_opaque(path)
-        {
-            return Some(Unfit::terminal(
-                RefusalCode::PathNotAllowed,
-                "This path is outside the model APIs, and your virtual key no longer names it.",
-            ));
+        if let Some(unfit) = self.path_is_unfit(admitted, key.as_deref()) {
+            return Some(unfit);
         }
         self.seed.limits = Rc::clone(&governed.limits);
         admitted.mesh = Rc::clone(&governed.mesh);
         admitted.key.clone_from(&key);
         self.facts.key = key;
         None
+    }
+
+    /// Whether the key no longer names the path outside the model APIs that was asked for, or a parameter of it.
+    fn path_is_unfit(&self, admitted: &Admitted, key: Option<&CompiledKey>) -> Option<Unfit> {
+        let address = self.facts.address.as_ref()?;
+        let is_opaque = matches!(
+            address.surface,
+            Surface::AnthropicOpaque | Surface::OpenaiOpaque | Surface::GeminiOpaque
+        );
+        let key = key.filter(|_| is_opaque)?;
+        let method = admitted.headers.text(":method").unwrap_or_default();
+        let granted = key.opaque_grant(address.surface.dialect(), method, &address.path);
+        if let Some((code, message)) = objection(granted) {
+            return Some(Unfit::terminal(code, message));
+        }
+        let lists = |name: &str| key.may_send_opaque(&address.path, name);
+        let refused = address.query.judge_listed(lists).err()?;
+        let message = refused.message();
+        Some(Unfit::terminal(RefusalCode::QueryNotAllowed, &message))
     }
 
     /// Whether a request whose targets are chosen may not go on to the first of them.

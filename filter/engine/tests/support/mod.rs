@@ -661,6 +661,7 @@ impl Driven {
     pub(crate) fn shown_id(&mut self) -> Option<String> {
         self.push(Input::ResponseHeaders {
             status: 200,
+            details: "",
             end_of_stream: false,
         });
         let commands = self.commands();

@@ -357,19 +357,21 @@ impl<'a> Import<'a> {
         found.unwrap_or(Scope::Global)
     }
 
-    fn provider(&mut self, at: &str, entry: &ProviderEntry) {
-        let preset = entry
-            .preset
-            .as_deref()
-            .map(|name| (name, Preset::named(name)));
-        if let Some((name, None)) = preset {
+    fn preset(&mut self, at: &str, entry: &ProviderEntry) -> Option<&'static Preset> {
+        let name = entry.preset.as_deref()?;
+        let preset = Preset::named(name);
+        if preset.is_none() {
             let known = Preset::ALL.map(|preset| preset.name).join("`, `");
             self.add(
                 format!("{at}.preset"),
                 format!("there is no preset `{name}`; known are `{known}`"),
             );
         }
-        let preset = preset.and_then(|(_, preset)| preset);
+        preset
+    }
+
+    fn provider(&mut self, at: &str, entry: &ProviderEntry) {
+        let preset = self.preset(at, entry);
         let name = entry
             .name
             .clone()
