@@ -1,5 +1,7 @@
 //! One try at one target: its request, and the usage in its response.
 
+use std::rc::Rc;
+
 use dialects::media_type::{BodyType, MediaTypeError, answer_type, is_plain};
 use dialects::refusal::RefusalCode;
 use dialects::request_ids;
@@ -45,7 +47,12 @@ impl Exchange {
                 Some(1),
             );
         };
-        let unseen = plan.unseen(target.provider);
+        let shown = Shown {
+            mesh: Rc::clone(&plan.mesh),
+            provider: target.provider,
+            is_whole: false,
+        };
+        let unseen = plan.unseen(&shown);
         self.count_unseen(&unseen);
         let mut edits: Vec<_> = unseen
             .into_iter()
@@ -69,9 +76,6 @@ impl Exchange {
             timeout_ms.to_string(),
         ));
         self.commands.push_back(Command::Forward { edits });
-        let shown = Shown::Client {
-            provider: target.provider,
-        };
         self.state = State::Forwarded(Box::new(Plan { shown, ..plan }));
         Flow::Continue
     }
@@ -128,7 +132,7 @@ impl Exchange {
         edits.extend(["x-weir-plan", NEEDED_FOR_ROUTING].map(HeaderEdit::remove));
         let removes_usage = plan.asks_usage(provider);
         if let State::Forwarded(plan) = &mut self.state {
-            edits.extend(plan.show(place));
+            edits.extend(plan.show(&mesh, place));
         }
         self.commands.push_back(Command::EditAttempt { edits });
         self.commands.extend(splice.map(Command::SplicePrefix));

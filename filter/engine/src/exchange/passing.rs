@@ -3,8 +3,10 @@
 //! All attempts share one header map, so what a provider may see is always made from the client's own headers: what
 //! the one before saw and this one may not goes, and what only this one may see is set again.
 
+use std::rc::Rc;
+
 use dialects::headers::{HeaderLists, lists};
-use policy::compiled::CompiledProvider;
+use policy::compiled::{CompiledProvider, Mesh};
 use policy::header::{HeaderWay, covers, is_own};
 use policy::key::holds_virtual_key;
 
@@ -16,13 +18,21 @@ use crate::messages::{AttemptNumber, HeaderEdit};
 /// Envoy finds no route without it, so only the attempt takes it away.
 pub(super) const NEEDED_FOR_ROUTING: &str = "x-forwarded-proto";
 
-/// What the shared header map shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// What the provider at this place of the mesh may see of the client.
-    Client { provider: usize },
-    /// That, and what the provider sets by itself.
-    Whole { provider: usize },
+/// Whose request the shared header map shows.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    /// The policy by which it was made; attempts follow newer ones.
+    pub mesh: Rc<Mesh>,
+    /// Place of the provider in that policy.
+    pub provider: usize,
+    /// With what the provider sets by itself.
+    pub is_whole: bool,
+}
+
+impl Shown {
+    fn is_of(&self, mesh: &Rc<Mesh>, provider: usize) -> bool {
+        Rc::ptr_eq(&self.mesh, mesh) && self.provider == provider
+    }
 }
 
 /// The rules for one provider.
@@ -97,14 +107,14 @@ enum Found {
 }
 
 impl Plan {
-    fn passing(&self, provider: usize) -> Option<Passing<'_>> {
-        let provider = self.mesh.providers.get(provider)?;
+    fn passing<'a>(&self, shown: &'a Shown) -> Option<Passing<'a>> {
+        let provider = shown.mesh.providers.get(shown.provider)?;
         Some(Passing::new(provider, self.own_login))
     }
 
-    /// Returns the names of the client's headers that the provider at this place does not see, each once.
-    pub(super) fn unseen(&self, provider: usize) -> Vec<&str> {
-        let Some(passing) = self.passing(provider) else {
+    /// Returns the names of the client's headers that a provider does not see, each once.
+    pub(super) fn unseen(&self, shown: &Shown) -> Vec<&str> {
+        let Some(passing) = self.passing(shown) else {
             return Vec::new();
         };
         let mut unseen = Vec::new();
@@ -116,31 +126,33 @@ impl Plan {
         unseen
     }
 
-    /// Returns the changes that turn what the header map shows into what the provider at this place is to see.
-    pub(super) fn show(&mut self, provider: usize) -> Vec<HeaderEdit> {
-        let before = std::mem::replace(&mut self.shown, Shown::Whole { provider });
-        if before == self.shown {
+    /// Returns the changes that turn what the header map shows into what this provider of `mesh` is to see.
+    pub(super) fn show(&mut self, mesh: &Rc<Mesh>, provider: usize) -> Vec<HeaderEdit> {
+        let is_same = self.shown.is_of(mesh, provider);
+        if is_same && self.shown.is_whole {
             return Vec::new();
         }
-        let (last, had_set) = match before {
-            Shown::Client { provider } => (provider, false),
-            Shown::Whole { provider } => (provider, true),
+        let next = Shown {
+            mesh: Rc::clone(mesh),
+            provider,
+            is_whole: true,
         };
-        let mut edits = if last == provider {
+        let mut edits = if is_same {
             Vec::new()
         } else {
-            self.exchanged(last, had_set, provider)
+            self.exchanged(&next)
         };
-        let set = self.passing(provider).into_iter().flat_map(Passing::set);
+        let set = self.passing(&next).into_iter().flat_map(Passing::set);
         edits.extend(set.map(|(name, value)| HeaderEdit::set(name.to_owned(), value)));
+        self.shown = next;
         edits
     }
 
-    /// What goes and what comes back between two providers, but for what the second one sets.
-    fn exchanged(&self, last: usize, had_set: bool, next: usize) -> Vec<HeaderEdit> {
-        let set_before = self.passing(last).filter(|_| had_set);
+    /// What goes and what comes back between what is shown and `next`, but for what its provider sets.
+    fn exchanged(&self, next: &Shown) -> Vec<HeaderEdit> {
+        let set_before = self.passing(&self.shown).filter(|_| self.shown.is_whole);
         let set_next = self.passing(next);
-        let (unseen_before, unseen_next) = (self.unseen(last), self.unseen(next));
+        let (unseen_before, unseen_next) = (self.unseen(&self.shown), self.unseen(next));
         let find = |sets: Option<Passing<'_>>, unseen: &[&str], name: &str| {
             if sets.is_some_and(|passing| passing.sets(name)) {
                 Found::Set
@@ -217,8 +229,8 @@ impl Exchange {
         let State::Forwarded(plan) = &self.state else {
             return None;
         };
-        let (at, _) = plan.mesh.provider(provider)?;
-        plan.passing(at)
+        plan.passing(&plan.shown)
+            .filter(|passing| passing.provider.name == provider)
     }
 
     /// Whether a trailer of the request goes on; counts one that does not.

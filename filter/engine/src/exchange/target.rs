@@ -138,7 +138,11 @@ impl Plan {
             facts,
             own_login: false,
             guard_splices: Vec::new(),
-            shown: Shown::Client { provider: 0 },
+            shown: Shown {
+                mesh: Rc::clone(&admitted.mesh),
+                provider: 0,
+                is_whole: false,
+            },
         }
     }
 
