@@ -35,7 +35,8 @@ fn is_same(one: &ProxyReply, other: &ProxyReply) -> bool {
 fn condition(row: &ProxyReply) -> String {
     match row.details {
         Details::Are(details) => format!("response.code_details == {}", json!(details)),
-        Details::Begin("") => String::from("true"),
+        // What the filter answers without a word has none.
+        Details::Begin("") => String::from(r#"response.code_details != """#),
         Details::Begin(start) => {
             format!("response.code_details.startsWith({})", json!(start))
         }
@@ -64,7 +65,7 @@ mod tests {
             assert!(text.contains(details), "{details}");
             assert!(text.contains(row.message), "{}", row.message);
         }
-        assert_eq!(text.matches("\"true\"").count(), 1, "{text}");
+        assert_eq!(text.matches(r#"code_details != \"\""#).count(), 1, "{text}");
         // Envoy reads `%` as the start of a command.
         assert!(!text.contains('%'), "{text}");
     }
