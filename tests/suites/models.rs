@@ -220,7 +220,7 @@ fn a_model_of_another_surface_is_refused_with_its_path() {
         ("/v1/messages", "gpt-small", Some("/v1/chat/completions")),
         (
             "/models/claude-small:generateContent",
-            "x",
+            "claude-small",
             Some("/v1/messages"),
         ),
         ("/v1/chat/completions", "claude-big", None),

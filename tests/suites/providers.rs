@@ -296,7 +296,7 @@ fn a_model_never_leaves_its_place_in_a_path() {
         ),
         ("/genai/TunedModels/dogs:generateContent", "bad_path"),
     ] {
-        check(target, "x", code);
+        check(target, "tunedModels/dogs", code);
     }
     assert_eq!(provider.count(), 0);
     for (target, want) in [
