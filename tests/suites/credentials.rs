@@ -49,7 +49,7 @@ fn presented(request: &Request, key: &str) -> Vec<Request> {
         request.clone().field("api-key", key),
         request.clone().field("x-goog-api-key", key),
         with_query(&format!("key={key}")),
-        with_query(&format!("a=1&key={key}&b=2")),
+        with_query(&format!("&key={key}&")),
         // One key in several places is one key.
         request
             .clone()
