@@ -65,17 +65,24 @@ const COLLECTIONS: &[&str] = &[
     "vectorstores",
 ];
 
-/// Hosts whose addresses a provider looks up in its own stores, with whatever stands before them.
-const PROVIDER_HOSTS: &[&str] = &[
-    "anthropic.com",
-    "azure.com",
-    "claude.com",
-    "googleapis.com",
-    "mistral.ai",
-    "openai.com",
-    "openrouter.ai",
-    "x.ai",
+/// Hosts of providers' APIs: a provider looks their addresses up in its own stores. What stands before them may be a
+/// name of its own, or a region and a hyphen.
+const API_HOSTS: &[&str] = &[
+    "ai.azure.com",
+    "aiplatform.googleapis.com",
+    "aiplatform.mtls.googleapis.com",
+    "api.anthropic.com",
+    "api.mistral.ai",
+    "api.openai.com",
+    "api.x.ai",
+    "cognitiveservices.azure.com",
+    "generativelanguage.googleapis.com",
+    "generativelanguage.mtls.googleapis.com",
+    "openai.azure.com",
 ];
+
+/// Hosts that no file is fetched from for anybody.
+const PRIVATE_HOSTS: &[&str] = &["googleapis.com"];
 
 /// Hosts below those that serve what anybody may read.
 const PUBLIC_HOSTS: &[&str] = &["commondatastorage.googleapis.com", "storage.googleapis.com"];
@@ -114,6 +121,7 @@ pub(super) fn is_public(value: &str) -> bool {
                 && authority.bytes().all(is_plain)
                 && !rest.contains('\\')
                 && !is_provider_host(authority)
+                && !is_private_host(authority)
                 && !is_versioned_resource(path)
         }),
         Some(_) | None => false,
@@ -168,19 +176,31 @@ fn is_provider_path(value: &str) -> bool {
 }
 
 fn is_provider_host(authority: &str) -> bool {
+    is_at_one_of(authority, API_HOSTS, is_boundary)
+}
+
+/// Whether a host is one that serves nothing to everybody.
+fn is_private_host(authority: &str) -> bool {
+    let is_dot = |byte: u8| byte == b'.';
+    is_at_one_of(authority, PRIVATE_HOSTS, is_dot) && !is_at_one_of(authority, PUBLIC_HOSTS, is_dot)
+}
+
+const fn is_boundary(byte: u8) -> bool {
+    matches!(byte, b'.' | b'-')
+}
+
+/// Whether a host is one of these, or below one.
+fn is_at_one_of(authority: &str, hosts: &[&str], may_precede: impl Fn(u8) -> bool) -> bool {
     let host = authority.split(':').next().unwrap_or_default();
     let host = host.trim_end_matches('.').as_bytes();
-    let is_below = |parent: &str| {
-        host.len().checked_sub(parent.len()).is_some_and(|start| {
-            host.get(start..)
-                .is_some_and(|end| end.eq_ignore_ascii_case(parent.as_bytes()))
-                && start
-                    .checked_sub(1)
-                    .is_none_or(|before| host.get(before) == Some(&b'.'))
-        })
-    };
-    PROVIDER_HOSTS.iter().any(|parent| is_below(parent))
-        && !PUBLIC_HOSTS.iter().any(|parent| is_below(parent))
+    hosts.iter().any(|parent| {
+        let start = host.len().checked_sub(parent.len());
+        let (before, end) = start
+            .and_then(|start| host.split_at_checked(start))
+            .unwrap_or_default();
+        end.eq_ignore_ascii_case(parent.as_bytes())
+            && before.last().is_none_or(|byte| may_precede(*byte))
+    })
 }
 
 /// Whether a path is a resource below a version: `/v1beta/files/abc`, `/upload/v1/files/abc`.
@@ -306,6 +326,8 @@ mod tests {
             "//generativelanguage.googleapis.com/v1beta/files/abc",
             "generativelanguage.googleapis.com/v1beta/files/abc",
             "https://us-central1-aiplatform.googleapis.com/v1/projects/p",
+            "https://eu.api.openai.com/v1/files/file-1/content",
+            "https://mine.openai.azure.com/openai/files/assistant-1",
             "https://api.openai.com/v1/files/file-1/content",
         ] {
             assert!(names_stored(value), "{value}");
@@ -326,6 +348,7 @@ mod tests {
             "https:example.com/x",
             "https://example.com/v1beta/files/abc",
             "https://example.com/upload/v1/files/abc",
+            "https://www.googleapis.com/drive/v3/files/abc",
             "https://m\u{fc}nchen.example/x",
         ] {
             assert!(!is_public(value), "{value}");
@@ -340,6 +363,10 @@ mod tests {
             "https://storage.googleapis.com/generativeai-downloads/a.jpg",
             "https://youtu.be/lCdaVNyHtjU",
             "https://notgoogleapis.com/a",
+            "https://openai.com/index/a",
+            "https://cdn.openai.com/API/docs/a.png",
+            "https://www.anthropic.com/news",
+            "https://myapi.openai.com/a",
             "data:image/png;base64,iVBORw0KGgo=",
         ] {
             assert!(is_public(value), "{value}");
