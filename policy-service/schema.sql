@@ -293,7 +293,7 @@ CREATE TABLE settings (
     snapshot_max_age_ms BIGINT NOT NULL,
     hosts TEXT NOT NULL,
     max_attempts BIGINT NOT NULL
-, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000, alert_webhook_url TEXT, alert_webhook_sealed_secret BLOB, on_revoke TEXT NOT NULL DEFAULT 'cut', max_running_per_key BIGINT NOT NULL DEFAULT 256);
+, vault_ttl_ms BIGINT NOT NULL DEFAULT 2592000000, alert_webhook_url TEXT, alert_webhook_sealed_secret BLOB, on_revoke TEXT NOT NULL DEFAULT 'cut', outbound_addresses TEXT NOT NULL DEFAULT 'ordinary', cors_origins TEXT NOT NULL DEFAULT '[]', max_running_per_key BIGINT NOT NULL DEFAULT 256);
 
 CREATE TABLE stateful_ids (
     id TEXT NOT NULL,

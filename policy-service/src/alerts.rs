@@ -22,6 +22,7 @@ use crate::clock;
 use crate::ledger::Alert;
 use crate::ledger::opening::Opened;
 use crate::store::events::{self, Event, StoredEvent};
+use crate::store::settings;
 use crate::store::{Store, StoreError};
 
 pub(crate) use webhook::{MAX_SECRET_BYTES, MIN_SECRET_BYTES, key_of};
@@ -158,9 +159,12 @@ async fn deliver_due(store: &Store) -> Result<Duration, StoreError> {
 }
 
 async fn deliver_one(store: &Store, stored: &StoredEvent) -> Result<(), StoreError> {
-    let webhook = events::webhook(&mut *store.read().await?, store.master_key()).await?;
+    let mut reading = store.read().await?;
+    let webhook = events::webhook(&mut reading, store.master_key()).await?;
+    let addresses = settings::get(&mut reading).await?.outbound_addresses;
+    drop(reading);
     let tried = match &webhook {
-        Some(webhook) => webhook::post(webhook, &stored.event, clock::now()).await,
+        Some(webhook) => webhook::post(webhook, &stored.event, clock::now(), addresses).await,
         // It was taken away since.
         None => return note(store, stored, "none", Timestamp::default()).await,
     };

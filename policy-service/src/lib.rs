@@ -12,6 +12,7 @@ mod listener;
 pub mod mesh;
 mod metrics;
 pub mod operations;
+mod outbound;
 pub mod readiness;
 pub mod render;
 pub mod store;

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::documents::base_url::is_host;
-use crate::documents::{Documents, Settings};
+use crate::documents::{BaseUrl, Documents, Settings};
 use crate::guardrail::Prepared;
 use crate::ids::{
     CustomerId, GuardrailId, KeyId, ProviderId, QuotaId, RouteId, RuleFileId, TeamId, UserId,
@@ -249,6 +249,21 @@ impl Checker<'_> {
                 self.add(path, format!("`{host}` is listed twice"));
             }
         }
+        self.cors_origins(&at, &settings.cors_origins);
+    }
+
+    fn cors_origins(&mut self, at: &str, origins: &[String]) {
+        let mut seen = BTreeSet::new();
+        for (number, origin) in origins.iter().enumerate() {
+            let path = format!("{at}.cors_origins[{number}]");
+            if !is_origin(origin) {
+                let message = "must be one origin as browsers send it: a scheme, `://`, a host in lower case, and a port \
+                     where it is not the usual one; neither `*` nor `null`";
+                self.add(path, message);
+            } else if !seen.insert(origin) {
+                self.add(path, format!("`{origin}` is listed twice"));
+            }
+        }
     }
 
     fn prices(&mut self) {
@@ -305,6 +320,22 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Whether `text` is an origin in the one spelling that browsers send (Fetch, "serializing a request origin").
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    if let "http" | "https" = scheme {
+        let url = text.parse::<BaseUrl>();
+        return url.is_ok_and(|url| url.path.is_empty() && url.to_string() == text);
+    }
+    // Extensions and desktop applications have schemes of their own.
+    let is_scheme = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.chars().all(is_scheme)
+        && is_host(rest)
 }
 
 fn name_rule(name: &str) -> Result<(), String> {

@@ -93,6 +93,7 @@ pub fn compile_with(
         max_attempts: settings.max_attempts,
         max_running_per_key: settings.max_running_per_key,
         hosts: settings.hosts.clone(),
+        cors_origins: settings.cors_origins.clone(),
         providers,
         routes,
         plans: Vec::new(),

@@ -68,6 +68,8 @@ pub struct Mesh {
     pub max_running_per_key: u32,
     /// Host names of the mesh itself, lower-case; `*` admits any name that no provider claims.
     pub hosts: Vec<String>,
+    /// Origins of web pages that may ask and read answers, as browsers send them.
+    pub cors_origins: Vec<String>,
     /// Sorted by name.
     pub providers: Vec<CompiledProvider>,
     /// Routes of every scope but single keys, in the order they are tried.

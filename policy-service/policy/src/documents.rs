@@ -4,6 +4,7 @@
 //! is the business of the modules that read them.
 
 pub(crate) mod base_url;
+mod outbound;
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,7 @@ use crate::surface::Dialect;
 use crate::units::Timestamp;
 
 pub use base_url::BaseUrlError;
+pub use outbound::{NOT_ORDINARY, OutboundAddresses};
 
 /// Everything that governs one mesh.
 #[derive(Clone, Debug, Default)]
@@ -112,6 +114,10 @@ pub struct Settings {
     pub max_attempts: u8,
     /// Exchanges of one virtual key that run side by side in a worker of an Envoy; more are refused. Default 256.
     pub max_running_per_key: u32,
+    /// Where providers and the webhook may be. Default ordinary.
+    pub outbound_addresses: OutboundAddresses,
+    /// Origins of web pages (`https://app.example`) that may ask and read answers. None by default.
+    pub cors_origins: Vec<String>,
 }
 
 impl Default for Settings {
@@ -127,6 +133,8 @@ impl Default for Settings {
             hosts: Vec::new(),
             max_attempts: 6,
             max_running_per_key: 256,
+            outbound_addresses: OutboundAddresses::default(),
+            cors_origins: Vec::new(),
         }
     }
 }

@@ -246,6 +246,43 @@ async fn a_webhook_that_cannot_be_meant_is_refused() {
     for (fields, path) in [
         (wrong("ftp://host/", SECRET), "alert_webhook.url"),
         (wrong("host", SECRET), "alert_webhook.url"),
+        (wrong("http://u:hunter2@host/", SECRET), "alert_webhook.url"),
+        (wrong("http://hunter2@host/", SECRET), "alert_webhook.url"),
+        (
+            wrong("http://169.254.169.254/hunter2", SECRET),
+            "alert_webhook.url",
+        ),
+        (wrong("http://2852039166/", SECRET), "alert_webhook.url"),
+        (wrong("http://0xa9fea9fe/", SECRET), "alert_webhook.url"),
+        (
+            wrong("http://0251.0376.0251.0376/", SECRET),
+            "alert_webhook.url",
+        ),
+        (wrong("http://169.254.43518/", SECRET), "alert_webhook.url"),
+        (
+            wrong("http://169.254.169.254./", SECRET),
+            "alert_webhook.url",
+        ),
+        (
+            wrong("http://１６９.254.169.254/", SECRET),
+            "alert_webhook.url",
+        ),
+        (wrong("http://[fe80::1]/", SECRET), "alert_webhook.url"),
+        (
+            wrong("http://[::ffff:169.254.169.254]/", SECRET),
+            "alert_webhook.url",
+        ),
+        (
+            wrong("http://[64:ff9b::a9fe:a9fe]/", SECRET),
+            "alert_webhook.url",
+        ),
+        (wrong("http://0.0.0.0/", SECRET), "alert_webhook.url"),
+        (wrong("http://[::]/", SECRET), "alert_webhook.url"),
+        (wrong("http://224.0.0.1/", SECRET), "alert_webhook.url"),
+        (
+            wrong("http://255.255.255.255/", SECRET),
+            "alert_webhook.url",
+        ),
         (wrong("https://host/", "short"), "alert_webhook.secret"),
         (Some(AlertWebhookFields::default()), "alert_webhook.url"),
     ] {
@@ -254,6 +291,7 @@ async fn a_webhook_that_cannot_be_meant_is_refused() {
             panic!("{refused:?}");
         };
         assert_eq!(problems[0].path, path);
+        assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
     }
     bench.set(webhook("https://host/")).await.unwrap();
     let only_url = AlertWebhookFields {

@@ -1,14 +1,17 @@
 //! One post to a webhook, signed as Standard Webhooks says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
+use policy::documents::{NOT_ORDINARY, OutboundAddresses};
 use policy::units::Timestamp;
 use serde_json::json;
 use sha2::Sha256;
 
+use crate::outbound::Guarded;
 use crate::store::events::{Event, Webhook};
 
 /// A receiver that takes longer than this is taken for gone.
@@ -23,6 +26,8 @@ pub(crate) const MAX_SECRET_BYTES: usize = 64;
 pub(super) enum PostError {
     #[error("the webhook's secret is not one: set it anew")]
     Secret,
+    #[error("the webhook's URL {NOT_ORDINARY}")]
+    NotOrdinary,
     #[error("the webhook was not reached")]
     Unreachable { source: reqwest::Error },
     #[error("the webhook answered {status}")]
@@ -42,7 +47,14 @@ pub(super) async fn post(
     webhook: &Webhook,
     event: &Event,
     now: Timestamp,
+    addresses: OutboundAddresses,
 ) -> Result<(), PostError> {
+    let url = reqwest::Url::parse(&webhook.url).ok();
+    let host = url.as_ref().and_then(reqwest::Url::host_str);
+    let host = host.unwrap_or_default();
+    if !addresses.admits_host(host.trim_start_matches('[').trim_end_matches(']')) {
+        return Err(PostError::NotOrdinary);
+    }
     let key = key_of(webhook.secret.expose()).ok_or(PostError::Secret)?;
     let id = format!("evt_{}", event.id);
     let seconds = (now.as_millis() / 1_000).to_string();
@@ -55,6 +67,7 @@ pub(super) async fn post(
     let client = reqwest::Client::builder()
         .timeout(TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::new(Guarded(addresses)))
         .build()
         .map_err(unreachable)?;
     let request = client

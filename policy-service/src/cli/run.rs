@@ -69,8 +69,8 @@ pub(super) enum RunError {
     NoUrl { path: PathBuf },
     #[error("there is no virtual key in `{path}`: start the mesh with `weir up`, or give --key")]
     NoKey { path: PathBuf },
-    #[error("--url `{url}` is not a base URL: it starts with http:// or https:// and names a host")]
-    BadUrl { url: String },
+    #[error("--url is not a base URL: it starts with http:// or https:// and names a host")]
+    BadUrl,
     #[error("`{program}` is not installed or not on the PATH: install it with `{install}`")]
     NotInstalled {
         program: &'static str,
@@ -157,9 +157,7 @@ fn base_url(url: &str) -> Result<String, RunError> {
         .or_else(|| trimmed.strip_prefix("https://"));
     match rest {
         Some(host) if !host.is_empty() => Ok(trimmed.to_owned()),
-        _ => Err(RunError::BadUrl {
-            url: url.to_owned(),
-        }),
+        _ => Err(RunError::BadUrl),
     }
 }
 

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 
 use policy::check::Problem;
 use policy::documents::{
-    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke, OnUnknownPrice, Owner,
-    PathStyle, ProviderKeyState, RouteTarget, Scope, StreamUsage, Subscription,
+    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke, OnUnknownPrice,
+    OutboundAddresses, Owner, PathStyle, ProviderKeyState, RouteTarget, Scope, StreamUsage,
+    Subscription,
 };
 use policy::ids::{CustomerId, TeamId};
 use policy::opaque_path::OpaquePath;
@@ -264,6 +265,11 @@ pub struct SettingsFields {
     pub max_attempts: Option<u8>,
     /// Exchanges of one virtual key that run side by side in a worker of an Envoy; more are refused as `busy`.
     pub max_running_per_key: Option<u32>,
+    /// Which addresses providers and the webhook may have.
+    #[schema(value_type = Option<schema::OutboundAddresses>)]
+    pub outbound_addresses: Option<OutboundAddresses>,
+    /// Origins of web pages that may ask and read answers, as browsers send them: `https://app.example`.
+    pub cors_origins: Option<Vec<String>>,
     /// Where thresholds of quotas are posted; none posts nowhere.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<AlertWebhookFields>)]

@@ -4,15 +4,16 @@ mod fill;
 mod keys;
 
 use policy::check::Node;
-use policy::documents::Provider;
+use policy::documents::{BaseUrl, NOT_ORDINARY, Provider};
 use policy::ids::ProviderId;
 
 use super::authority::{Caller, Object, Resource, Right};
 use super::consistency::{Reach, Surroundings, free_name};
-use super::fields::ProviderFields;
+use super::fields::{Problems, ProviderFields};
 use super::views::ProviderView;
 use super::{ObjectKind, OperationError};
 use crate::clock;
+use crate::outbound;
 use crate::store::{self, Change, Effect, Store, StoreError};
 
 pub(super) use keys::mark_bad;
@@ -61,6 +62,7 @@ pub async fn create(
 ) -> Result<ProviderView, OperationError> {
     let permit = caller.permit(Resource::Providers, Right::Create)?;
     let provider = fill::new_provider(fields)?;
+    leads_astray(store, &provider.base_url).await?;
     let now = clock::now();
     let mut change = store.change().await?;
     let mut surroundings = Surroundings::read(&mut change, Reach::AllButKeys).await?;
@@ -90,6 +92,9 @@ pub async fn update(
     fields: ProviderFields,
 ) -> Result<ProviderView, OperationError> {
     let permit = caller.permit(Resource::Providers, Right::Update)?;
+    if let Some(Ok(base_url)) = fields.base_url.as_deref().map(str::parse) {
+        leads_astray(store, &base_url).await?;
+    }
     let mut change = store.change().await?;
     let mut provider = read(&mut change, id).await?;
     let before = view(&mut change, provider.clone()).await?;
@@ -105,6 +110,16 @@ pub async fn update(
     let event = permit.event("update", object, Some(&before), Some(&after))?;
     change.commit(&[event], Effect::Policy).await?;
     Ok(after)
+}
+
+/// Refuses a base URL whose name leads, at this moment and from here, where no connection may be made.
+async fn leads_astray(store: &Store, base_url: &BaseUrl) -> Result<(), OperationError> {
+    let settings = store::settings::get(&mut *store.read().await?).await?;
+    let mut problems = Problems::default();
+    if !outbound::admits(settings.outbound_addresses, base_url).await {
+        problems.add("base_url", NOT_ORDINARY);
+    }
+    problems.refuse_any()
 }
 
 /// Deletes a provider that nothing names, and its keys.

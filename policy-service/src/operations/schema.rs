@@ -159,6 +159,15 @@ pub enum OnRevoke {
     Finish,
 }
 
+/// Which addresses providers and the webhook may have: those of this machine, private and public ones, or any, which
+/// link-local ones (metadata services of clouds) are, too.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum OutboundAddresses {
+    Ordinary,
+    Any,
+}
+
 /// Prices of one model, in micro-dollars for a million tokens.
 #[derive(Debug, ToSchema)]
 pub struct Rates {
@@ -314,5 +323,6 @@ mod tests {
         check_variants::<OnUnknownPrice, real::OnUnknownPrice>(3);
         check_variants::<OnRecordOverflow, real::OnRecordOverflow>(2);
         check_variants::<OnRevoke, real::OnRevoke>(2);
+        check_variants::<OutboundAddresses, real::OutboundAddresses>(2);
     }
 }

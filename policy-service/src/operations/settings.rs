@@ -1,6 +1,7 @@
 //! Mesh-wide settings.
 
 use policy::check::Node;
+use policy::documents::{NOT_ORDINARY, OutboundAddresses};
 use policy::secret::Secret;
 
 use super::authority::{Caller, Object, Resource, Right};
@@ -49,6 +50,8 @@ pub async fn update(
         hosts,
         max_attempts,
         max_running_per_key,
+        outbound_addresses,
+        cors_origins,
         alert_webhook,
     } = fields;
     settings.inference_auth = inference_auth.unwrap_or(settings.inference_auth);
@@ -61,10 +64,12 @@ pub async fn update(
     settings.hosts = hosts.unwrap_or(settings.hosts);
     settings.max_attempts = max_attempts.unwrap_or(settings.max_attempts);
     settings.max_running_per_key = max_running_per_key.unwrap_or(settings.max_running_per_key);
+    settings.outbound_addresses = outbound_addresses.unwrap_or(settings.outbound_addresses);
+    settings.cors_origins = cors_origins.unwrap_or(settings.cors_origins);
     let has_new_webhook = alert_webhook.is_some();
     let webhook = match alert_webhook {
         Some(fields) => fields
-            .map(|fields| changed(webhook_before, fields))
+            .map(|fields| changed(webhook_before, fields, settings.outbound_addresses))
             .transpose()?,
         None => webhook_before,
     };
@@ -87,18 +92,37 @@ pub async fn update(
     Ok(after)
 }
 
+/// Says what is wrong with the URL of a webhook, and nothing of what stands in it.
+fn webhook_url(url: &str, addresses: OutboundAddresses) -> Result<(), &'static str> {
+    let parsed = reqwest::Url::parse(url).ok();
+    let parsed = parsed.filter(|url| matches!(url.scheme(), "https" | "http"));
+    let parsed =
+        parsed.ok_or("must be an absolute URL that begins with `https://` (or `http://`)")?;
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err("must not hold a user or a password: posts are signed with `secret`");
+    }
+    // Every spelling of an IPv4 address has become the usual one.
+    let host = parsed.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if addresses.admits_host(host) {
+        Ok(())
+    } else {
+        Err(NOT_ORDINARY)
+    }
+}
+
 /// Returns a webhook with what `fields` change of it, or what is wrong with them.
-fn changed(before: Option<Webhook>, fields: AlertWebhookFields) -> Result<Webhook, OperationError> {
+fn changed(
+    before: Option<Webhook>,
+    fields: AlertWebhookFields,
+    addresses: OutboundAddresses,
+) -> Result<Webhook, OperationError> {
     let AlertWebhookFields { url, secret } = fields;
     let mut problems = Problems::default();
     let (url_before, secret_before) = before.map(|it| (it.url, it.secret)).unzip();
     let url = problems.need("alert_webhook.url", url.or(url_before));
     let secret = problems.need("alert_webhook.secret", secret.or(secret_before));
-    let is_url = |url: &String| {
-        reqwest::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http"))
-    };
-    if url.as_ref().is_some_and(|url| !is_url(url)) {
-        let message = "must be an absolute URL that begins with `https://` (or `http://`)";
+    if let Some(Err(message)) = url.as_ref().map(|url| webhook_url(url, addresses)) {
         problems.add("alert_webhook.url", message);
     }
     let is_secret = |secret: &Secret| alerts::key_of(secret.expose()).is_some();

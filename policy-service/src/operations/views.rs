@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use policy::documents::{
     Access, AuthStyle, Customer, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke,
-    OnUnknownPrice, Owner, PathStyle, Provider, ProviderKeyState, Route, RouteTarget, Scope,
-    Settings, StreamUsage, Subscription, Team, User, VirtualKey,
+    OnUnknownPrice, OutboundAddresses, Owner, PathStyle, Provider, ProviderKeyState, Route,
+    RouteTarget, Scope, Settings, StreamUsage, Subscription, Team, User, VirtualKey,
 };
 use policy::ids::{
     AdminTokenId, CustomerId, KeyId, ProviderId, ProviderKeyId, RouteId, TeamId, UserId,
@@ -24,6 +24,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::schema;
+use crate::outbound::without_user;
 use crate::store::admin_tokens::AdminToken;
 use crate::store::audit::{Actor, StoredAuditEvent};
 use crate::store::events::{StoredEvent, Webhook};
@@ -274,6 +275,9 @@ pub struct SettingsView {
     pub hosts: Vec<String>,
     pub max_attempts: u8,
     pub max_running_per_key: u32,
+    #[schema(value_type = schema::OutboundAddresses)]
+    pub outbound_addresses: OutboundAddresses,
+    pub cors_origins: Vec<String>,
     /// Where thresholds of quotas are posted.
     pub alert_webhook: Option<AlertWebhookView>,
 }
@@ -287,7 +291,7 @@ pub struct AlertWebhookView {
 impl SettingsView {
     pub(super) fn with_webhook(self, webhook: Option<&Webhook>) -> Self {
         let alert_webhook = webhook.map(|webhook| AlertWebhookView {
-            url: webhook.url.clone(),
+            url: without_user(&webhook.url),
         });
         Self {
             alert_webhook,
@@ -309,6 +313,8 @@ impl From<Settings> for SettingsView {
             hosts: settings.hosts,
             max_attempts: settings.max_attempts,
             max_running_per_key: settings.max_running_per_key,
+            outbound_addresses: settings.outbound_addresses,
+            cors_origins: settings.cors_origins,
             alert_webhook: None,
         }
     }

@@ -7,6 +7,8 @@ use policy::secret::Secret;
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
+use crate::outbound::without_user;
+
 /// Sent side by side: the kernel spreads connections over the workers by chance.
 const AT_ONCE: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,17 +77,17 @@ impl Canary {
         let status = response.status();
         if !status.is_success() {
             return Err(Problem::NotOurs {
-                url: url.to_owned(),
+                url: without_user(url),
                 status: status.as_u16(),
             });
         }
         let answer: Answer = response.json().await.map_err(|error| Problem::Unreadable {
-            url: url.to_owned(),
+            url: without_user(url),
             because: crate::mesh::chain(&error.without_url()),
         })?;
         if answer.body_bytes != BODY_BYTES {
             return Err(Problem::BodyNotRead {
-                url: url.to_owned(),
+                url: without_user(url),
                 read: answer.body_bytes,
             });
         }
@@ -105,7 +107,7 @@ impl Canary {
         match (status, code) {
             (401, Some("missing_credential")) => Ok(()),
             (status, code) => Err(Problem::KeylessAdmitted {
-                url: url.to_owned(),
+                url: without_user(url),
                 status,
                 code: code.unwrap_or("none").to_owned(),
             }),
@@ -139,7 +141,7 @@ impl Canary {
 
 impl Problem {
     fn failed(url: &str, error: reqwest::Error) -> Self {
-        let url = url.to_owned();
+        let url = without_user(url);
         if error.is_timeout() && !error.is_connect() {
             return Self::Unanswered { url };
         }

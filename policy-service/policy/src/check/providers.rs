@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, Node, is_label, label_rule, name_rule};
 use crate::documents::base_url::is_host;
-use crate::documents::{AuthStyle, PathStyle, Provider};
+use crate::documents::{AuthStyle, NOT_ORDINARY, PathStyle, Provider};
 use crate::header::{HeaderWay, check_passed, check_set};
 use crate::key::holds_virtual_key;
 use crate::surface::Dialect;
@@ -59,6 +59,13 @@ impl Checker<'_> {
                 format!("{at}.base_url"),
                 format!("`{url}` is not a base URL"),
             );
+        } else if !self
+            .documents
+            .settings
+            .outbound_addresses
+            .admits_host(&url.host)
+        {
+            self.add(format!("{at}.base_url"), NOT_ORDINARY);
         }
         for (field, value) in [
             (

@@ -6,17 +6,17 @@ use core::str::FromStr;
 
 use super::{BaseUrl, Tls};
 
-/// A text that is no base URL of a provider.
+/// A text that is no base URL of a provider. What was written is not told again: a credential may stand anywhere in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
     #[error("a base URL starts with `https://` or `http://`")]
     Scheme,
     #[error("a base URL must not hold a user, a query, a fragment, escapes or white space")]
     Extra,
-    #[error("`{host}` is not a host name or an IP address")]
-    Host { host: String },
-    #[error("`{port}` is not a port")]
-    Port { port: String },
+    #[error("what stands where the host belongs is not a host name or an IP address")]
+    Host,
+    #[error("what follows the host is not a port")]
+    Port,
     #[error("the path must not hold empty, `.` or `..` segments")]
     Path,
 }
@@ -107,15 +107,12 @@ impl BaseUrl {
 }
 
 fn split_authority(authority: &str) -> Result<(String, Option<&str>), BaseUrlError> {
-    let bad = |host: &str| BaseUrlError::Host {
-        host: host.to_owned(),
-    };
     if let Some(rest) = authority.strip_prefix('[') {
-        let (host, port) = rest.split_once(']').ok_or_else(|| bad(authority))?;
-        let address: Ipv6Addr = host.parse().map_err(|_invalid| bad(host))?;
+        let (host, port) = rest.split_once(']').ok_or(BaseUrlError::Host)?;
+        let address: Ipv6Addr = host.parse().map_err(|_invalid| BaseUrlError::Host)?;
         return match port.strip_prefix(':') {
             None if port.is_empty() => Ok((address.to_string(), None)),
-            None => Err(bad(authority)),
+            None => Err(BaseUrlError::Host),
             port => Ok((address.to_string(), port)),
         };
     }
@@ -127,18 +124,14 @@ fn split_authority(authority: &str) -> Result<(String, Option<&str>), BaseUrlErr
     if is_host(&host) {
         Ok((host, port))
     } else {
-        Err(bad(&host))
+        Err(BaseUrlError::Host)
     }
 }
 
 fn read_port(port: &str) -> Result<u16, BaseUrlError> {
     let is_number = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
     let number = if is_number { port.parse().ok() } else { None };
-    number
-        .filter(|port| *port != 0)
-        .ok_or_else(|| BaseUrlError::Port {
-            port: port.to_owned(),
-        })
+    number.filter(|port| *port != 0).ok_or(BaseUrlError::Port)
 }
 
 /// Whether `host` is a lower-case DNS name or an IP address without brackets.
@@ -155,11 +148,14 @@ pub(crate) fn is_host(host: &str) -> bool {
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
     };
     let is_name = host.len() <= 253 && host.split('.').all(is_label);
-    // A last label of digits makes it an address, and then it must be a whole one.
-    let is_numeric = host
-        .rsplit('.')
-        .next()
-        .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    // A last label that is a number makes it an address (WHATWG URL, "ends in a number"), and then it must be a whole
+    // one: what resolvers make of other spellings is not known here.
+    let is_number = |label: &str| {
+        let hex = label.strip_prefix("0x");
+        hex.is_some_and(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            || label.bytes().all(|b| b.is_ascii_digit())
+    };
+    let is_numeric = host.rsplit('.').next().is_some_and(is_number);
     is_name && (!is_numeric || host.parse::<Ipv4Addr>().is_ok())
 }
 
@@ -224,6 +220,30 @@ mod tests {
             "https://h\\x",
         ] {
             assert!(text.parse::<BaseUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_not_told_again() {
+        for text in [
+            "https://ops:hunter2@h/v1",
+            "https://hunter2@h",
+            "https://ops:hunter2/v1",
+            "https://hunter2!/v1",
+            "https://-hunter2",
+            "https://[hunter2]",
+            "https://[::1]hunter2",
+            "https://h:hunter2",
+            "https://h/a//hunter2",
+            "https://h/?key=hunter2",
+            "ftp://ops:hunter2@h",
+            "hunter2",
+        ] {
+            let refused = text.parse::<BaseUrl>().unwrap_err();
+            assert!(
+                !format!("{refused} {refused:?}").contains("hunter2"),
+                "{text}: {refused}"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::documents::{
     Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke, OnUnknownPrice,
-    PathStyle, RouteTarget, Settings, StreamUsage, Subscription,
+    OutboundAddresses, PathStyle, RouteTarget, Settings, StreamUsage, Subscription,
 };
 use crate::guardrail::{GuardrailDraft, TextRole};
 use crate::opaque_path::OpaquePath;
@@ -49,6 +49,8 @@ pub(super) struct SettingsEntry {
     hosts: Option<Vec<String>>,
     max_attempts: Option<u8>,
     max_running_per_key: Option<u32>,
+    outbound_addresses: Option<OutboundAddresses>,
+    cors_origins: Option<Vec<String>>,
 }
 
 impl SettingsEntry {
@@ -69,6 +71,8 @@ impl SettingsEntry {
             max_running_per_key: self
                 .max_running_per_key
                 .unwrap_or(usual.max_running_per_key),
+            outbound_addresses: self.outbound_addresses.unwrap_or(usual.outbound_addresses),
+            cors_origins: self.cors_origins.clone().unwrap_or(usual.cors_origins),
         }
     }
 }

@@ -453,3 +453,64 @@ async fn policy_survives_a_restart() {
     assert_eq!(*again.changes().borrow(), before.version);
     assert!(operations::bootstrap(&again).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn a_provider_where_no_connection_may_be_made_needs_a_setting() {
+    let service = Service::start().await;
+    let provider = |name: &str, base_url: &str| json!({"name": name, "dialect": "openai", "base_url": base_url, "price_table": "free"});
+    let add = |body| service.post("/api/v1/providers", body);
+    for base_url in [
+        "http://169.254.169.254/v1",
+        "http://2852039166/v1",
+        "http://0xa9fea9fe/v1",
+        "http://[fe80::1]/v1",
+        "http://[::ffff:169.254.169.254]/v1",
+        "http://0.0.0.0:9/v1",
+        "http://u:hunter2@127.0.0.1/v1",
+        "http://127.0.0.1:hunter2/v1",
+    ] {
+        let answer = add(provider("far", base_url)).await;
+        answer.refused(400, "invalid_fields");
+        let text = answer.body.to_string();
+        assert!(
+            text.contains("base_url") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+    add(provider("near", "http://127.0.0.1:9/v1")).await.ok();
+    let any = json!({"outbound_addresses": "any"});
+    let settings = service.patch("/api/v1/settings", any).await.ok();
+    assert_eq!(settings["outbound_addresses"], "any");
+    add(provider("far", "http://169.254.169.254/v1")).await.ok();
+}
+
+#[tokio::test]
+async fn origins_of_web_pages_are_written_as_browsers_send_them() {
+    let service = Service::start().await;
+    let set = |origins| service.patch("/api/v1/settings", json!({"cors_origins": origins}));
+    for origin in [
+        "*",
+        "null",
+        "https://app.example/",
+        "https://App.example",
+        "https://app.example:443",
+        "http://app.example:80",
+        "https://*.app.example",
+        "app.example",
+        "https://u:p@app.example",
+        "https://",
+        "https://app.example https://other.example",
+    ] {
+        let answer = set(json!([origin])).await;
+        answer.refused(400, "invalid_fields");
+        assert_eq!(answer.paths(), ["cors_origins[0]"], "{origin}");
+    }
+    let origins = json!([
+        "https://app.example",
+        "http://localhost:3000",
+        "http://[::1]:5173",
+        "vscode-webview://0abc",
+    ]);
+    let settings = set(origins.clone()).await.ok();
+    assert_eq!(settings["cors_origins"], origins);
+}
