@@ -294,7 +294,7 @@ fn a_model_that_is_null_or_empty_is_missing() {
             .send(&stage.tenant.sign(Request::post_bytes("/v1/messages", body)));
         let code = answered.weir_code().unwrap_or_default();
         assert!(
-            ["model_missing", "bad_json", "model_unknown"].contains(&code.as_str()),
+            ["model_missing", "bad_json", "model_not_allowed"].contains(&code.as_str()),
             "{body}: {code}"
         );
     }

@@ -104,12 +104,99 @@ fn unkeyed_traffic_is_admitted_only_while_observing() {
         "path_not_allowed",
     );
     assert_eq!(provider.count(), 0);
+    pages_are_held_off(&mesh, &unkeyed);
+    assert_eq!(provider.count(), 0);
+    named_pages_are_served(&mesh, &unkeyed);
+    provider.forget();
 
     switch(&mesh, "required");
     assert_refused(&mesh, &unkeyed, 401, "missing_credential");
     assert_eq!(provider.count(), 0);
 
     assert_switches_are_audited(&mesh);
+}
+
+const PAGE: &str = "https://app.example";
+
+/// What a web page can make a browser send without asking first.
+#[track_caller]
+fn pages_are_held_off(mesh: &Mesh, unkeyed: &Request) {
+    let typed = |content_type: &str| {
+        unkeyed
+            .clone()
+            .without("content-type")
+            .field("content-type", content_type)
+    };
+    assert_refused(
+        mesh,
+        &unkeyed.clone().without("content-type"),
+        415,
+        "wrong_content_type",
+    );
+    assert_refused(
+        mesh,
+        &typed("text/plain;charset=UTF-8"),
+        415,
+        "wrong_content_type",
+    );
+    for page in ["https://evil.example", "null", PAGE] {
+        assert_refused(
+            mesh,
+            &unkeyed.clone().field("origin", page),
+            403,
+            "foreign_origin",
+        );
+    }
+    let cross_site = unkeyed.clone().field("sec-fetch-site", "cross-site");
+    assert_refused(mesh, &cross_site, 403, "foreign_origin");
+    let rebound = unkeyed
+        .clone()
+        .host("evil.example")
+        .field("origin", "http://evil.example");
+    assert_refused(mesh, &rebound, 421, "misdirected_host");
+}
+
+/// Pages whose origin an administrator named: preflight, answer, refusal.
+#[track_caller]
+fn named_pages_are_served(mesh: &Mesh, unkeyed: &Request) {
+    mesh.change(|admin| admin.patch("/settings", &json!({"cors_origins": [PAGE]})));
+    let recorded = mesh.records_where("unkeyed=true").len();
+    let preflight = |page: &str| {
+        let asked = Request::new("OPTIONS", "/v1/chat/completions")
+            .field("origin", page)
+            .field("access-control-request-method", "POST")
+            .field(
+                "access-control-request-headers",
+                "authorization,content-type",
+            );
+        mesh.send(&asked)
+    };
+    let allowed = preflight(PAGE);
+    assert_eq!(allowed.status, 204, "{}", allowed.text());
+    let named = Some(PAGE.to_owned());
+    assert_eq!(allowed.field("access-control-allow-origin"), named);
+    let headers = allowed.field("access-control-allow-headers");
+    assert_eq!(headers.as_deref(), Some("*, authorization"));
+    let other = preflight("https://evil.example");
+    assert_eq!(
+        (other.status, other.field("access-control-allow-origin")),
+        (403, None)
+    );
+    assert_eq!(mesh.records_where("unkeyed=true").len(), recorded);
+
+    let answered = mesh.send(&unkeyed.clone().field("origin", PAGE));
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    assert_eq!(answered.field("access-control-allow-origin"), named);
+    assert_eq!(answered.field("vary").as_deref(), Some("origin"));
+    let refused = mesh.send(&unkeyed.clone().bearer("sk-weir-x").field("origin", PAGE));
+    assert!(refused.weir_code().is_some());
+    assert_eq!(refused.field("access-control-allow-origin"), named);
+    assert_refused(
+        mesh,
+        &unkeyed.clone().field("origin", "https://evil.example"),
+        403,
+        "foreign_origin",
+    );
 }
 
 #[track_caller]

@@ -250,7 +250,7 @@ fn an_envoy_that_refuses_clusters_is_told_and_harms_nothing_else() {
     let body = json!({"model": "far-1", "max_tokens": 9, "messages": [{"role": "user", "content": "hello"}]});
     let refused = wait::until("the key's new access", || {
         let answered = mesh.send(&tenant.sign(Request::post("/v1/messages", &body)));
-        (answered.weir_code().as_deref() != Some("model_unknown")).then_some(answered)
+        (answered.weir_code().as_deref() != Some("model_not_allowed")).then_some(answered)
     });
     assert_eq!(
         refused.weir_code().as_deref(),

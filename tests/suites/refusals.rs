@@ -29,23 +29,24 @@ const CLIENTS: [&str; 8] = [
 
 const DIALECTS: [Dialect; 3] = [Dialect::Anthropic, Dialect::Openai, Dialect::Gemini];
 
-/// A code, the status it means, and the status at which Claude Code stops.
-struct Row(&'static str, u16, u16);
+/// A code, the status it means, the status at which Claude Code stops, and the code that the record tells.
+struct Row(&'static str, u16, u16, &'static str);
 
-const MISSING: Row = Row("missing_credential", 401, 401);
-const UNKNOWN_KEY: Row = Row("unknown_key", 401, 401);
-const MALFORMED: Row = Row("malformed_key", 401, 401);
-const REVOKED: Row = Row("key_revoked", 401, 401);
-const EXPIRED: Row = Row("key_expired", 401, 401);
-const INACTIVE: Row = Row("key_inactive", 401, 401);
-const MODEL_MISSING: Row = Row("model_missing", 400, 412);
-const MODEL_NOT_ALLOWED: Row = Row("model_not_allowed", 403, 412);
-const PROVIDER_NOT_ALLOWED: Row = Row("provider_not_allowed", 403, 412);
-const MODEL_UNKNOWN: Row = Row("model_unknown", 404, 412);
-const PATH_NOT_ALLOWED: Row = Row("path_not_allowed", 403, 412);
-const UNKNOWN_PATH: Row = Row("unknown_path", 404, 412);
-const METHOD: Row = Row("method_not_allowed", 405, 412);
-const BAD_PATH: Row = Row("bad_path", 400, 412);
+const MISSING: Row = Row("missing_credential", 401, 401, "missing_credential");
+const UNKNOWN_KEY: Row = Row("unknown_key", 401, 401, "unknown_key");
+const MALFORMED: Row = Row("malformed_key", 401, 401, "malformed_key");
+const REVOKED: Row = Row("key_revoked", 401, 401, "key_revoked");
+const EXPIRED: Row = Row("key_expired", 401, 401, "key_expired");
+const INACTIVE: Row = Row("key_inactive", 401, 401, "key_inactive");
+const MODEL_MISSING: Row = Row("model_missing", 400, 412, "model_missing");
+const MODEL_NOT_ALLOWED: Row = Row("model_not_allowed", 403, 412, "model_not_allowed");
+/// Answered like what is not allowed.
+const PROVIDER_NOT_ALLOWED: Row = Row("model_not_allowed", 403, 412, "provider_not_allowed");
+const MODEL_UNKNOWN: Row = Row("model_not_allowed", 403, 412, "model_unknown");
+const PATH_NOT_ALLOWED: Row = Row("path_not_allowed", 403, 412, "path_not_allowed");
+const UNKNOWN_PATH: Row = Row("unknown_path", 404, 412, "unknown_path");
+const METHOD: Row = Row("method_not_allowed", 405, 412, "method_not_allowed");
+const BAD_PATH: Row = Row("bad_path", 400, 412, "bad_path");
 
 impl Row {
     fn status(&self, client: &str) -> u16 {
@@ -187,7 +188,7 @@ fn check_as(clients: &[&str], row: &Row, request: impl Fn(Dialect) -> Request) {
     stage.assert_unseen(&marks);
     let records = stage.mesh.marked_records(&marks, from_ms);
     for (record, status) in records.iter().zip(statuses) {
-        assert_eq!(record["refusal_code"], json!(row.0), "{record:#}");
+        assert_eq!(record["refusal_code"], json!(row.3), "{record:#}");
         assert_eq!(record["ended"], json!("refused"), "{record:#}");
         assert_eq!(record["status"], json!(status), "{record:#}");
         assert_eq!(

@@ -9,6 +9,7 @@ mod declared;
 mod guarded_answer;
 mod guarding;
 mod metering;
+mod naming;
 mod opaque;
 mod ownership;
 mod passing;
@@ -27,6 +28,7 @@ use policy::ids::ExchangeId;
 use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
 
+use crate::cors::Cors;
 use crate::dropped::DroppedHeaders;
 use crate::guard::Guard;
 use crate::messages::{Command, Flow, Input};
@@ -98,6 +100,10 @@ pub struct Exchange {
 struct Facts {
     client: Client,
     surface: Option<Surface>,
+    /// What the path would be if the provider that it names were not known: a refusal in the dialect of that provider
+    /// would tell that there is one. Until the key is found to be allowed there.
+    as_unknown: Option<Address>,
+    cors: Cors,
     dialect: Dialect,
     address: Option<Address>,
     key: Option<Rc<CompiledKey>>,
@@ -222,7 +228,11 @@ impl Exchange {
 
     /// Returns the next thing the adapter has to do.
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.commands.pop_front()
+        let mut command = self.commands.pop_front();
+        if let Some(Command::Reply(reply)) = &mut command {
+            reply.headers.extend(self.facts.cors.headers());
+        }
+        command
     }
 
     /// Returns when to push [`Input::DeadlinePassed`]; `None` while nothing is waited for.
@@ -360,7 +370,18 @@ impl Exchange {
         message: String,
         retry_after_secs: Option<u32>,
     ) -> Flow {
-        let reply = self.shape(code, message, retry_after_secs);
+        self.refuse_as(code, code, message, retry_after_secs)
+    }
+
+    /// Refuses by `shown` what was refused for `code`, which is the administrator's to know.
+    fn refuse_as(
+        &mut self,
+        shown: RefusalCode,
+        code: RefusalCode,
+        message: String,
+        retry_after_secs: Option<u32>,
+    ) -> Flow {
+        let reply = self.shape(shown, message, retry_after_secs);
         self.facts.refusal = Some(code);
         self.commands.push_back(Command::Reply(reply));
         self.state = State::Replied;
@@ -378,7 +399,9 @@ impl Exchange {
             message,
             retry_after_secs,
         };
-        let surface = self.facts.surface.unwrap_or(match self.facts.dialect {
+        let as_unknown = self.facts.as_unknown.as_ref();
+        let known = as_unknown.map(|it| it.surface).or(self.facts.surface);
+        let surface = known.unwrap_or(match self.facts.dialect {
             Dialect::Anthropic => Surface::AnthropicOpaque,
             Dialect::Openai => Surface::OpenaiOpaque,
             Dialect::Gemini => Surface::GeminiOpaque,
@@ -396,6 +419,8 @@ impl Default for Facts {
         Self {
             client: Client::Other,
             surface: None,
+            as_unknown: None,
+            cors: Cors::Off,
             dialect: Dialect::Openai,
             address: None,
             key: None,

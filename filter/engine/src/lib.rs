@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cors;
 pub mod credential;
 mod dropped;
 mod exchange;

@@ -148,8 +148,8 @@ fn a_gemini_model_is_judged_as_the_path_names_it() {
             "/v1beta/tunedModels/dogs:generateContent",
             "model_not_allowed",
         ),
-        ("/v1beta/models/dogs:generateContent", "model_unknown"),
-        ("/v1beta/models/cats:generateContent", "model_unknown"),
+        ("/v1beta/models/dogs:generateContent", "model_not_allowed"),
+        ("/v1beta/models/cats:generateContent", "model_not_allowed"),
         ("/v1beta/models/a:b:generateContent", "model_name_invalid"),
         (
             "/v1beta/models/tunedModels/cats:generateContent",

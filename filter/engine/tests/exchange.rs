@@ -353,12 +353,6 @@ fn what_a_key_may_not_use_is_refused_before_the_provider() {
     refused(
         &world,
         "/v1/messages",
-        r#"{"model":"nobody-serves-this","messages":[]}"#,
-        "model_unknown",
-    );
-    refused(
-        &world,
-        "/v1/messages",
         r#"{"messages":[]}"#,
         "model_missing",
     );
@@ -489,18 +483,6 @@ fn stored_things_and_places_elsewhere_are_refused_by_name() {
             r#"{"model":"gpt-a","messages":[],"provider":{"order":["SECRET"]}}"#,
             "field_not_allowed",
             "provider",
-        ),
-        (
-            "/v1/chat/completions",
-            r#"{"model":"gpt-a","messages":[],"fallbacks":[{"model":"gpt-unknown"}]}"#,
-            "model_unknown",
-            "gpt-unknown",
-        ),
-        (
-            "/v1/messages",
-            r#"{"model":"claude-a","max_tokens":8,"messages":[],"future":{"draftModel":"claude-secret"}}"#,
-            "model_not_allowed",
-            "claude-secret",
         ),
     ] {
         let reply = refused(&world, path, body, code);

@@ -115,14 +115,14 @@ refusal_codes! {
         "The request names no model.",
         "Set `model`.";
     ModelNotAllowed "model_not_allowed" 403 Permission TERMINAL,
-        "The virtual key may not use this model.",
+        "The virtual key may not use this model, or no provider of this mesh serves it: clients are not told which. The record tells (`model_not_allowed`, `model_unknown` or `provider_not_allowed`).",
         "Choose a model that `GET /v1/models` lists, or ask your administrator.";
     ProviderNotAllowed "provider_not_allowed" 403 Permission TERMINAL,
-        "The virtual key may not use the provider, or it is not clear which one is meant.",
+        "The virtual key may not use the provider, or there is none of that name, or it is not clear which one is meant.",
         "Name an allowed provider with `/p/{provider}/` before the path, or ask your administrator.";
     ModelUnknown "model_unknown" 404 Model TERMINAL,
-        "No provider of this mesh serves the model.",
-        "Choose a model that `GET /v1/models` lists.";
+        "The one model that was asked about (`GET /v1/models/{model}`) is none that the virtual key may use, or another path serves the model. In records also: no provider of this mesh serves it.",
+        "Choose a model that `GET /v1/models` lists, or take the path that the message names.";
     PathNotAllowed "path_not_allowed" 403 Permission TERMINAL,
         "The path is outside the model APIs and the virtual key does not name it, or it administers a provider or gives out its credentials.",
         "Ask your administrator to name the path in the key, without a wildcard if it is an unusual one; administration is never passed on.";
@@ -144,6 +144,9 @@ refusal_codes! {
     MisdirectedHost "misdirected_host" 421 Request TERMINAL,
         "The host name is neither this mesh's own nor a registered provider's.",
         "Use a host name of the mesh, or have it added to the mesh's hosts.";
+    ForeignOrigin "foreign_origin" 403 Permission TERMINAL,
+        "A web page asks without a virtual key, in a mesh that observes requests without one, and its origin is not named in `cors_origins`.",
+        "Send a virtual key, or have the page's origin added to `cors_origins` in the settings.";
     WebsocketUnsupported "websocket_unsupported" 426 Request TERMINAL,
         "WebSockets are not tunnelled.",
         "Nothing: clients fall back to HTTP on the same path.";

@@ -12,12 +12,12 @@ use policy::units::Timestamp;
 
 use super::body::{BodyRead, CanaryRead, Reading};
 use super::standing::Unfit;
-use super::target::bad_model_name;
 use super::{Exchange, State};
+use crate::cors::Cors;
 use crate::credential::{Beside, Credential, find};
 use crate::headers::Headers;
 use crate::messages::{Command, Flow, Input};
-use crate::path::{PathError, Probe, address, dialect_hint, probe};
+use crate::path::{Probe, dialect_hint, probe};
 use crate::query::QueryError;
 
 /// A request whose key is being looked up.
@@ -95,32 +95,14 @@ impl Exchange {
             Ok(host) => host,
             Err(refused) => return refused,
         };
-        let by_host = host.as_ref().map(|(_, dialect)| *dialect);
-        let known = by_host.or_else(|| self.named_dialect(raw_path));
-        match address(raw_path, known, vendor) {
-            Ok(mut found) => {
-                found.host_provider = host.map(|(name, _)| name);
-                self.facts.surface = Some(found.surface);
-                self.facts.dialect = found.surface.dialect();
-                self.facts.streamed = found.streams;
-                self.facts.address = Some(found);
-            }
-            Err(PathError::Ambiguous) => {
-                return self.refuse(
-                    RefusalCode::BadPath,
-                    "The path can be read in more than one way (escapes, `;`, dot or empty segments, other case); send it in plain form.".to_owned(),
-                );
-            }
-            Err(PathError::Model(fault)) => {
-                return self.refuse(RefusalCode::ModelNameInvalid, bad_model_name(fault));
-            }
-            Err(PathError::Query(error)) => return self.unreadable_query(&error),
-            Err(PathError::Unknown) => {
-                return self.refuse(
-                    RefusalCode::UnknownPath,
-                    "No provider API has this path; use the provider's native paths, or /anthropic, /openai, /genai before them.".to_owned(),
-                );
-            }
+        if let Some(mesh) = &self.seed.mesh {
+            self.facts.cors = Cors::of(&mesh.cors_origins, headers);
+        }
+        if let Some(reply) = self.facts.cors.preflight(method, headers) {
+            return self.reply_quietly(reply);
+        }
+        if let Err(refused) = self.read_address(raw_path, host, vendor) {
+            return refused;
         }
         self.present(headers, end_of_stream)
     }
@@ -184,46 +166,6 @@ impl Exchange {
         Flow::Hold
     }
 
-    /// Returns name and dialect of the provider host addressed, `None` for our own hosts.
-    fn host_provider(&mut self, headers: &Headers) -> Result<Option<(String, Dialect)>, Flow> {
-        let Some(mesh) = self.seed.mesh.clone() else {
-            return Ok(None);
-        };
-        let host = headers
-            .text(":authority")
-            .map(without_port)
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        if let Some(provider) = mesh
-            .providers
-            .iter()
-            .find(|provider| provider.hosts.contains(&host))
-        {
-            return Ok(Some((provider.name.clone(), provider.dialect)));
-        }
-        if self.facts.is_canary
-            || is_loopback(&host)
-            || mesh.hosts.iter().any(|own| own == "*" || *own == host)
-        {
-            return Ok(None);
-        }
-        Err(self.refuse(
-            RefusalCode::MisdirectedHost,
-            "This mesh does not serve the host name that was asked for; an administrator can add it to the mesh's hosts.".to_owned(),
-        ))
-    }
-
-    /// Returns the dialect of the provider that the path names by `/p/{name}/`.
-    fn named_dialect(&self, raw_path: &str) -> Option<Dialect> {
-        let (name, _) = raw_path.strip_prefix("/p/")?.split_once('/')?;
-        let mesh = self.seed.mesh.as_ref()?;
-        let provider = mesh
-            .providers
-            .iter()
-            .find(|provider| provider.name == name)?;
-        Some(provider.dialect)
-    }
-
     fn present(&mut self, headers: &Rc<Headers>, end_of_stream: bool) -> Flow {
         let address = self.facts.address.as_ref();
         let credential = find(headers, address.and_then(|address| address.query.key()));
@@ -263,6 +205,10 @@ impl Exchange {
             return Flow::Hold;
         };
         match mesh.inference_auth {
+            InferenceAuth::Observe if self.facts.cors.is_foreign(&presented.headers) => self.refuse(
+                RefusalCode::ForeignOrigin,
+                "Web pages are served here only with a virtual key, or when an administrator has named their origin.".to_owned(),
+            ),
             InferenceAuth::Observe => {
                 self.facts.unkeyed = true;
                 self.admit(presented, None, mesh)
@@ -386,6 +332,9 @@ impl Exchange {
                 Some(5),
             );
         }
+        if let Some(key) = &key {
+            self.hide_forbidden(key);
+        }
         let Some(surface) = self.facts.surface else {
             return self.refuse(
                 RefusalCode::Internal,
@@ -417,12 +366,12 @@ impl Exchange {
             }
             Kind::Models | Kind::Json => self.refuse(
                 RefusalCode::MethodNotAllowed,
-                format!("{method} is not allowed on this path."),
+                "This method is not allowed on this path.".to_owned(),
             ),
         }
     }
 
-    fn unreadable_query(&mut self, error: &QueryError) -> Flow {
+    pub(super) fn unreadable_query(&mut self, error: &QueryError) -> Flow {
         let code = match error {
             QueryError::Twice { name } if name == "key" => RefusalCode::DuplicateCredential,
             QueryError::Twice { .. } | QueryError::Unreadable | QueryError::TooLong => {
@@ -550,21 +499,6 @@ fn shortened(raw_path: &str) -> String {
         .filter(|character| !character.is_control())
         .take(RECORDED_PATH_BYTES)
         .collect()
-}
-
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        Some(_) | None => authority,
-    }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host == "[::1]"
-        || host
-            .parse::<core::net::Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 fn equal_in_constant_time(left: &[u8], right: &[u8]) -> bool {

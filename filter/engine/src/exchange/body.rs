@@ -12,7 +12,7 @@ use policy::units::Timestamp;
 
 use super::admission::{Admitted, bounded};
 use super::opaque::OpaqueBody;
-use super::target::{Plan, PlanError};
+use super::target::{Names, Plan, PlanError};
 use super::{Exchange, State};
 use crate::messages::{CallId, Command, ConsultAnswer, Flow, Input};
 use crate::path::Address;
@@ -396,12 +396,12 @@ impl Exchange {
             Plan::for_model(admitted, &address, &asked, facts, self.affinity())
         };
         match planned {
-            Ok(plan) => self.guarded(now, plan),
+            Ok(plan) => self.planned(now, plan),
             Err(error) => match served_elsewhere(admitted, &address, &asked) {
                 Some(message) if error.is_about_the_model() => {
                     self.refuse(RefusalCode::ModelUnknown, message)
                 }
-                Some(_) | None => self.no_plan(&error, &asked),
+                Some(_) | None => self.no_plan(&error, Names::Model),
             },
         }
     }
@@ -422,7 +422,7 @@ impl Exchange {
             }
             let ask = ask(address.surface, name, address.provider.as_deref());
             if let Err(error) = routing::candidates(&admitted.mesh, admitted.key.as_deref(), &ask) {
-                return Some(self.no_plan(&PlanError::Route(error), name));
+                return Some(self.no_plan(&PlanError::Route(error), Names::MoreModels));
             }
             if address.model.is_some() {
                 return Some(self.refuse(
@@ -434,9 +434,16 @@ impl Exchange {
         None
     }
 
-    pub(super) fn no_plan(&mut self, error: &PlanError, asked: &str) -> Flow {
+    pub(super) fn planned(&mut self, now: Timestamp, plan: Plan) -> Flow {
+        // The key may know of everything that the plan holds.
+        self.facts.as_unknown = None;
+        self.guarded(now, plan)
+    }
+
+    pub(super) fn no_plan(&mut self, error: &PlanError, names: Names) -> Flow {
         let (code, retry_after_secs) = error.code();
-        self.refuse_later(code, error.message(&bounded(asked)), retry_after_secs)
+        let (shown, message) = error.shown(names);
+        self.refuse_as(shown, code, message.into_owned(), retry_after_secs)
     }
 
     pub(super) fn answer_models(&mut self, admitted: &Admitted) -> Flow {
@@ -456,7 +463,7 @@ impl Exchange {
         };
         let ids = match listed {
             Ok(ids) => ids,
-            Err(error) => return self.no_plan(&PlanError::Route(error), ""),
+            Err(error) => return self.no_plan(&PlanError::Route(error), Names::NoModel),
         };
         let one = self
             .facts
@@ -466,13 +473,10 @@ impl Exchange {
         let body = match one {
             None => models::list(surface.dialect(), &ids),
             Some(id) if ids.contains(&id) => models::one(surface.dialect(), &id),
-            Some(id) => {
+            Some(_) => {
                 return self.refuse(
                     RefusalCode::ModelUnknown,
-                    format!(
-                        "The model `{}` is not among those your virtual key may use.",
-                        bounded(&id)
-                    ),
+                    "The model is not among those your virtual key may use.".to_owned(),
                 );
             }
         };

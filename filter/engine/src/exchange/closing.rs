@@ -21,6 +21,14 @@ impl Exchange {
     ) -> Flow {
         self.answered = Some(status);
         self.response_ended = end_of_stream;
+        let told = self.facts.cors.headers();
+        if !told.is_empty() {
+            let edits = told.into_iter();
+            let edits = edits.map(|(name, value)| HeaderEdit::set(name, value));
+            self.commands.push_back(Command::EditResponse {
+                edits: edits.collect(),
+            });
+        }
         let from_provider = self.provider_status().is_some();
         let by_proxy = matches!(self.state, State::Forwarded(_)) || !details.is_empty();
         if by_proxy && !from_provider && self.facts.refusal.is_none() && status >= 400 {

@@ -16,9 +16,12 @@ impl Exchange {
     pub(super) fn unreadable(&mut self, headers: &Headers, cap_bytes: u64) -> Option<Flow> {
         let declared = body_type(headers.all("content-type"));
         let message = match declared {
-            Ok(BodyType::Undeclared | BodyType::Json) => None,
+            Ok(BodyType::Json) => None,
+            Ok(BodyType::Undeclared) if !self.facts.unkeyed => None,
+            // A browser lets any page send a body without a type; one with this type is asked for first.
             Ok(
-                BodyType::EventStream
+                BodyType::Undeclared
+                | BodyType::EventStream
                 | BodyType::Text
                 | BodyType::Form { .. }
                 | BodyType::Binary(_),

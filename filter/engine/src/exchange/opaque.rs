@@ -9,7 +9,7 @@ use policy::units::Timestamp;
 use super::admission::Admitted;
 use super::body::{BodyRead, Reading};
 use super::contents::Contents;
-use super::target::Plan;
+use super::target::{Names, Plan};
 use super::{Exchange, State};
 use crate::messages::Flow;
 
@@ -90,8 +90,8 @@ impl Exchange {
             Plan::for_path(&admitted, &address, self.affinity())
         };
         match planned {
-            Ok(plan) => self.guarded(now, plan),
-            Err(error) => self.no_plan(&error, ""),
+            Ok(plan) => self.planned(now, plan),
+            Err(error) => self.no_plan(&error, Names::NoModel),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The attempts left for one request, and what each of them needs.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use dialects::refusal::RefusalCode;
@@ -43,6 +44,15 @@ pub(super) struct Plan {
     pub guard_splices: Vec<Splice>,
     /// Whose request the header map that all attempts share shows.
     pub shown: Shown,
+}
+
+/// Whether the request names a model, or only a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Names {
+    Model,
+    /// More than one, and it is not the first that there is no plan for.
+    MoreModels,
+    NoModel,
 }
 
 /// Why there is no plan.
@@ -328,32 +338,51 @@ impl PlanError {
         }
     }
 
-    pub(super) fn message(&self, asked: &str) -> String {
-        match self {
-            Self::Route(NoRoute::ModelNotAllowed { .. }) => {
-                format!("Your virtual key may not use the model `{asked}`; choose one of the listed models, or ask your administrator.")
+    /// Returns what the client is told. What the key may not use and what does not exist are told apart in the record
+    /// only: else a key could find out what others have.
+    pub(super) fn shown(&self, names: Names) -> (RefusalCode, Cow<'static, str>) {
+        let (code, message) = match self {
+            Self::Route(NoRoute::ModelNotInPath { fault, .. }) => {
+                return (RefusalCode::ModelNameInvalid, bad_model_name(*fault).into());
             }
-            Self::Route(NoRoute::ProviderNotAllowed { provider }) => {
-                format!("Your virtual key may not use the provider `{provider}`; ask your administrator.")
-            }
-            Self::Route(NoRoute::UnknownModel { .. }) => {
-                format!("No provider of this mesh serves the model `{asked}`; choose one of the listed models.")
-            }
-            Self::Route(NoRoute::NoUsableProviderKey { .. }) => {
-                format!("No working provider key that you may use is left for `{asked}`; ask your administrator.")
-            }
-            Self::Route(NoRoute::NoPrice { .. }) => {
-                format!("The model `{asked}` has no price, and this mesh refuses models without one; ask your administrator.")
-            }
-            Self::Route(NoRoute::ModelNotInPath { fault, .. }) => bad_model_name(*fault),
-            Self::Route(NoRoute::UnknownProvider { .. } | NoRoute::OtherDialect { .. }) => {
-                "The provider that the request names is not known to this mesh, or does not speak this API.".to_owned()
-            }
-            Self::NoOfficialHost => {
-                "Your own provider login may only travel to the provider's official host, and this mesh has none for this API.".to_owned()
-            }
-            Self::WhichProvider => "More than one provider could be meant; name one with /p/{provider}/ before the path.".to_owned(),
-        }
+            Self::Route(
+                NoRoute::ModelNotAllowed { .. }
+                | NoRoute::UnknownModel { .. }
+                | NoRoute::ProviderNotAllowed { .. }
+                | NoRoute::UnknownProvider { .. }
+                | NoRoute::OtherDialect { .. },
+            ) => match names {
+                Names::Model => (
+                    RefusalCode::ModelNotAllowed,
+                    "Your virtual key may not use this model here, or no provider of this mesh serves it; choose one of the listed models, or ask your administrator.",
+                ),
+                Names::MoreModels => (
+                    RefusalCode::ModelNotAllowed,
+                    "Your virtual key may not use one of the models that the body names beside the first, or no provider of this mesh serves it; take it out.",
+                ),
+                Names::NoModel => (
+                    RefusalCode::ProviderNotAllowed,
+                    "Your virtual key may not use this provider, or this mesh has none of that name for this API; ask your administrator.",
+                ),
+            },
+            Self::Route(NoRoute::NoUsableProviderKey { .. }) => (
+                RefusalCode::NoUsableProviderKey,
+                "No working provider key that you may use is left for this model; ask your administrator.",
+            ),
+            Self::Route(NoRoute::NoPrice { .. }) => (
+                RefusalCode::PriceUnknown,
+                "The model has no price, and this mesh refuses models without one; ask your administrator.",
+            ),
+            Self::NoOfficialHost => (
+                RefusalCode::SubscriptionNotAllowed,
+                "Your own provider login may only travel to the provider's official host, and this mesh has none for this API.",
+            ),
+            Self::WhichProvider => (
+                RefusalCode::ProviderNotAllowed,
+                "More than one provider could be meant; name one with /p/{provider}/ before the path.",
+            ),
+        };
+        (code, message.into())
     }
 }
 

@@ -436,6 +436,11 @@ impl Driven {
         Self::begin_with(mesh, world, &pairs, ends)
     }
 
+    /// A request with these headers and no others.
+    pub(crate) fn raw(world: &World, pairs: &[(&str, &str)], end_of_stream: bool) -> Self {
+        Self::begin_with(Some(Rc::clone(&world.mesh)), world, pairs, end_of_stream)
+    }
+
     fn begin_with(
         mesh: Option<Rc<Mesh>>,
         world: &World,
