@@ -299,8 +299,7 @@ impl Checker<'_> {
 
     fn host(&mut self, path: &str, host: &str) {
         if !is_host(host) {
-            let message = format!("`{host}` is not a host name in lower case, without port");
-            self.add(path, message);
+            self.add(path, "must be a host name in lower case, without port");
         }
     }
 

@@ -103,10 +103,8 @@ where
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map(Self).map_err(|error| {
-            D::Error::custom(format_args!(
-                "`{}` is not valid: {error}",
-                text.escape_debug()
-            ))
+            // What was written may be a credential in a wrong place.
+            D::Error::custom(format_args!("is not valid: {error}"))
         })
     }
 }
@@ -115,7 +113,8 @@ where
 pub(super) fn id<T: FromStr>(kind: ObjectKind, text: &str) -> Result<T, ApiError> {
     let not_found = || OperationError::NotFound {
         kind,
-        id: text.to_owned(),
+        // A key may stand where an id belongs.
+        id: String::from("…"),
     };
     text.parse()
         .ok()

@@ -63,7 +63,7 @@ fn settings_have_bounds() {
         },
         &[
             "`settings.body_cap_bytes`: must be from 1024",
-            "`settings.hosts[1]`: `Mesh` is not a host name",
+            "`settings.hosts[1]`: must be a host name",
             "`settings.hosts[3]`: `mesh.example` is listed twice",
             "`settings.max_attempts`: must be from 1 to 16",
             "`settings.max_running_per_key`: must be from 1 to 65536",

@@ -171,9 +171,9 @@ fn wrong_fields_are_told_before_anything_is_made_of_them() {
         &[
             "`guardrails[0].actoin`: unknown field `actoin`, expected one of `preset`",
             "`guardrails[0].scope.teems`: unknown field `teems`, expected one of `customers`",
-            "`keys[0].owner`: unknown variant `usr`",
+            "`keys[0].owner`: unknown word, expected",
             "`provders`: unknown field `provders`",
-            "`settings.hosts`: invalid type: string \"x\", expected a list",
+            "`settings.hosts`: invalid type: string, expected a list",
         ],
     );
 }
