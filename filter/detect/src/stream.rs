@@ -21,7 +21,7 @@ use crate::scan::{Match, Scratch, listeners};
 use crate::tape::Tape;
 use crate::text;
 
-/// Bytes of a channel that are unresolved at most.
+/// Bytes of a channel that are unresolved at most, by preset.
 pub const HOLD_BYTES: usize = 16 * 1024;
 
 /// Bytes before what is unresolved that are kept as its surroundings.
@@ -68,6 +68,8 @@ const RUN_BYTES: usize = 128;
 #[derive(Clone, Debug)]
 pub struct StreamScan {
     groups: Groups,
+    /// Bytes that are unresolved at most.
+    most: usize,
     /// The set that was first pushed with.
     set: u64,
     inlet: Inlet,
@@ -112,8 +114,14 @@ struct Passed {
 impl StreamScan {
     /// Begins a channel that the rules of `groups` are held against.
     pub fn new(groups: Groups) -> Self {
+        Self::holding(groups, HOLD_BYTES)
+    }
+
+    /// Begins a channel of which up to `most` bytes may wait, in place of [`HOLD_BYTES`].
+    pub fn holding(groups: Groups, most: usize) -> Self {
         Self {
             groups,
+            most,
             set: 0,
             inlet: Inlet::default(),
             text: Vec::new(),
@@ -197,8 +205,8 @@ impl StreamScan {
             .chain([passed, self.tail(rules, open)])
             .min()
             .unwrap_or(0);
-        if self.end() - resolved.min(self.end()) > HOLD_BYTES {
-            let from = self.end() - HOLD_BYTES / 2;
+        if self.end() - resolved.min(self.end()) > self.most {
+            let from = self.end() - self.most / 2;
             self.let_go(rules, &waiting, from);
             resolved = from;
         }
@@ -324,6 +332,8 @@ impl StreamScan {
         open: bool,
     ) -> Vec<(usize, usize)> {
         let mut waiting = Vec::new();
+        // The lines of what is held are counted once for all that is found in it.
+        scratch.lines.clear();
         let mut watches = core::mem::take(&mut self.watches);
         for watch in &mut watches {
             if watch.is_idle() {
@@ -370,7 +380,6 @@ impl StreamScan {
             let silent = is_silent(rules, place);
             for hit in hits {
                 scratch.matches.clear();
-                scratch.lines.clear();
                 rules.check_hit(scratch, &self.text, place, hit);
                 let base = self.base;
                 self.matches
