@@ -47,17 +47,34 @@ use policy::guardrail::TextRole;
 use policy::surface::{Dialect, Surface};
 
 use self::area::Area;
-pub use self::block::{Block, Edit, apply_edits};
+pub use self::block::{Block, Edit, LongText, apply_edits};
 use self::collector::{ANY, Collector, JsonTexts, MAX_TEXTS, Part};
 use crate::json::{JsonError, Scalar, Span, Token, Visitor, Walker};
 use crate::splice::Splice;
 
 /// Receives the texts of a body.
+///
+/// A literal of more than [`LONG_BYTES`](crate::json::LONG_BYTES) between its quotes comes in pieces, so that nobody
+/// has to hold it; whether one does depends on its length alone. JSON text of that length is told as it is.
 pub trait BlockSink {
     /// The next text; each comes once, in the order of the body, whatever the chunks.
     fn block(&mut self, block: Block<'_>);
+
+    /// A long text begins.
+    fn long_begins(&mut self, text: LongText) {
+        let _: LongText = text;
+    }
+
+    /// The next piece of the long text, still escaped; it may end inside an escape or a UTF-8 sequence.
+    fn long_piece(&mut self, raw: &[u8]) {
+        let _: &[u8] = raw;
+    }
+
+    /// The long text has ended.
+    fn long_ends(&mut self) {}
 }
 
+/// A closure hears of the texts that are told whole.
 impl<F: FnMut(Block<'_>)> BlockSink for F {
     fn block(&mut self, block: Block<'_>) {
         self(block);
@@ -247,8 +264,8 @@ impl Content {
 
 /// Reads the texts of one body, chunk by chunk.
 ///
-/// Chunks may be any size and end anywhere. Holds the one string that a chunk has cut, and about 50 bytes for each
-/// text that was told.
+/// Chunks may be any size and end anywhere. Holds the one string that a chunk has cut, as long as that is no long one,
+/// and about 50 bytes for each text that was told.
 #[derive(Debug)]
 pub struct ContentReader {
     walker: Walker<()>,
@@ -375,9 +392,14 @@ struct Telling<'a, S> {
 impl<S: BlockSink> Visitor for Telling<'_, S> {
     type Tag = ();
     const TOKENS: bool = true;
+    const IN_PIECES: bool = true;
 
     fn token(&mut self, token: Token<'_>, span: Span) {
         self.collector.token(token, span, None, self.sink);
+    }
+
+    fn raw_piece(&mut self, piece: &[u8], is_key: bool, at: u64) {
+        self.collector.piece(piece, is_key, at, self.sink);
     }
 
     fn wants_raw(&self) -> bool {

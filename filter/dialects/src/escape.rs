@@ -46,6 +46,41 @@ pub fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// Appends what is certain of the next piece of a literal to `out`, and returns how much of the piece that is: an
+/// escape that it cuts, or half a surrogate pair whose other half may follow, waits for the rest.
+pub fn unescape_piece(piece: &[u8], out: &mut Vec<u8>) -> usize {
+    let mut at = 0;
+    while let Some(plain) = memchr(b'\\', piece.get(at..).unwrap_or_default()) {
+        let escape = piece.get(at + plain..).unwrap_or_default();
+        out.extend_from_slice(piece.get(at..at + plain).unwrap_or_default());
+        at += plain;
+        if is_cut(escape) {
+            return at;
+        }
+        let (char, length) = escape_at(escape);
+        out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+        at += length;
+    }
+    out.extend_from_slice(piece.get(at..).unwrap_or_default());
+    piece.len()
+}
+
+/// Whether more bytes could make something else of the escape at the front of `bytes`.
+fn is_cut(bytes: &[u8]) -> bool {
+    match bytes.get(1) {
+        None => true,
+        Some(b'u') => match bytes.get(6..) {
+            None => true,
+            Some(next) => {
+                matches!(unit_at(bytes), Some(0xD800..=0xDBFF))
+                    && next.len() < 6
+                    && next.iter().zip(b"\\u").all(|(one, other)| one == other)
+            }
+        },
+        Some(_) => false,
+    }
+}
+
 /// Reads the escape at the front of `bytes`: what it stands for, and its length.
 fn escape_at(bytes: &[u8]) -> (char, usize) {
     let char = match bytes.get(1) {
@@ -149,6 +184,19 @@ impl Offsets {
         }
         let (_, end) = self.place(decoded.end);
         start..end
+    }
+
+    /// Returns the last place up to decoded byte `at` that is inside no escape: decoded, and in the literal.
+    pub fn boundary(&self, at: usize) -> (usize, usize) {
+        let (start, end) = self.place(at);
+        if start == end {
+            return (at.min(self.length), start);
+        }
+        let escape = self
+            .escapes
+            .iter()
+            .rfind(|escape| escape.decoded as usize <= at);
+        (escape.map_or(at, |escape| escape.decoded as usize), start)
     }
 
     /// Returns where decoded byte `at` stands in the literal, rounded down and up where an escape makes it.
@@ -276,6 +324,28 @@ mod tests {
             if let Some(text) = by_serde(&raw) {
                 prop_assert_eq!(unescape(&raw).into_owned(), text.into_bytes());
             }
+        }
+
+        #[test]
+        fn pieces_decode_as_the_whole_does(raw in literal(), cuts: Vec<prop::sample::Index>) {
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(raw.len() + 1)).collect();
+            cuts.sort_unstable();
+            let (mut out, mut read) = (Vec::new(), 0);
+            for cut in cuts {
+                read += unescape_piece(&raw[read..cut.max(read)], &mut out);
+            }
+            unescape_into(&raw[read..], &mut out);
+            prop_assert_eq!(out, unescape(&raw).into_owned());
+        }
+
+        #[test]
+        fn a_boundary_cuts_no_escape(raw in literal(), at: prop::sample::Index) {
+            let text = unescape(&raw).into_owned();
+            let at = at.index(text.len() + 1);
+            let (decoded, place) = Offsets::of(&raw).boundary(at);
+            prop_assert!(decoded <= at && at - decoded < 4);
+            prop_assert_eq!(unescape(&raw[..place]).into_owned(), &text[..decoded]);
+            prop_assert_eq!(unescape(&raw[place..]).into_owned(), &text[decoded..]);
         }
 
         #[test]

@@ -54,6 +54,10 @@ pub const MAX_DEPTH: usize = 128;
 /// Decoded bytes of a scalar or key that a walker keeps; the rest is checked and dropped.
 pub const CAPTURE_BYTES: usize = 4096;
 
+/// A string or key that is longer as it stands is told in pieces to whoever [wants that](Visitor::IN_PIECES); a longer
+/// number is refused.
+pub const LONG_BYTES: usize = 64 * 1024;
+
 /// Why a text is not JSON that may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
@@ -92,6 +96,12 @@ pub enum JsonError {
         /// The key that it stands for, or could be taken for.
         field: &'static str,
         /// Offset of the key.
+        at: u64,
+    },
+    /// A number is longer than [`LONG_BYTES`].
+    #[error("the number at byte {at} is longer than {LONG_BYTES} bytes")]
+    LongNumber {
+        /// Offset of its first byte.
         at: u64,
     },
     /// The text ends before its value does.
@@ -355,7 +365,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let at = self.offset(i);
         if self.number.begin(byte, at, self.next.is_some()) {
             self.state = State::InNumber;
-            self.raw.begin(i);
+            self.raw.begin(i, at);
             return Ok(i + 1);
         }
         let literal = match byte {
@@ -408,6 +418,10 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         visitor: &mut V,
     ) -> Result<usize, JsonError> {
         let read = i + self.number.read(chunk.get(i..).unwrap_or_default());
+        let at = self.number.start();
+        if self.offset(read).saturating_sub(at) > LONG_BYTES as u64 {
+            return Err(JsonError::LongNumber { at });
+        }
         if read < chunk.len() {
             let end = self.offset(read);
             if !self.number.may_end() {

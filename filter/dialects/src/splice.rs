@@ -182,5 +182,69 @@ pub fn apply_prefix(head: &[u8], splices: &mut [Splice]) -> Result<Prefix, Splic
     Ok(prefix)
 }
 
+/// Applies splices to a body that is read a piece at a time, so that no more than a piece of it is at hand.
+///
+/// ```
+/// use dialects::splice::{PieceEditor, Splice};
+///
+/// let splices = vec![Splice { start: 2, end: 5, with: b"-".to_vec() }];
+/// let mut editor = PieceEditor::new(splices, 8)?;
+/// let mut out = Vec::new();
+/// editor.edit(b"0123", false, &mut out);
+/// editor.edit(b"4567", true, &mut out);
+/// assert_eq!(out, b"01-567");
+/// # Ok::<(), dialects::splice::SpliceError>(())
+/// ```
+#[derive(Debug)]
+pub struct PieceEditor {
+    splices: std::iter::Peekable<std::vec::IntoIter<Splice>>,
+    /// Offset of the next piece.
+    at: u64,
+    /// Up to here the body was replaced.
+    passed: u64,
+}
+
+impl PieceEditor {
+    /// Prepares the splices of a body of `length` bytes.
+    ///
+    /// # Errors
+    /// [`SpliceError`] if splices overlap or reach beyond the body.
+    pub fn new(mut splices: Vec<Splice>, length: u64) -> Result<Self, SpliceError> {
+        splices.sort_by_key(|splice| (splice.start, splice.end));
+        let mut passed = 0;
+        for Splice { start, end, .. } in &splices {
+            if *start < passed || end < start {
+                return Err(SpliceError::Overlap { at: *start });
+            }
+            if *end > length {
+                return Err(SpliceError::BeyondEnd { end: *end });
+            }
+            passed = *end;
+        }
+        Ok(Self {
+            splices: splices.into_iter().peekable(),
+            at: 0,
+            passed: 0,
+        })
+    }
+
+    /// Appends what stands in the place of the next piece to `out`.
+    pub fn edit(&mut self, piece: &[u8], is_last: bool, out: &mut Vec<u8>) {
+        let at = self.at;
+        let end = at.saturating_add(piece.len() as u64);
+        let place = |offset: u64| usize::try_from(offset.saturating_sub(at)).unwrap_or(usize::MAX);
+        while let Some(splice) = self.splices.next_if(|splice| splice.start < end || is_last) {
+            let kept = piece.get(place(self.passed)..place(splice.start));
+            out.extend_from_slice(kept.unwrap_or_default());
+            out.extend_from_slice(&splice.with);
+            self.passed = splice.end;
+        }
+        let kept = piece.get(place(self.passed)..);
+        out.extend_from_slice(kept.unwrap_or_default());
+        self.passed = self.passed.max(end);
+        self.at = end;
+    }
+}
+
 #[cfg(test)]
 mod tests;

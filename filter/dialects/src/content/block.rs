@@ -98,11 +98,7 @@ impl<'a> Block<'a> {
 
     /// Returns the path for records. Names that somebody chose and that do not look like names are `*`.
     pub fn path(&self) -> String {
-        let path = self.trail.path();
-        match (self.kind, path.rfind('.')) {
-            (BlockKind::Key, Some(dot)) => format!("{}.*", path.get(..dot).unwrap_or_default()),
-            _ => path,
-        }
+        shown_path(self.trail, self.kind)
     }
 
     /// Adds what changes the body so that its text is edited.
@@ -171,6 +167,28 @@ impl<'a> Block<'a> {
             end: outer.span.start.saturating_add(at(range.end)),
             with,
         }
+    }
+}
+
+/// A text that is too long to be told whole: its pieces follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongText {
+    /// As [`Block::index`].
+    pub index: usize,
+    /// A string or a name.
+    pub kind: BlockKind,
+    /// As [`Block::path`].
+    pub path: String,
+    /// Where the literal stands in the body, behind its quote.
+    pub at: u64,
+}
+
+/// Returns the path of a text for records.
+pub(super) fn shown_path(trail: &Trail, kind: BlockKind) -> String {
+    let path = trail.path();
+    match (kind, path.rfind('.')) {
+        (BlockKind::Key, Some(dot)) => format!("{}.*", path.get(..dot).unwrap_or_default()),
+        _ => path,
     }
 }
 

@@ -7,7 +7,7 @@ use policy::guardrail::TextRole;
 use super::area::{
     ARGUMENTS, Area, Begins, Delta, Fact, Keys, Rule, SCHEMA_TYPE, SCHEMA_WORDS, Says, UNKNOWN,
 };
-use super::block::{Block, Literal, Outer};
+use super::block::{self, Block, Literal, LongText, Outer};
 use super::scope::{Mime, ROOT, Scopes};
 use super::trail::{Frame, Trail};
 use super::{BlockKind, BlockSink, ContentError, Media, Unscanned};
@@ -99,7 +99,28 @@ pub(crate) struct Collector {
     /// The container being passed over because it repeats something: how deep it stands, and where it begins if it
     /// repeats the answer's own text.
     repeats: Option<(usize, Option<u64>)>,
+    /// What becomes of the string or name that comes in pieces.
+    long: Option<Long>,
     decoded: Vec<u8>,
+}
+
+/// What becomes of a string or name that comes in pieces.
+#[derive(Clone, Copy, Debug)]
+enum Long {
+    /// It is told, under this number.
+    Told(usize),
+    /// Nobody can read it here.
+    Media(Media),
+    /// It means nothing.
+    Passed,
+}
+
+/// What a string is, by where it stands.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    Part(Part),
+    Media(Media),
+    Nothing,
 }
 
 impl Collector {
@@ -127,6 +148,7 @@ impl Collector {
             sequence: None,
             full_at: None,
             repeats: None,
+            long: None,
             decoded: Vec::new(),
         }
     }
@@ -148,6 +170,7 @@ impl Collector {
         self.sequence = None;
         self.full_at = None;
         self.repeats = None;
+        self.long = None;
     }
 
     /// Says whether the document had too many texts.
@@ -214,9 +237,17 @@ impl Collector {
         match token {
             Token::Open(container) => self.open(container, span),
             Token::Close(_) => self.close(span),
-            Token::Key(raw) => self.key(raw, span, outer, sink),
+            Token::Key(raw) => match self.long.take() {
+                Some(long) => {
+                    self.long_ended(long, span, sink);
+                    self.label = Some(span);
+                }
+                None => self.key(raw, span, outer, sink),
+            },
             Token::Text(raw) => {
-                if self.repeats.is_none() {
+                if let Some(long) = self.long.take() {
+                    self.long_ended(long, span, sink);
+                } else if self.repeats.is_none() {
                     self.text(raw, span, outer, sink);
                 }
                 self.value_ended();
@@ -306,14 +337,31 @@ impl Collector {
         outer: Option<&Outer<'_>>,
         sink: &mut S,
     ) {
-        let bytes = span.end.saturating_sub(span.start);
-        let literal = Literal { raw, span };
+        if matches!(self.next, Rule::JsonText)
+            && self.json_texts == JsonTexts::Opened
+            && outer.is_none()
+            && self.json_text(raw, span, sink)
+        {
+            return;
+        }
+        match self.heard(raw) {
+            Heard::Part(part) => {
+                let literal = Literal { raw, span };
+                self.tell(literal, outer, part, BlockKind::Text, sink);
+            }
+            Heard::Media(media) => self.media(media, span.end.saturating_sub(span.start)),
+            Heard::Nothing => {}
+        }
+    }
+
+    /// Says what a string is; `raw` is all of it, or the beginning of one that is told in pieces.
+    fn heard(&mut self, raw: &[u8]) -> Heard {
         let part = match self.next {
             Rule::In(area) => {
                 if std::ptr::eq(area, &SCHEMA_TYPE)
                     && SCHEMA_WORDS.iter().any(|word| word.as_bytes() == raw)
                 {
-                    return;
+                    return Heard::Nothing;
                 }
                 Part::Says(area.says)
             }
@@ -321,45 +369,37 @@ impl Collector {
                 // What is written with escapes means the same to the provider.
                 self.fact(fact, &unescape(raw));
                 if fact == Fact::Signature || raw.len() <= KNOWN_BYTES {
-                    return;
+                    return Heard::Nothing;
                 }
                 Part::Says(Says::Speaker)
             }
-            Rule::Known if raw.len() <= KNOWN_BYTES => return,
+            Rule::Known if raw.len() <= KNOWN_BYTES => return Heard::Nothing,
             Rule::Known => Part::Says(Says::Speaker),
             Rule::Tokens => Part::Says(Says::Role(TextRole::User)),
-            Rule::Vector | Rule::Shadow | Rule::Echo => return,
-            Rule::JsonText => {
-                if self.json_texts == JsonTexts::Opened
-                    && outer.is_none()
-                    && self.json_text(raw, span, sink)
-                {
-                    return;
-                }
-                Part::JsonText
-            }
+            Rule::Vector | Rule::Shadow | Rule::Echo => return Heard::Nothing,
+            Rule::JsonText => Part::JsonText,
             Rule::Media(Media::File) if is_text_url(raw) => {
                 Part::Says(Says::Role(TextRole::Attachment))
             }
-            Rule::Media(media) => return self.media(media, bytes),
+            Rule::Media(media) => return Heard::Media(media),
             Rule::Data if self.scopes.is_redacted(self.scope) => {
-                return self.media(Media::Encrypted, bytes);
+                return Heard::Media(Media::Encrypted);
             }
             Rule::Data => Part::Says(Says::Speaker),
             Rule::Source => match self.scopes.media(self.scope) {
-                Some(media) => return self.media(media, bytes),
+                Some(media) => return Heard::Media(media),
                 None => Part::Source,
             },
             Rule::Reference(media) => {
                 self.unscanned(media, 0);
                 if raw.len() <= KNOWN_BYTES {
-                    return;
+                    return Heard::Nothing;
                 }
                 Part::Says(Says::Speaker)
             }
             Rule::Locator(media) => {
                 if let Some(media) = data_url_media(raw, media) {
-                    return self.media(media, bytes);
+                    return Heard::Media(media);
                 }
                 if !raw.starts_with(b"data:") {
                     self.unscanned(media, 0);
@@ -369,7 +409,89 @@ impl Collector {
             Rule::Delta(delta) => Part::Delta(delta),
             Rule::Restated(delta) => Part::Restated(delta),
         };
-        self.tell(literal, outer, part, BlockKind::Text, sink);
+        Heard::Part(part)
+    }
+
+    /// Takes the next piece of a string or name that is too long to be told whole.
+    pub(crate) fn piece<S: BlockSink>(&mut self, raw: &[u8], is_key: bool, at: u64, sink: &mut S) {
+        if self.full_at.is_some() {
+            return;
+        }
+        let long = match self.long {
+            Some(long) => long,
+            None => self.long_begins(raw, is_key, at, sink),
+        };
+        self.long = Some(long);
+        if let Long::Told(_) = long {
+            sink.long_piece(raw);
+        }
+    }
+
+    fn long_begins<S: BlockSink>(
+        &mut self,
+        raw: &[u8],
+        is_key: bool,
+        at: u64,
+        sink: &mut S,
+    ) -> Long {
+        let (heard, kind) = if is_key {
+            let area = self.trail.area().unwrap_or(&UNKNOWN);
+            self.next = area.rule(raw);
+            let shown = raw.get(..KNOWN_BYTES).unwrap_or(raw);
+            self.trail.name(shown, area.keys);
+            let is_text = area.keys == Keys::Texts;
+            let heard = if is_text {
+                Heard::Part(Part::Says(area.says))
+            } else {
+                Heard::Nothing
+            };
+            (heard, BlockKind::Key)
+        } else {
+            (self.heard(raw), BlockKind::Text)
+        };
+        if self.repeats.is_some() {
+            return Long::Passed;
+        }
+        let part = match heard {
+            Heard::Part(part) => part,
+            Heard::Media(media) => return Long::Media(media),
+            Heard::Nothing => return Long::Passed,
+        };
+        let index = self.told.len();
+        if index >= MAX_TEXTS {
+            self.full_at = Some(at);
+            return Long::Passed;
+        }
+        // JSON text that is too long to be opened is told as it is: what is written into it must fit its strings.
+        let first = raw.iter().find(|byte| !is_escaped_space(**byte));
+        self.told.push(Told {
+            span: Span { start: at, end: at },
+            label: self.label,
+            scope: self.scope,
+            part,
+            kind,
+            is_nested: part == Part::JsonText && matches!(first, Some(b'{' | b'[')),
+        });
+        sink.long_begins(LongText {
+            index,
+            kind,
+            path: block::shown_path(&self.trail, kind),
+            at,
+        });
+        Long::Told(index)
+    }
+
+    fn long_ended<S: BlockSink>(&mut self, long: Long, span: Span, sink: &mut S) {
+        match long {
+            Long::Told(index) => {
+                if let Some(told) = self.told.get_mut(index) {
+                    told.span = span;
+                }
+                sink.long_ends();
+            }
+            Long::Media(media) => self.media(media, span.end.saturating_sub(span.start)),
+            Long::Passed => {}
+        }
     }
 
     fn number<S: BlockSink>(
@@ -578,6 +700,11 @@ fn data_url_media(raw: &[u8], otherwise: Media) -> Option<Media> {
 fn is_text_url(raw: &[u8]) -> bool {
     raw.strip_prefix(b"data:")
         .is_some_and(|data| Mime::named(data) == Mime::Text)
+}
+
+/// White space of JSON, and the letters of its escapes: what may stand before the first bracket of JSON text.
+fn is_escaped_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || matches!(byte, b'\\' | b'n' | b'r' | b't')
 }
 
 fn small_number(raw: &[u8]) -> Option<u32> {

@@ -1,6 +1,9 @@
 //! Containers that nobody asked for: the same grammar, without calls and without a step for each token.
 
-use super::{Container, Literal, MAX_DEPTH, State, Token, Visitor, Walker, number, scan};
+use super::tokens::tell_text;
+use super::{
+    Container, LONG_BYTES, Literal, MAX_DEPTH, State, Token, Visitor, Walker, number, scan,
+};
 
 impl<T: Copy + PartialEq + 'static> Walker<T> {
     /// Passes over content of containers without shape, from `chunk[i]` on, and returns where it stopped.
@@ -54,7 +57,8 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                     1
                 }
                 (State::Value | State::ItemOrEnd, b'-' | b'0'..=b'9') => {
-                    let Some(length) = number::length(chunk.get(i..).unwrap_or_default()) else {
+                    let length = number::length(chunk.get(i..).unwrap_or_default());
+                    let Some(length) = length.filter(|length| *length <= LONG_BYTES) else {
                         return i;
                     };
                     self.state = State::CommaOrEnd;
@@ -109,15 +113,8 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         } else {
             State::CommaOrEnd
         };
-        if V::TOKENS {
-            let raw = content.get(..length).unwrap_or_default();
-            let token = if is_key {
-                Token::Key(raw)
-            } else {
-                Token::Text(raw)
-            };
-            visitor.token(token, self.span_at(i + 1, length));
-        }
+        let raw = content.get(..length).unwrap_or_default();
+        tell_text(raw, is_key, self.span_at(i + 1, length), visitor);
         Some(length + 2)
     }
 }

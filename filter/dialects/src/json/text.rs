@@ -2,7 +2,8 @@
 
 use std::mem;
 
-use super::{CAPTURE_BYTES, JsonError, Scalar, Span, State, Token, Visitor, Walker, Want, scan};
+use super::tokens::tell_text;
+use super::{CAPTURE_BYTES, JsonError, Scalar, Span, State, Visitor, Walker, Want, scan};
 
 /// A key or string value being read.
 #[derive(Debug, Default)]
@@ -104,6 +105,11 @@ impl Text {
         self.half = None;
     }
 
+    /// Returns the offset of the opening quote.
+    pub(super) const fn start(&self) -> u64 {
+        self.start
+    }
+
     /// Keeps what fits, whole characters only.
     fn keep(&mut self, bytes: &[u8]) {
         if self.overflowed {
@@ -155,14 +161,8 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let content = rest.get(..plain).unwrap_or_default();
         if rest.get(plain) == Some(&b'"') {
             let end = i + plain + 2;
-            if V::TOKENS {
-                let token = if state == State::InKey {
-                    Token::Key(content)
-                } else {
-                    Token::Text(content)
-                };
-                visitor.token(token, self.span_at(i + 1, plain));
-            }
+            let is_key = state == State::InKey;
+            tell_text(content, is_key, self.span_at(i + 1, plain), visitor);
             if state == State::InKey {
                 self.key_ended(content, false, start, visitor)?;
                 return Ok(end);
@@ -189,7 +189,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             return Ok(end);
         }
         self.text.begin(start, sink);
-        self.raw.begin(i + 1);
+        self.raw.begin(i + 1, self.offset(i + 1));
         self.state = state;
         self.deliver(content, visitor);
         Ok(i + 1 + plain)
@@ -206,10 +206,8 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let length = scan::skip_length(rest);
         let end = i + length + 2;
         if rest.get(length) == Some(&b'"') {
-            if V::TOKENS {
-                let token = Token::Text(rest.get(..length).unwrap_or_default());
-                visitor.token(token, self.span_at(i + 1, length));
-            }
+            let raw = rest.get(..length).unwrap_or_default();
+            tell_text(raw, false, self.span_at(i + 1, length), visitor);
             let span = Span {
                 start,
                 end: self.offset(end),
@@ -218,7 +216,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             return end;
         }
         self.text.begin(start, Sink::Skip);
-        self.raw.begin(i + 1);
+        self.raw.begin(i + 1, self.offset(i + 1));
         self.state = State::InText;
         i + 1 + length
     }
@@ -381,24 +379,6 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                 }
             }
         }
-    }
-
-    /// Tells the string whose closing quote follows `read`, the current chunk up to it.
-    fn end_raw_text<V: Visitor<Tag = T>>(&mut self, read: &[u8], visitor: &mut V) {
-        if !V::TOKENS {
-            return;
-        }
-        let span = Span {
-            start: self.text.start.saturating_add(1),
-            end: self.offset(read.len()),
-        };
-        let raw = self.raw.end(read);
-        let token = if self.state == State::InKey {
-            Token::Key(raw)
-        } else {
-            Token::Text(raw)
-        };
-        visitor.token(token, span);
     }
 
     fn end_text<V: Visitor<Tag = T>>(

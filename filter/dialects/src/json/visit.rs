@@ -54,10 +54,11 @@ pub enum Token<'a> {
     Open(Container),
     /// A container has ended.
     Close(Container),
-    /// A member's name: the literal between its quotes, as it stands.
+    /// A member's name: the literal between its quotes, as it stands; empty if it was told
+    /// [in pieces](Visitor::raw_piece).
     Key(&'a [u8]),
     /// A string: the literal between its quotes, as it stands; empty if the visitor
-    /// [did not want](Visitor::wants_raw) it and a chunk cut it.
+    /// [did not want](Visitor::wants_raw) it and a chunk cut it, or if it was told [in pieces](Visitor::raw_piece).
     Text(&'a [u8]),
     /// A number as it stands.
     Number(&'a [u8]),
@@ -75,6 +76,9 @@ pub trait Visitor {
 
     /// Whether [`token`](Self::token) wants to be called.
     const TOKENS: bool = false;
+
+    /// Whether [`raw_piece`](Self::raw_piece) wants to be called; if not, strings are told whole, however long.
+    const IN_PIECES: bool = false;
 
     /// The next token of the document, in order and whole, at any place. The span of a string or key lies between
     /// its quotes.
@@ -97,6 +101,13 @@ pub trait Visitor {
     /// A member that its object's shape does not name was taken for this place; its value comes next.
     fn unnamed(&mut self, tag: Self::Tag, key: &[u8]) {
         let _: (Self::Tag, &[u8]) = (tag, key);
+    }
+
+    /// The next piece of a string or name that is longer than [`LONG_BYTES`](super::LONG_BYTES), as it stands; `at` is
+    /// its offset. Whether a string is told so depends on its length and never on the chunks, where its pieces end on
+    /// the chunks alone: inside an escape or a UTF-8 sequence too. [`token`](Self::token) follows when it has ended.
+    fn raw_piece(&mut self, piece: &[u8], is_key: bool, at: u64) {
+        let _: (&[u8], bool, u64) = (piece, is_key, at);
     }
 
     /// A container begins; `at` is the offset of its bracket.

@@ -1,6 +1,6 @@
 //! Why a request body cannot be judged.
 
-use crate::json::{JsonError, MAX_DEPTH};
+use crate::json::{JsonError, LONG_BYTES, MAX_DEPTH};
 use crate::refusal::RefusalCode;
 
 /// Why a request body is refused.
@@ -79,6 +79,12 @@ pub enum BodyError {
         /// Offset of the value that is one too many.
         at: u64,
     },
+    /// A number has more digits than any provider reads.
+    #[error("the number at byte {at} is longer than {LONG_BYTES} bytes")]
+    LongNumber {
+        /// Offset of its first byte.
+        at: u64,
+    },
     /// The body holds more texts, or more objects, than can be judged.
     #[error("the body holds more texts or objects than can be judged, at byte {at}; send fewer")]
     TooManyTexts {
@@ -113,6 +119,7 @@ impl BodyError {
             | Self::Bom
             | Self::NotUtf8 { .. }
             | Self::TooDeep { .. }
+            | Self::LongNumber { .. }
             | Self::WrongType { .. }
             | Self::TooLong { .. }
             | Self::TooMany { .. }
@@ -136,6 +143,7 @@ impl BodyError {
             | Self::Bom
             | Self::NotUtf8 { .. }
             | Self::TooDeep { .. }
+            | Self::LongNumber { .. }
             | Self::TooManyTexts { .. } => None,
         }
     }
@@ -150,6 +158,7 @@ impl From<JsonError> for BodyError {
             JsonError::TooDeep { at } => Self::TooDeep { at },
             JsonError::Duplicate { field, at } => Self::DuplicateField { field, at },
             JsonError::Disguised { field, at } => Self::DisguisedField { field, at },
+            JsonError::LongNumber { at } => Self::LongNumber { at },
             JsonError::Truncated { at } => Self::Truncated { at },
         }
     }

@@ -87,11 +87,18 @@ struct Both<'a, S> {
 impl<S: BlockSink> Visitor for Both<'_, S> {
     type Tag = Place;
     const TOKENS: bool = true;
+    const IN_PIECES: bool = true;
 
     fn token(&mut self, token: Token<'_>, span: Span) {
         // The first objection counts, wherever a chunk ends.
         if self.facts.failed.is_none() {
             self.collector.token(token, span, None, self.sink);
+        }
+    }
+
+    fn raw_piece(&mut self, piece: &[u8], is_key: bool, at: u64) {
+        if self.facts.failed.is_none() {
+            self.collector.piece(piece, is_key, at, self.sink);
         }
     }
 

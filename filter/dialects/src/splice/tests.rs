@@ -202,3 +202,39 @@ proptest! {
         prop_assert!(facts.asks_for_usage());
     }
 }
+
+proptest! {
+    /// A body that is edited piece by piece becomes what it becomes at once.
+    #[test]
+    fn pieces_are_edited_as_the_whole_is(
+        body in prop::collection::vec(any::<u8>(), 0..200),
+        places in prop::collection::vec((any::<prop::sample::Index>(), 0..12usize, "[a-z]{0,5}"), 0..8),
+        sizes in prop::collection::vec(1..40usize, 1..6),
+    ) {
+        let mut splices: Vec<_> = places
+            .iter()
+            .map(|(at, length, with)| {
+                let start = at.index(body.len() + 1);
+                let end = (start + length).min(body.len());
+                Splice { start: start as u64, end: end as u64, with: with.clone().into_bytes() }
+            })
+            .collect();
+        let whole = apply(&body, &mut splices.clone());
+        splices.rotate_left(splices.len() / 2);
+        let editor = PieceEditor::new(splices, body.len() as u64);
+        prop_assert_eq!(editor.as_ref().err(), whole.as_ref().err());
+        let (Ok(mut editor), Ok(whole)) = (editor, whole) else {
+            return Ok(());
+        };
+        let (mut rest, mut out) = (&body[..], Vec::new());
+        for size in sizes.iter().cycle() {
+            let (piece, later) = rest.split_at((*size).min(rest.len()));
+            rest = later;
+            editor.edit(piece, rest.is_empty(), &mut out);
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(out, whole);
+    }
+}
