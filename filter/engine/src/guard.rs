@@ -8,6 +8,8 @@ mod cache;
 pub(crate) mod channel;
 mod content;
 mod evaluate;
+mod found;
+mod long;
 pub(crate) mod outcome;
 pub(crate) mod request;
 pub(crate) mod restore;
@@ -368,6 +370,12 @@ impl Guard {
     pub(crate) fn with_scratch<T>(&self, action: impl FnOnce(&RuleSet, &mut Scratch) -> T) -> T {
         let mut room = self.room.borrow_mut();
         action(&self.rules, &mut room.scratch)
+    }
+
+    /// Counts bytes of a text that comes in pieces.
+    pub(crate) fn count_scanned(&self, bytes: usize) {
+        let counters = &mut self.room.borrow_mut().counters;
+        counters.bytes = counters.bytes.saturating_add(bytes as u64);
     }
 
     pub(crate) fn count_findings(&self, findings: usize) {

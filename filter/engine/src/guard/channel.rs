@@ -1,7 +1,7 @@
 //! One text that comes in pieces: what of it may pass, and what is changed in it.
 
 use detect::{Finding, StreamScan};
-use policy::guardrail::{OnError, OnUnknownToken, TextRole};
+use policy::guardrail::{OnUnknownToken, TextRole};
 
 use super::outcome::{Direction, Why};
 use super::restore::Restore;
@@ -166,12 +166,7 @@ impl ChannelScan {
             (resolved, scan.take_overrun())
         });
         if !overrun.is_empty() {
-            judgement.not_scanned(bench.guard, bench.selection, Why::TooLong, 1);
-            judgement.stop_if(
-                bench.guard,
-                bench.selection,
-                Cause { rule: "too-long", description: "a text that may hold a forbidden value is too long to be held back", role: self.role }, |rules| rules.on_error == OnError::Block,
-            );
+            judgement.overrun(bench.guard, bench.selection, self.role);
         }
         resolved
     }
@@ -186,6 +181,7 @@ impl ChannelScan {
         if !certain.is_empty() {
             let text = Text {
                 bytes: &self.window,
+                excerpts: &[],
                 role: self.role,
                 is_history: false,
                 may_change: self.may_change,
@@ -261,6 +257,7 @@ pub(crate) fn judge_whole(
     if !findings.is_empty() {
         let text = Text {
             bytes,
+            excerpts: &[],
             role,
             is_history: false,
             may_change,

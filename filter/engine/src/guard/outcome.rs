@@ -192,19 +192,17 @@ impl Tally {
         *sum = sum.saturating_add(count);
     }
 
-    /// Counts a finding.
+    /// Counts a finding; where it stands and its fingerprint are asked for only while they are kept.
     pub(crate) fn found(
         &mut self,
         verdict: Verdict,
         rule: &RuleInfo,
-        place: Place,
-        fingerprint: String,
+        place: impl FnOnce() -> Place,
+        fingerprint: impl FnOnce() -> String,
     ) {
         self.verdict = self.verdict.max(verdict);
-        let finding = self
-            .findings
-            .entry(rule.id.clone())
-            .or_insert_with(|| GuardFinding {
+        if !self.findings.contains_key(&rule.id) {
+            let finding = GuardFinding {
                 rule: rule.id.clone(),
                 kind: rule.kind.name(),
                 severity: rule.severity.name(),
@@ -212,12 +210,23 @@ impl Tally {
                 paths: Vec::new(),
                 fingerprints: Vec::new(),
                 places: Vec::new(),
-            });
+            };
+            self.findings.insert(rule.id.clone(), finding);
+        }
+        let Some(finding) = self.findings.get_mut(&rule.id) else {
+            return;
+        };
         finding.count = finding.count.saturating_add(1);
-        keep(&mut finding.paths, &place.path);
-        keep(&mut finding.fingerprints, &fingerprint);
-        if finding.places.len() < KEPT_PLACES {
-            finding.places.push(place);
+        let keeps_place = finding.places.len() < KEPT_PLACES;
+        if keeps_place || finding.paths.len() < KEPT_PLACES {
+            let place = place();
+            keep(&mut finding.paths, &place.path);
+            if keeps_place {
+                finding.places.push(place);
+            }
+        }
+        if finding.fingerprints.len() < KEPT_PLACES {
+            keep(&mut finding.fingerprints, &fingerprint());
         }
     }
 

@@ -1,19 +1,19 @@
 //! The texts of a request or of a whole answer: scanned while the body is read, judged when it has been.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use detect::{Finding, Groups};
-use dialects::content::{Block, BlockKind, BlockSink, Content};
-use dialects::escape::escape_into;
+use detect::Groups;
+use dialects::content::{Block, BlockKind, BlockSink, Content, LongText};
 use dialects::splice::Splice;
 use policy::guardrail::{Action, OnError, TextRole};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::channel::{Bench, restore};
+use super::found::Found;
+use super::long::{Around, LongScan};
 use super::outcome::Why;
 use super::token::{TokenKey, find_tokens};
-use super::verdict::{Cause, Judgement, Text, TextEdit};
+use super::verdict::{Cause, Judgement, Text};
 use super::{Guard, Selection};
 
 /// Findings in one body that can be acted on.
@@ -30,6 +30,10 @@ pub(crate) struct ContentScan {
     tenant: u64,
     texts: u32,
     found: Vec<Found>,
+    /// The text that comes in pieces.
+    long: Option<Box<LongScan>>,
+    /// Texts of which a part had to be let go undecided.
+    overrun: Vec<usize>,
     /// Tokens that stand in the body, each once.
     mentioned: Vec<String>,
     /// Findings in all.
@@ -38,26 +42,13 @@ pub(crate) struct ContentScan {
     restores: bool,
 }
 
-/// A text in which something was found.
-#[derive(Debug)]
-struct Found {
-    index: usize,
-    kind: BlockKind,
-    path: String,
-    /// Decoded.
-    text: Box<[u8]>,
-    findings: Rc<[Finding]>,
-    /// Where in the body the text, its findings and its tokens begin and end, by their offsets in the text.
-    starts: BTreeMap<usize, u64>,
-    ends: BTreeMap<usize, u64>,
-}
-
 /// What a body holds, once it has been read.
 #[derive(Debug)]
 pub(crate) struct Scanned {
     content: Content,
     texts: u32,
     found: Vec<Found>,
+    overrun: Vec<usize>,
     pub mentioned: Vec<String>,
     /// There are more findings than can be acted on.
     is_too_much: bool,
@@ -78,6 +69,8 @@ impl ContentScan {
             tenant: xxh3_64(tenant),
             texts: 0,
             found: Vec::new(),
+            long: None,
+            overrun: Vec::new(),
             mentioned: Vec::new(),
             findings: 0,
             restores,
@@ -87,77 +80,102 @@ impl ContentScan {
     /// Says that the body has been read.
     pub(crate) fn finish(self, content: Content) -> Scanned {
         Scanned {
+            is_too_much: self.is_too_much(),
             content,
             texts: self.texts,
             found: self.found,
+            overrun: self.overrun,
             mentioned: self.mentioned,
-            is_too_much: self.findings > FINDINGS,
         }
     }
 
-    fn keep(&mut self, block: &Block<'_>, findings: Rc<[Finding]>) {
-        let text = block.text();
-        let mut starts = BTreeMap::new();
-        let mut ends = BTreeMap::new();
-        let tokens = find_tokens(self.guard.tokens(), &text);
-        let places = findings.iter().map(|finding| finding.secret.clone());
-        let all = core::iter::once(0..text.len());
-        let parts: Vec<_> = all.chain(places).chain(tokens).collect();
-        for (part, span) in parts.iter().zip(block.spans_of(&parts)) {
-            starts.insert(part.start, span.start);
-            ends.insert(part.end, span.end);
+    /// Whether more was found than can be acted on: then nothing more is looked for.
+    fn is_too_much(&self) -> bool {
+        self.findings > FINDINGS
+    }
+
+    fn count(&mut self, findings: usize) {
+        self.findings = self.findings.saturating_add(findings);
+        if self.is_too_much() {
+            self.found = Vec::new();
+            self.long = None;
         }
-        self.found.push(Found {
-            index: block.index(),
-            kind: block.kind(),
-            path: block.path(),
-            text: text.into(),
-            findings,
-            starts,
-            ends,
-        });
+    }
+
+    fn keep(&mut self, block: &Block<'_>, findings: &[detect::Finding]) {
+        let text = block.text();
+        let mut tokens: Vec<_> = find_tokens(self.guard.tokens(), &text).collect();
+        if !self.restores {
+            tokens.retain(|token| {
+                let mut secrets = findings.iter().map(|finding| &finding.secret);
+                secrets.any(|secret| secret.start < token.end && token.start < secret.end)
+            });
+        }
+        let mut found = Found::new(block.index(), block.kind(), block.path());
+        found.add(&text, 0, findings, &tokens, |parts| block.spans_of(parts));
+        self.found.push(found);
+    }
+
+    /// Lets the text that comes in pieces go on.
+    fn long(&mut self, go_on: impl FnOnce(&mut LongScan, &mut Around<'_>)) {
+        let Some(mut long) = self.long.take() else {
+            return;
+        };
+        let mentioned = &mut self.mentioned;
+        let mut around = Around {
+            guard: &self.guard,
+            restores: self.restores,
+            mention: &mut |token| note(token, mentioned),
+        };
+        let before = long.findings;
+        go_on(&mut long, &mut around);
+        let findings = long.findings.saturating_sub(before);
+        self.long = Some(long);
+        self.count(findings);
     }
 }
 
 impl BlockSink for ContentScan {
     fn block(&mut self, block: Block<'_>) {
         self.texts = self.texts.saturating_add(1);
+        if self.is_too_much() {
+            return;
+        }
         let raw = block.raw();
         let findings = self
             .guard
             .scan_literal(raw, block.label(), self.groups, self.tenant);
         let has_tokens = mention(self.guard.tokens(), raw, &mut self.mentioned);
-        self.findings = self
-            .findings
-            .saturating_add(findings.as_ref().map_or(0, |all| all.len()));
-        if self.findings > FINDINGS {
-            self.found.clear();
+        self.count(findings.as_ref().map_or(0, |all| all.len()));
+        if self.is_too_much() {
             return;
         }
         if findings.is_some() || (has_tokens && self.restores) {
-            self.keep(&block, findings.unwrap_or_default());
+            self.keep(&block, &findings.unwrap_or_default());
         }
     }
-}
 
-impl Found {
-    /// Turns a change of the text into one of the body.
-    ///
-    /// Changes begin and end where findings or tokens do; one that did not would take more of the text, never less.
-    fn splice(&self, is_nested: bool, edit: &TextEdit) -> Option<Splice> {
-        let (_, &start) = self.starts.range(..=edit.range.start).next_back()?;
-        let (_, &end) = self.ends.range(edit.range.end..).next()?;
-        let nesting = u8::from(is_nested);
-        let mut with = Vec::with_capacity(edit.with.len());
-        let quote: &[u8] = match (self.kind, is_nested) {
-            (BlockKind::Number, false) => b"\"",
-            (BlockKind::Number, true) => b"\\\"",
-            (BlockKind::Text | BlockKind::Key, _) => b"",
-        };
-        with.extend_from_slice(quote);
-        escape_into(&edit.with, nesting, &mut with);
-        with.extend_from_slice(quote);
-        Some(Splice { start, end, with })
+    fn long_begins(&mut self, text: LongText) {
+        self.texts = self.texts.saturating_add(1);
+        if !self.is_too_much() {
+            self.long = Some(Box::new(LongScan::new(self.groups, text)));
+        }
+    }
+
+    fn long_piece(&mut self, raw: &[u8]) {
+        self.long(|long, around| long.push(raw, around));
+    }
+
+    fn long_ends(&mut self) {
+        self.long(|long, around| long.finish(around));
+        if let Some(long) = self.long.take() {
+            if long.is_overrun {
+                self.overrun.push(long.found.index);
+            }
+            if !long.found.is_empty() {
+                self.found.push(long.found);
+            }
+        }
     }
 }
 
@@ -166,17 +184,18 @@ fn mention(key: &TokenKey, text: &[u8], mentioned: &mut Vec<String>) -> bool {
     let mut any = false;
     for range in find_tokens(key, text) {
         any = true;
-        let token = text
-            .get(range)
-            .and_then(|token| core::str::from_utf8(token).ok());
-        if let Some(token) = token
-            && mentioned.len() < MENTIONED
-            && !mentioned.iter().any(|known| known == token)
-        {
-            mentioned.push(token.to_owned());
-        }
+        note(text.get(range).unwrap_or_default(), mentioned);
     }
     any
+}
+
+fn note(token: &[u8], mentioned: &mut Vec<String>) {
+    if let Ok(token) = core::str::from_utf8(token)
+        && mentioned.len() < MENTIONED
+        && !mentioned.iter().any(|known| known == token)
+    {
+        mentioned.push(token.to_owned());
+    }
 }
 
 impl Scanned {
@@ -210,6 +229,7 @@ impl Scanned {
             let bytes = &found.text;
             let text = Text {
                 bytes,
+                excerpts: &found.excerpts,
                 role: place.role,
                 is_history: place.is_history,
                 may_change: place.may_change,
@@ -224,6 +244,12 @@ impl Scanned {
             }
             let edits = edits.iter();
             splices.extend(edits.filter_map(|edit| found.splice(place.is_nested, edit)));
+        }
+        for index in &self.overrun {
+            let place = self.content.place(*index);
+            if let Some(place) = place.filter(|place| !place.is_media) {
+                judgement.overrun(guard, selection, place.role);
+            }
         }
         self.content.complete(&mut splices);
         for unscanned in self.content.unscanned() {

@@ -29,11 +29,26 @@ const MARKS: usize = 512;
 pub(crate) struct Text<'a> {
     /// Decoded.
     pub bytes: &'a [u8],
+    /// Where parts of `bytes` begin, in order, and where they stand in the whole text; none if it is all of the text.
+    pub excerpts: &'a [(usize, usize)],
     pub role: TextRole,
     /// It was sent in an earlier turn.
     pub is_history: bool,
     /// Not signed by the provider.
     pub may_change: bool,
+}
+
+impl Text<'_> {
+    /// Returns where a part of `bytes` stands in the whole text.
+    fn place(&self, range: &Range<usize>) -> Range<usize> {
+        let after = self
+            .excerpts
+            .partition_point(|(start, _)| *start <= range.start);
+        let excerpt = after.checked_sub(1).and_then(|at| self.excerpts.get(at));
+        let (start, at) = excerpt.copied().unwrap_or_default();
+        let place = |offset: usize| at.saturating_add(offset.saturating_sub(start));
+        place(range.start)..place(range.end)
+    }
 }
 
 /// A change of one text; offsets are bytes of the decoded text.
@@ -179,6 +194,19 @@ impl Judgement {
         });
     }
 
+    /// Counts a text of which a part had to be let go undecided, and stops the exchange where policy wants that.
+    pub(crate) fn overrun(&mut self, guard: &Guard, selection: &Selection, role: TextRole) {
+        self.not_scanned(guard, selection, Why::TooLong, 1);
+        let cause = Cause {
+            rule: "too-long",
+            description: "a text that may hold a forbidden value is too long to be held back",
+            role,
+        };
+        self.stop_if(guard, selection, cause, |rules| {
+            rules.on_error == OnError::Block
+        });
+    }
+
     /// Counts content that nobody can read, and stops the exchange where policy does not let it pass.
     pub(crate) fn unscanned(&mut self, guard: &Guard, selection: &Selection, media: Media) {
         let why = Why::of(media);
@@ -276,7 +304,9 @@ impl Judgement {
             };
             let rules = &rail.guardrail.rules;
             let value = value(text.bytes, hit.finding);
-            let mark = if hit.action == Action::Block {
+            // A body with very many values is not to cost a hash for each of those that nobody asks about.
+            let is_asked = !self.blocked_before.is_empty() || self.marks.len() < MARKS;
+            let mark = if hit.action == Action::Block && is_asked {
                 guard.tokens().mark(&self.scope, value)
             } else {
                 Mark::default()
@@ -305,7 +335,6 @@ impl Judgement {
             let Some(info) = guard.rules().rule(hit.finding.rule) else {
                 continue;
             };
-            let fingerprint = guard.tokens().fingerprint(value);
             let is_remembered = hit.action == Action::Block
                 && rules.on_history == OnHistory::Redact
                 && self.marks.len() < MARKS;
@@ -313,10 +342,11 @@ impl Judgement {
                 self.marks.push(mark);
             }
             let tally = self.tallies.entry(hit.rail).or_default();
-            let place = Place {
+            let place = || Place {
                 path: path(),
-                span: hit.finding.secret.clone(),
+                span: text.place(&hit.finding.secret),
             };
+            let fingerprint = || guard.tokens().fingerprint(value);
             tally.found(verdict, info, place, fingerprint);
             match verdict {
                 Verdict::Blocked if self.stop.is_none() => {
