@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dialects::refusal::{RefusalCode, Reply};
-use dialects::splice::apply_prefix;
+use dialects::splice::{PieceEditor, Splice, apply_prefix};
 use engine::messages::{AttemptNumber, PrefixSplice};
 use engine::{Command, HeaderEdit, Input};
 use policy::units::Timestamp;
@@ -211,14 +211,11 @@ impl HttpContext for Adapt {
         if body_size < length && !end_of_stream {
             return Action::Pause;
         }
-        let head = host::body(Side::Request, 0, length);
-        let spliced = apply_prefix(&head, &mut splice.splices);
+        let splices = std::mem::take(&mut splice.splices);
         self.splice = None;
-        match spliced {
-            Ok(prefix) if host::replace_prefix(Side::Request, prefix.drop, &prefix.with) => {
-                Action::Continue
-            }
-            Ok(_) | Err(_) => {
+        match edit_held(Side::Request, body_size, length, splices) {
+            Edited::Whole => Action::Continue,
+            Edited::Not | Edited::Partly => {
                 // The body is not the one that was judged: it must not go on under another name.
                 host::reply(&unfit());
                 Action::Pause
@@ -298,6 +295,47 @@ impl HttpContext for Adapt {
     }
 }
 
+/// What became of a held body that was to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edited {
+    Whole,
+    Not,
+    Partly,
+}
+
+/// Changes a held body of `size` bytes, in its first `length` bytes.
+///
+/// The front of a body can be replaced and its end be added to, nothing between. So a short front is replaced, and of
+/// a longer one piece by piece is taken from the front and put behind the end, until the last one has been: no more
+/// than a piece is in the VM, whose memory never shrinks.
+fn edit_held(side: Side, size: usize, length: usize, mut splices: Vec<Splice>) -> Edited {
+    if length <= READ_BYTES {
+        let head = host::body(side, 0, length);
+        return match apply_prefix(&head, &mut splices) {
+            Ok(prefix) if host::replace_prefix(side, prefix.drop, &prefix.with) => Edited::Whole,
+            Ok(_) | Err(_) => Edited::Not,
+        };
+    }
+    let Ok(mut editor) = PieceEditor::new(splices, u64::try_from(size).unwrap_or(u64::MAX)) else {
+        return Edited::Not;
+    };
+    let mut out = Vec::with_capacity(READ_BYTES);
+    let mut left = size;
+    while left > 0 {
+        let piece = host::body(side, 0, left.min(READ_BYTES));
+        if piece.is_empty() {
+            return Edited::Partly;
+        }
+        left = left.saturating_sub(piece.len());
+        out.clear();
+        editor.edit(&piece, left == 0, &mut out);
+        if !host::rotate(side, piece.len(), &out) {
+            return Edited::Partly;
+        }
+    }
+    Edited::Whole
+}
+
 /// Sets the head of an answer that is not the provider's; returns the body to put in.
 fn rewrite(reply: Reply) -> Vec<u8> {
     let mut edits = vec![
@@ -330,16 +368,16 @@ impl Adapt {
         self.holds_answer = false;
         if let Some(replacement) = self.replacement.take() {
             host::replace_answer(size, &replacement);
-        } else if let Some(mut splice) = self.answer_splice.take() {
+        } else if let Some(splice) = self.answer_splice.take() {
             let length = usize::try_from(splice.length).unwrap_or(usize::MAX);
-            let head = host::body(Side::Response, 0, length);
-            match apply_prefix(&head, &mut splice.splices) {
-                Ok(prefix) => host::replace_answer(prefix.drop, &prefix.with),
+            match edit_held(Side::Response, size, length, splice.splices) {
+                Edited::Whole => {}
                 // The body is not the one that was judged: nothing of it may pass.
-                Err(_) => {
+                Edited::Not => {
                     let body = rewrite(unfit());
                     host::replace_answer(size, &body);
                 }
+                Edited::Partly => host::reset_response(),
             }
         }
         Action::Continue

@@ -12,9 +12,10 @@ use policy::units::Timestamp;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
+use crate::body::{self, End};
 use crate::consult::{consult_answer, question, unknown_here};
 use crate::credit;
-use crate::host::{self, READ_BYTES, Side};
+use crate::host::{self, Side};
 use crate::marks::{BLOCKED, CREATED};
 use crate::records;
 use crate::spares;
@@ -38,15 +39,11 @@ pub(crate) struct Govern {
     cluster: String,
     serial: u64,
     running: Option<Rc<RefCell<Running>>>,
-    /// Request body bytes already handed to the engine.
-    consumed: usize,
     is_forwarded: bool,
     consulting: Option<Consulting>,
     /// Stands in for the body of a response that the proxy made.
     replacement: Option<Vec<u8>>,
     response_bytes: u64,
-    /// Body bytes counted as held.
-    held_bytes: usize,
 }
 
 /// A question to the service that is not answered yet.
@@ -73,12 +70,10 @@ impl Govern {
             cluster,
             serial: 0,
             running: None,
-            consumed: 0,
             is_forwarded: false,
             consulting: None,
             replacement: None,
             response_bytes: 0,
-            held_bytes: 0,
         }
     }
 
@@ -122,28 +117,12 @@ impl Govern {
         call: CallId,
         kind: ConsultKind,
     ) -> Flow {
-        let Some(kind) = unknown_here(kind) else {
-            let answer = ConsultAnswer::Owned;
-            return exchange.handle(now, Input::Consulted { call, answer });
-        };
-        let timeout = match kind {
-            ConsultKind::StatefulOwner { .. } => CONSULT_TIMEOUT,
-            ConsultKind::FindTokens { .. } => VAULT_TIMEOUT,
-            ConsultKind::Grant(_) => GRANT_TIMEOUT,
-        };
-        let (method, question, grant) = question(kind);
-        match host::call(&self.cluster, method, &question, timeout) {
-            Some(token) => {
+        match ask(&self.cluster, kind) {
+            Ok((token, grant)) => {
                 self.consulting = Some(Consulting { token, call, grant });
                 Flow::Hold
             }
-            None => exchange.handle(
-                now,
-                Input::Consulted {
-                    call,
-                    answer: ConsultAnswer::Unreachable,
-                },
-            ),
+            Err(answer) => exchange.handle(now, Input::Consulted { call, answer }),
         }
     }
 
@@ -224,47 +203,45 @@ impl Govern {
         news.is_none_or(|news| self.push(now, Input::Governed(&news)).1 != Outcome::Replied)
     }
 
-    /// Hands the body bytes that the engine has not seen to it, a bounded piece at a time.
-    fn read_body(&mut self, now: Timestamp, size: usize, end_of_stream: bool) -> Action {
-        if end_of_stream && !self.is_still_fit(now) {
+    /// Takes note of what has come of the body, and reads on if this stream may.
+    fn body_came(&mut self, now: Timestamp, size: usize, end: Option<End>) -> Action {
+        let Some(running) = self.running.clone() else {
+            return Action::Continue;
+        };
+        if end.is_some() && !self.is_still_fit(now) {
+            let mut running = running.borrow_mut();
+            running.body.is_done();
+            body::forget(running.serial);
             return Action::Pause;
         }
+        let (too_much, read) = {
+            let mut running = running.borrow_mut();
+            if running.body.was_decided() {
+                return Action::Pause;
+            }
+            running.body.came(size, end);
+            let too_much = body::hold(&mut running);
+            let read = if too_much.is_some() {
+                None
+            } else {
+                body::piece_at_once(&mut running)
+            };
+            (too_much, read)
+        };
         let mut last = (Flow::Hold, Outcome::Undecided);
-        while self.consumed < size {
-            let length = size.saturating_sub(self.consumed).min(READ_BYTES);
-            let chunk = host::body(Side::Request, self.consumed, length);
-            if chunk.is_empty() {
+        let (piece, end) = read.unwrap_or_default();
+        for input in too_much.into_iter().chain(body::inputs(&piece, end)) {
+            last = self.push(now, input);
+            if last.1 != Outcome::Undecided {
                 break;
             }
-            if !vm::with(|vm| vm.hold_body(chunk.len())) {
-                last = self.push(now, Input::NoRoom);
-                return self.action(last.0, last.1);
-            }
-            self.held_bytes = self.held_bytes.saturating_add(chunk.len());
-            self.consumed = self.consumed.saturating_add(chunk.len());
-            let ends = end_of_stream && self.consumed >= size;
-            last = self.push(
-                now,
-                Input::RequestBody {
-                    chunk: &chunk,
-                    end_of_stream: ends,
-                },
-            );
-            if last.1 != Outcome::Undecided {
-                return self.action(last.0, last.1);
-            }
-            if ends {
-                return self.action(last.0, last.1);
-            }
         }
-        if end_of_stream {
-            last = self.push(
-                now,
-                Input::RequestBody {
-                    chunk: &[],
-                    end_of_stream: true,
-                },
-            );
+        let mut running = running.borrow_mut();
+        if last.1 != Outcome::Undecided || end.is_some() {
+            running.body.is_done();
+            body::forget(running.serial);
+        } else if running.body.waits() {
+            body::wait(&running);
         }
         self.action(last.0, last.1)
     }
@@ -276,11 +253,7 @@ impl Context for Govern {
         let Some(Consulting { call, grant, .. }) = asked else {
             return;
         };
-        let answer = match grant {
-            Some(request) => teller::grant_answer(&request, status_code, response_size),
-            None if status_code == 0 => consult_answer(&host::answer(response_size)),
-            None => ConsultAnswer::Unreachable,
-        };
+        let answer = read_answer(grant.as_ref(), status_code, response_size);
         let now = host::now();
         if !self.is_still_fit(now) {
             return;
@@ -293,6 +266,7 @@ impl Context for Govern {
 
     fn on_done(&mut self) -> bool {
         self.release_body();
+        body::forget(self.serial);
         vm::with(|vm| vm.end(self.serial));
         true
     }
@@ -319,12 +293,12 @@ impl HttpContext for Govern {
         if self.is_forwarded {
             return Action::Continue;
         }
-        let now = if end_of_stream {
-            host::now()
+        let (now, end) = if end_of_stream {
+            (host::now(), Some(End::Data))
         } else {
-            Timestamp::default()
+            (Timestamp::default(), None)
         };
-        self.read_body(now, body_size, end_of_stream)
+        self.body_came(now, body_size, end)
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
@@ -339,12 +313,7 @@ impl HttpContext for Govern {
         if self.is_forwarded {
             return Action::Continue;
         }
-        let now = host::now();
-        if !self.is_still_fit(now) {
-            return Action::Pause;
-        }
-        let (flow, outcome) = self.push(now, Input::RequestTrailers);
-        self.action(flow, outcome)
+        self.body_came(host::now(), 0, Some(End::Trailers))
     }
 
     fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
@@ -420,9 +389,8 @@ impl HttpContext for Govern {
 impl Govern {
     /// The proxy lets go of the body when an answer begins: from then on nothing is tried again.
     fn release_body(&mut self) {
-        let held = std::mem::take(&mut self.held_bytes);
-        if held > 0 {
-            vm::with(|vm| vm.release_body(held));
+        if let Some(running) = &self.running {
+            body::release(&mut running.borrow_mut());
         }
     }
 
@@ -431,21 +399,66 @@ impl Govern {
     }
 }
 
-/// Tells an exchange what has changed of policy, from where nothing of its stream happens.
-pub(crate) fn tell_news(now: Timestamp, running: &mut Running) {
+/// Tells an exchange what has changed of policy, from where nothing of its stream happens; returns whether that let
+/// the request go or answered it.
+pub(crate) fn tell_news(now: Timestamp, running: &mut Running, cluster: &str) -> bool {
     let Some(news) = vm::with(|vm| vm.news(running)) else {
-        return;
+        return false;
     };
     running.exchange.handle(now, Input::Governed(&news));
-    if running.exchange.has_commands() && host::enter(running.context) {
-        carry_out_late(now, running);
+    running.exchange.has_commands()
+        && host::enter(running.context)
+        && carry_out_late(now, running, cluster)
+}
+
+/// Hands a piece of a held body over outside the stream's own callbacks; the stream is entered.
+pub(crate) fn read_late(
+    now: Timestamp,
+    running: &mut Running,
+    cluster: &str,
+    piece: &[u8],
+    end: Option<End>,
+) {
+    if end.is_some() && tell_news(now, running, cluster) {
+        return;
+    }
+    for input in body::inputs(piece, end) {
+        running.exchange.handle(now, input);
+        if carry_out_late(now, running, cluster) {
+            return;
+        }
+    }
+    if end.is_some() {
+        running.body.is_done();
+    }
+    if !running.body.waits() {
+        body::forget(running.serial);
     }
 }
 
-/// Carries out what a passed deadline leads to; the stream is held and entered.
-pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running) {
+/// Carries out what is to be done outside the stream's own callbacks; the stream is held and entered. Returns whether
+/// the request was let go or answered.
+pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running, cluster: &str) -> bool {
+    let mut is_decided = false;
     while let Some(command) = running.exchange.poll_command() {
+        is_decided |= matches!(
+            command,
+            Command::Reply(_) | Command::AnswerCanary { .. } | Command::Forward { .. }
+        );
         match command {
+            Command::FindMarks(marks) => {
+                let known = BLOCKED.known(&marks);
+                running.exchange.handle(now, Input::MarksFound(&known));
+            }
+            Command::AnswerCanary { body_bytes } => host::reply(&canary_answer(body_bytes)),
+            Command::Consult { call, kind } => {
+                let serial = running.serial;
+                if let Some(answer) = teller::ask(cluster, serial, call, kind) {
+                    running
+                        .exchange
+                        .handle(now, Input::Consulted { call, answer });
+                }
+            }
             Command::TakeCredit(wanted) => {
                 let without = credit::take(&wanted);
                 running.exchange.handle(now, Input::CreditTaken(without));
@@ -471,9 +484,6 @@ pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running) {
                 host::resume_request();
             }
             Command::FindKey(_)
-            | Command::FindMarks(_)
-            | Command::Consult { .. }
-            | Command::AnswerCanary { .. }
             | Command::EditAttempt { .. }
             | Command::SplicePrefix(_)
             | Command::SpliceAnswer(_)
@@ -482,10 +492,15 @@ pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running) {
             | Command::ReplaceChunk(_)
             | Command::RewriteResponse(_)
             | Command::EditResponse { .. } => {
-                host::warn("a passed deadline led to a command that cannot be carried out")
+                host::warn("a held request led to a command that cannot be carried out")
             }
         }
     }
+    if is_decided {
+        running.body.is_done();
+        body::forget(running.serial);
+    }
+    is_decided
 }
 
 /// Returns how the proxy names the answer that it made by itself, and counts it; empty for an answer of ours.
@@ -527,6 +542,38 @@ fn rewrite(reply: Reply) -> Vec<u8> {
     );
     host::edit(Side::Response, &edits);
     reply.body
+}
+
+/// Asks the service; returns the call, with the grant that is asked for if it is one.
+///
+/// # Errors
+/// The answer, if there is none to wait for: it is known here, or the call could not be sent.
+pub(crate) fn ask(
+    cluster: &str,
+    kind: ConsultKind,
+) -> Result<(u32, Option<GrantRequest>), ConsultAnswer> {
+    let Some(kind) = unknown_here(kind) else {
+        return Err(ConsultAnswer::Owned);
+    };
+    let timeout = match kind {
+        ConsultKind::StatefulOwner { .. } => CONSULT_TIMEOUT,
+        ConsultKind::FindTokens { .. } => VAULT_TIMEOUT,
+        ConsultKind::Grant(_) => GRANT_TIMEOUT,
+    };
+    let (method, question, grant) = question(kind);
+    let token = host::call(cluster, method, &question, timeout);
+    token
+        .map(|token| (token, grant))
+        .ok_or(ConsultAnswer::Unreachable)
+}
+
+/// Reads what the service answered; only in the callback of the call.
+pub(crate) fn read_answer(grant: Option<&GrantRequest>, status: u32, size: usize) -> ConsultAnswer {
+    match grant {
+        Some(request) => teller::grant_answer(request, status, size),
+        None if status == 0 => consult_answer(&host::answer(size)),
+        None => ConsultAnswer::Unreachable,
+    }
 }
 
 /// The state of this VM, for whoever knows the canary secret.

@@ -14,6 +14,9 @@ use proxy_wasm::types::{BufferType, LogLevel, MapType, Status};
 /// Body bytes copied into the VM at once: its memory never shrinks.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 
+/// Behind the last byte of any buffer.
+const END: usize = 0x7fff_ffff;
+
 /// Which side of an exchange a header list or body belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -93,7 +96,14 @@ pub(crate) fn filter_trailers(side: Side, passes: impl Fn(&str, &[u8]) -> bool) 
     }
 }
 
-/// Returns `length` buffered body bytes from `start`; only in a body or trailers callback.
+/// Sets the time between two ticks of the root context that the current context belongs to; zero for none.
+pub(crate) fn set_tick(period: Duration) {
+    if hostcalls::set_tick_period(period).is_err() {
+        warn("the ticks could not be set");
+    }
+}
+
+/// Returns `length` buffered body bytes from `start`; in a body or trailers callback, or while the body is held.
 pub(crate) fn body(side: Side, start: usize, length: usize) -> Vec<u8> {
     hostcalls::get_buffer(side.body(), start, length)
         .ok()
@@ -109,6 +119,19 @@ pub(crate) fn replace_prefix(side: Side, length: usize, with: &[u8]) -> bool {
         warn("a body could not be changed");
     }
     is_replaced
+}
+
+/// Takes the first `length` buffered bytes away and puts `with` behind the last ones; same phases as [`body`]. `false`
+/// if the proxy did not do both.
+#[must_use]
+pub(crate) fn rotate(side: Side, length: usize, with: &[u8]) -> bool {
+    let is_taken = hostcalls::set_buffer(side.body(), 0, length, &[]).is_ok();
+    // A place beyond the end is the end.
+    let is_put = with.is_empty() || hostcalls::set_buffer(side.body(), END, 0, with).is_ok();
+    if !(is_taken && is_put) {
+        warn("a body could not be changed");
+    }
+    is_taken && is_put
 }
 
 /// Replaces the first `length` buffered bytes of an answer, or breaks the answer off: what was to be taken out of it

@@ -6,8 +6,10 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
 use engine::Input;
+use policy::units::Timestamp;
 
 use crate::adapt::Adapt;
+use crate::body;
 use crate::config::{Config, Role};
 use crate::follower::Follower;
 use crate::govern::{self, Govern};
@@ -22,20 +24,40 @@ const TICK: Duration = Duration::from_millis(100);
 /// Exchanges that are told of a change of policy at one tick, at least.
 const NEWS: usize = 512;
 
+/// What is done every [`TICK`] is done this long after the last time, whatever ticks come between.
+const WORK_MS: u64 = 90;
+
+/// A tick that comes sooner after the last one was asked for by a body that waits.
+const EARLY_MS: u64 = 60;
+
 /// The root context of one filter entry in one VM.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Root {
+    id: u32,
     config: Option<Config>,
     follower: Follower,
+    /// When the last tick was, and the last with all that it has to do.
+    ticked: Timestamp,
+    worked: Timestamp,
 }
 
 impl Root {
+    pub(crate) fn new(id: u32) -> Self {
+        Self {
+            id,
+            config: None,
+            follower: Follower::default(),
+            ticked: Timestamp::default(),
+            worked: Timestamp::default(),
+        }
+    }
+
     fn role(&self) -> Option<Role> {
         self.config.as_ref().map(|config| config.role)
     }
 
     /// Lets every exchange whose deadline has passed decide.
-    fn watch_deadlines(&self) {
+    fn watch_deadlines(&self, cluster: &str) {
         let now = host::now();
         let all = vm::with(|vm| vm.running());
         // All of them hear of a change within half a second, however many there are.
@@ -48,7 +70,7 @@ impl Root {
             let has_news = told < most && vm::with(|vm| vm.has_news(&guard));
             if has_news {
                 told += 1;
-                govern::tell_news(now, &mut guard);
+                govern::tell_news(now, &mut guard, cluster);
             }
             let late = guard
                 .exchange
@@ -64,8 +86,23 @@ impl Root {
                     });
                 }
                 guard.exchange.handle(now, Input::DeadlinePassed);
-                govern::carry_out_late(now, &mut guard);
+                govern::carry_out_late(now, &mut guard, cluster);
             }
+        }
+    }
+
+    /// Reads on in bodies that wait, and has ticks come soon while there are any.
+    fn read_bodies(&mut self, cluster: &str, now: Timestamp) {
+        let is_early = now.millis_since(self.ticked) < EARLY_MS;
+        self.ticked = now;
+        let had_waiting = body::any_waits();
+        if had_waiting {
+            body::serve(cluster, now);
+        }
+        let wanted = if body::any_waits() { body::FAST } else { TICK };
+        // Streams were entered; the ticks are the root's.
+        if (had_waiting || is_early) && host::enter(self.id) && (wanted == body::FAST) != is_early {
+            host::set_tick(wanted);
         }
     }
 }
@@ -79,7 +116,7 @@ impl Context for Root {
             return;
         };
         let now = host::now();
-        let is_taken = teller::answered(token_id, status_code, response_size, now)
+        let is_taken = teller::answered(&cluster, token_id, status_code, response_size, now)
             || reporter::answered(&cluster, token_id, status_code, now);
         if !is_taken {
             self.follower
@@ -128,10 +165,16 @@ impl RootContext for Root {
             return;
         };
         let now = host::now();
+        self.read_bodies(cluster, now);
+        // A clock that was set back must not stop the work.
+        if now >= self.worked && now.millis_since(self.worked) < WORK_MS {
+            return;
+        }
+        self.worked = now;
         vm::with(Vm::adopt);
         self.follower.tick(&config, now);
         reporter::tick(cluster, now);
-        self.watch_deadlines();
+        self.watch_deadlines(cluster);
         teller::tick(cluster, now);
     }
 

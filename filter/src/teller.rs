@@ -35,33 +35,41 @@ pub(crate) struct Teller {
     settling: Vec<Settlement>,
     keeping: Vec<GrantId>,
     not_before: Timestamp,
-    /// Grants to ask for, by the serial number of their exchange.
-    later: Vec<(u64, CallId, GrantRequest)>,
-    asked: HashMap<u32, (u64, CallId, GrantRequest)>,
+    /// Questions to ask, by the serial number of their exchange.
+    later: Vec<(u64, CallId, ConsultKind)>,
+    /// What is asked: a grant, or something else.
+    asked: HashMap<u32, (u64, CallId, Option<GrantRequest>)>,
 }
 
 impl Teller {
     /// Takes a question for the next tick.
     pub(crate) fn ask_later(&mut self, serial: u64, call: CallId, kind: ConsultKind) {
-        match kind {
-            ConsultKind::Grant(request) => self.later.push((serial, call, request)),
-            ConsultKind::StatefulOwner { .. } | ConsultKind::FindTokens { .. } => {
-                host::warn("only grants are asked for later");
-            }
+        self.later.push((serial, call, kind));
+    }
+}
+
+/// Asks for an exchange, from a callback of the root; returns the answer if there is no need to wait for it.
+pub(crate) fn ask(
+    cluster: &str,
+    serial: u64,
+    call: CallId,
+    kind: ConsultKind,
+) -> Option<ConsultAnswer> {
+    match govern::ask(cluster, kind) {
+        Ok((token, grant)) => {
+            vm::with(|vm| vm.teller.asked.insert(token, (serial, call, grant)));
+            None
         }
+        Err(answer) => Some(answer),
     }
 }
 
 /// Asks and tells what there is; from the root's tick.
 pub(crate) fn tick(cluster: &str, now: Timestamp) {
     let later = vm::with(|vm| std::mem::take(&mut vm.teller.later));
-    for (serial, call, request) in later {
-        let message = mesh::GrantRequest::from(&request).encode_to_vec();
-        match host::call(cluster, "Grant", &message, GRANT_TIMEOUT) {
-            Some(token) => vm::with(|vm| {
-                vm.teller.asked.insert(token, (serial, call, request));
-            }),
-            None => deliver(now, serial, call, &request, ConsultAnswer::Unreachable),
+    for (serial, call, kind) in later {
+        if let Some(answer) = ask(cluster, serial, call, kind) {
+            deliver(cluster, now, serial, call, None, answer);
         }
     }
     let (lent, unused) = vm::with(|vm| {
@@ -127,11 +135,11 @@ fn running(now: Timestamp) -> Vec<Running> {
 }
 
 /// Takes the answer to a call; `false` when it was not one of these.
-pub(crate) fn answered(call: u32, status: u32, size: usize, now: Timestamp) -> bool {
+pub(crate) fn answered(cluster: &str, call: u32, status: u32, size: usize, now: Timestamp) -> bool {
     let asked = vm::with(|vm| vm.teller.asked.remove(&call));
-    if let Some((serial, id, request)) = asked {
-        let answer = grant_answer(&request, status, size);
-        deliver(now, serial, id, &request, answer);
+    if let Some((serial, id, grant)) = asked {
+        let answer = govern::read_answer(grant.as_ref(), status, size);
+        deliver(cluster, now, serial, id, grant.as_ref(), answer);
         return true;
     }
     vm::with(|vm| {
@@ -173,18 +181,21 @@ pub(crate) fn grant_answer(request: &GrantRequest, status: u32, size: usize) -> 
 
 /// Hands an answer to the exchange that waits for it. If it is gone, what was granted goes back.
 fn deliver(
+    cluster: &str,
     now: Timestamp,
     serial: u64,
     call: CallId,
-    request: &GrantRequest,
+    request: Option<&GrantRequest>,
     answer: ConsultAnswer,
 ) {
     let found = vm::with(|vm| vm.find(serial));
     let Some(running) = found else {
-        vm::with(|vm| {
-            let mut desk = vm.desk.borrow_mut();
-            desk.unanswered(request.grant, &request.asks);
-        });
+        if let Some(request) = request {
+            vm::with(|vm| {
+                let mut desk = vm.desk.borrow_mut();
+                desk.unanswered(request.grant, &request.asks);
+            });
+        }
         return;
     };
     let Ok(mut guard) = running.try_borrow_mut() else {
@@ -196,7 +207,7 @@ fn deliver(
     guard
         .exchange
         .handle(now, Input::Consulted { call, answer });
-    govern::carry_out_late(now, &mut guard);
+    govern::carry_out_late(now, &mut guard, cluster);
 }
 
 /// Tells what is left to tell, and gives everything back; at the VM's end.

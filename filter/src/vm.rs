@@ -15,13 +15,11 @@ use policy::key::KeyHash;
 use policy::units::Timestamp;
 
 use crate::blobs;
+use crate::body::{Bodies, Body};
 use crate::host;
 use crate::reporter::Outbox;
 use crate::shared::{self, Head};
 use crate::teller::Teller;
-
-/// Request bodies held in the proxy at once, for all exchanges of this VM; they are not copied into the VM.
-const HELD_BODY_BYTES: usize = 512 * 1024 * 1024;
 
 /// Keys kept decoded; more are looked up again.
 const CACHED_KEYS: usize = 1_024;
@@ -37,6 +35,7 @@ pub(crate) struct Running {
     pub context: u32,
     /// Names the exchange to the upstream chain.
     pub serial: u64,
+    pub body: Body,
     /// Of its virtual key, where it has one.
     pub key: Option<KeyHash>,
     /// Which policy it was last told of.
@@ -71,11 +70,11 @@ pub(crate) struct Vm {
     side_by_side: Rc<SideBySide>,
     /// Answers that the proxy made by itself, by what they are called.
     proxy_replies: BTreeMap<&'static str, u64>,
+    pub bodies: Bodies,
     /// Counts what was taken up of policy: as long as it is the same, nothing has changed for anybody.
     change: u64,
     /// How often each key table has changed.
     tables: Vec<u32>,
-    held_body_bytes: usize,
     keys: HashMap<KeyHash, Option<Rc<CompiledKey>>>,
     running: HashMap<u64, Rc<RefCell<Running>>>,
     serial: u64,
@@ -137,9 +136,9 @@ impl Vm {
             teller: Teller::default(),
             side_by_side: Rc::default(),
             proxy_replies: BTreeMap::new(),
+            bodies: Bodies::default(),
             change: 0,
             tables: Vec::new(),
-            held_body_bytes: 0,
             keys: HashMap::new(),
             running: HashMap::new(),
             serial: 0,
@@ -349,6 +348,7 @@ impl Vm {
             exchange,
             context,
             serial: self.serial,
+            body: Body::default(),
             key: None,
             told: Told {
                 change: self.change,
@@ -387,21 +387,6 @@ impl Vm {
     /// Returns the answers that the proxy made by itself, by code.
     pub(crate) const fn proxy_replies(&self) -> &BTreeMap<&'static str, u64> {
         &self.proxy_replies
-    }
-
-    /// Counts body bytes as held; `false` when there is no room for them.
-    pub(crate) fn hold_body(&mut self, bytes: usize) -> bool {
-        let held = self.held_body_bytes.saturating_add(bytes);
-        let has_room = held <= HELD_BODY_BYTES;
-        if has_room {
-            self.held_body_bytes = held;
-        }
-        has_room
-    }
-
-    /// Gives back what was counted for an exchange.
-    pub(crate) fn release_body(&mut self, bytes: usize) {
-        self.held_body_bytes = self.held_body_bytes.saturating_sub(bytes);
     }
 
     /// Returns every running exchange.

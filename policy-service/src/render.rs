@@ -17,14 +17,15 @@ use serde_json::{Value, json};
 
 use crate::render::template::{Slot, fill, indented, yaml};
 use crate::xds::TrustAnchors;
-use crate::xds::cluster::{self, ASSUMED_DESCRIPTORS, Cluster, Room};
+use crate::xds::cluster::{self, ASSUMED_DESCRIPTORS, CONNECTION_BUFFER_BYTES, Cluster, Room};
 
 pub use crate::render::overload::MemoryMonitor;
 
-/// Above the stream window, so that one held body does not stop its neighbours.
-const CONNECTION_WINDOW_FACTOR: u32 = 4;
-/// The largest window HTTP/2 knows.
-const WINDOW_CEILING_BYTES: u32 = i32::MAX.unsigned_abs();
+/// What a client may send over HTTP/2 before Envoy has taken it: enough for a far one to send a large body without
+/// pauses, and no more, since Envoy holds it besides the body.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Above the stream window, so that one stream does not stop its neighbours.
+const CONNECTION_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 /// Each piece of a body may grow by this factor; text of an agent stays far below. What is beyond it is cut
 /// off, and the filter refuses the rest as malformed. zstd and brotli have a bound of their own in Envoy.
 const GZIP_RATIO: u32 = 100;
@@ -88,8 +89,8 @@ impl RenderOptions {
         }
     }
 
-    fn buffer_limit_bytes(&self) -> u32 {
-        cluster::buffer_limit_bytes(self.body_cap_bytes)
+    fn held_body_bytes(&self) -> u32 {
+        cluster::held_body_bytes(self.body_cap_bytes)
     }
 }
 
@@ -142,13 +143,10 @@ pub fn bootstrap(options: &RenderOptions) -> String {
         ),
         ("listen_host", Slot::text(options.listen_host.to_string())),
         ("listen_port", number(options.listen_port)),
-        ("buffer_limit_bytes", number(options.buffer_limit_bytes())),
-        (
-            "connection_manager",
-            Slot::Block(connection_manager(options)),
-        ),
+        ("connection_buffer_bytes", number(CONNECTION_BUFFER_BYTES)),
+        ("connection_manager", Slot::Block(connection_manager())),
         ("access_log", Slot::Block(access_log)),
-        ("routes", Slot::Block(routes())),
+        ("routes", Slot::Block(routes(options))),
         (
             "http_filters",
             Slot::Block(http_filters(options, ClusterSource::Service)),
@@ -163,13 +161,10 @@ pub fn bootstrap(options: &RenderOptions) -> String {
 pub fn fragment(options: &RenderOptions, mesh: &Mesh) -> Fragment {
     let clusters = cluster::clusters(mesh);
     let sections = Sections {
-        listener: format!(
-            "per_connection_buffer_limit_bytes: {}\n",
-            options.buffer_limit_bytes()
-        ),
-        connection_manager: connection_manager(options),
+        listener: format!("per_connection_buffer_limit_bytes: {CONNECTION_BUFFER_BYTES}\n"),
+        connection_manager: connection_manager(),
         http_filters: http_filters(options, ClusterSource::Static),
-        routes: routes(),
+        routes: routes(options),
         clusters: policy_cluster(options) + &static_clusters(&clusters, options),
     };
     let not_rendered = not_rendered(mesh, &clusters, options);
@@ -250,7 +245,7 @@ fn not_rendered(mesh: &Mesh, clusters: &[Cluster], options: &RenderOptions) -> V
             clusters.len(),
         ),
         format!(
-            "a body cap above {} bytes: the buffer limits below are made for it",
+            "a body cap above {} bytes: the body limit of the route below is made for it",
             mesh.body_cap_bytes
         ),
         format!(
@@ -265,14 +260,10 @@ fn not_rendered(mesh: &Mesh, clusters: &[Cluster], options: &RenderOptions) -> V
     ]
 }
 
-fn connection_manager(options: &RenderOptions) -> String {
-    let limit = options.buffer_limit_bytes().min(WINDOW_CEILING_BYTES);
-    let connection = limit
-        .saturating_mul(CONNECTION_WINDOW_FACTOR)
-        .min(WINDOW_CEILING_BYTES);
+fn connection_manager() -> String {
     let slots = [
-        ("buffer_limit_bytes", number(limit)),
-        ("connection_window_bytes", number(connection)),
+        ("stream_window_bytes", number(STREAM_WINDOW_BYTES)),
+        ("connection_window_bytes", number(CONNECTION_WINDOW_BYTES)),
         (
             "not_websocket",
             Slot::Block(yaml(&all_but("websocket").into())),
@@ -296,8 +287,9 @@ fn all_but(word: &str) -> Vec<Value> {
         .collect()
 }
 
-fn routes() -> String {
-    include_str!("render/routes.yaml").to_owned()
+fn routes(options: &RenderOptions) -> String {
+    let slots = [("held_body_bytes", number(options.held_body_bytes()))];
+    fill(include_str!("render/routes.yaml"), &slots)
 }
 
 fn http_filters(options: &RenderOptions, source: ClusterSource) -> String {

@@ -24,7 +24,7 @@ use std::rc::Rc;
 
 use dialects::refusal::{Client, Refusal, RefusalCode, refuse};
 use policy::compiled::{CompiledKey, Mesh};
-use policy::ids::ExchangeId;
+use policy::ids::{ExchangeId, KeyId};
 use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
 
@@ -220,10 +220,24 @@ impl Exchange {
             | Input::CreditTaken(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
+            | Input::RequestHeld { .. }
             | Input::RequestTrailers
             | Input::Consulted { .. }
             | Input::DeadlinePassed => self.advance_request(now, &input),
         }
+    }
+
+    /// Returns the key that the request came with, once it is known.
+    pub fn key(&self) -> Option<KeyId> {
+        self.facts.key.as_ref()?.principal.key
+    }
+
+    /// Returns the size of the largest body that may pass.
+    pub fn body_cap_bytes(&self) -> u64 {
+        self.seed
+            .mesh
+            .as_ref()
+            .map_or(0, |mesh| mesh.body_cap_bytes)
     }
 
     /// Returns the next thing the adapter has to do.

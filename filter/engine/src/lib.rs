@@ -21,6 +21,7 @@ mod query;
 pub mod quota;
 mod record;
 mod side_by_side;
+pub mod turns;
 mod upstream;
 
 pub use dropped::DroppedHeaders;

@@ -77,7 +77,9 @@ pub enum Input<'a> {
         chunk: &'a [u8],
         end_of_stream: bool,
     },
-    /// The proxy holds as many request bodies as it may; this one cannot be held on.
+    /// The proxy holds so many bytes of the request body, read or not.
+    RequestHeld { bytes: u64 },
+    /// The proxy holds as much of this client's request bodies as it may; this one cannot be held on.
     NoRoom,
     /// The request ended with trailers.
     RequestTrailers,

@@ -388,6 +388,21 @@ fn bodies_over_the_cap_are_refused_by_counting() {
 }
 
 #[test]
+fn bodies_over_the_cap_are_refused_before_they_are_read() {
+    let mut world = World::default();
+    world.mesh_mut().body_cap_bytes = 64;
+    let mut driven = Driven::begin_post(&world, "/v1/messages");
+    driven.push(Input::RequestHeld { bytes: 64 });
+    assert_eq!(driven.commands(), []);
+    driven.push(Input::RequestHeld { bytes: 65 });
+    let reply = driven.reply();
+    assert_eq!(
+        (reply.status, code_of(&reply).as_str()),
+        (413, "body_too_large")
+    );
+}
+
+#[test]
 fn a_proxy_that_holds_too_much_asks_to_come_back() {
     let world = World::default();
     let mut driven = Driven::begin_post(&world, "/v1/messages");

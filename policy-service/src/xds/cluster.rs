@@ -8,9 +8,12 @@ use policy::documents::{BaseUrl, Tls};
 /// Metadata namespace of everything Weir tells its own filter through Envoy.
 pub const METADATA: &str = "weir";
 
+/// What a connection reads at once and holds besides bodies: no callback of the filter shall get more.
+pub const CONNECTION_BUFFER_BYTES: u32 = 64 * 1024;
+
 /// Room above the body cap: the longest splice, and what Envoy holds besides the body.
 const BUFFER_HEADROOM_BYTES: u64 = 8 * 1024 * 1024;
-/// No cluster or listener is given less, whatever the body cap.
+/// No route may hold less of a body, whatever the body cap.
 const BUFFER_FLOOR_BYTES: u64 = 40 * 1024 * 1024;
 
 /// Time to a usable connection, TLS included; then the next target has its turn.
@@ -72,7 +75,7 @@ pub(crate) enum Discovery {
 
 /// Returns the clusters that `mesh` routes to: one for each provider and each plan, by name.
 pub fn clusters(mesh: &Mesh) -> Vec<Cluster> {
-    let buffer_limit_bytes = buffer_limit_bytes(mesh.body_cap_bytes);
+    let buffer_limit_bytes = CONNECTION_BUFFER_BYTES;
     let providers = mesh.providers.iter().map(|provider| Cluster {
         name: provider_cluster(&provider.name),
         buffer_limit_bytes,
@@ -137,8 +140,8 @@ impl Room {
     }
 }
 
-/// Returns the connection buffer limit that lets a body of `body_cap_bytes` be held and retried.
-pub fn buffer_limit_bytes(body_cap_bytes: u64) -> u32 {
+/// Returns the limit of a route's request bodies that lets one of `body_cap_bytes` be held and retried.
+pub fn held_body_bytes(body_cap_bytes: u64) -> u32 {
     let wanted = body_cap_bytes
         .saturating_add(BUFFER_HEADROOM_BYTES)
         .max(BUFFER_FLOOR_BYTES);
@@ -205,10 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn buffers_hold_the_body_cap_and_more() {
-        assert_eq!(buffer_limit_bytes(1), 40 * 1024 * 1024);
-        assert_eq!(buffer_limit_bytes(64 * 1024 * 1024), 72 * 1024 * 1024);
-        assert_eq!(buffer_limit_bytes(u64::MAX), u32::MAX);
+    fn routes_hold_the_body_cap_and_more() {
+        assert_eq!(held_body_bytes(1), 40 * 1024 * 1024);
+        assert_eq!(held_body_bytes(64 * 1024 * 1024), 72 * 1024 * 1024);
+        assert_eq!(held_body_bytes(u64::MAX), u32::MAX);
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl Exchange {
             | Input::CreditTaken(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
+            | Input::RequestHeld { .. }
             | Input::RequestTrailers
             | Input::Consulted { .. }
             | Input::DeadlinePassed
@@ -261,6 +262,7 @@ impl Exchange {
             | Input::CreditTaken(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
+            | Input::RequestHeld { .. }
             | Input::RequestTrailers
             | Input::Consulted { .. }
             | Input::DeadlinePassed

@@ -81,6 +81,7 @@ impl Exchange {
             }
             Input::RequestTrailers => self.canary_read(&read),
             Input::NoRoom
+            | Input::RequestHeld { .. }
             | Input::RequestHeaders { .. }
             | Input::KeyFound(_)
             | Input::Governed(_)
@@ -142,9 +143,17 @@ impl Exchange {
                 self.state = State::ReadingBody(body);
                 Flow::Hold
             }
+            Input::RequestHeld { bytes } => {
+                let cap_bytes = body.admitted.mesh.body_cap_bytes;
+                if bytes > cap_bytes {
+                    return self.too_large(cap_bytes);
+                }
+                self.state = State::ReadingBody(body);
+                Flow::Hold
+            }
             Input::NoRoom => self.refuse_later(
                 RefusalCode::Busy,
-                "This proxy holds as many request bodies as it may; try again in a moment."
+                "This proxy holds as much of your requests as it may; send fewer large ones at a time, or try again in a moment."
                     .to_owned(),
                 Some(1),
             ),
@@ -311,6 +320,7 @@ impl Exchange {
             | Input::CreditTaken(_)
             | Input::RequestBody { .. }
             | Input::NoRoom
+            | Input::RequestHeld { .. }
             | Input::RequestTrailers
             | Input::AttemptStarted { .. }
             | Input::AttemptHeaders { .. }
