@@ -23,7 +23,7 @@ pub(crate) use totals::{Denied, Totals};
 use crate::mesh::fleet::totals::Gone;
 use crate::mesh::publisher::Version;
 
-/// A VM that is silent for longer is taken for gone. VMs report every two seconds when idle.
+/// A VM that is silent for longer is not counted on. VMs report every two seconds when idle.
 pub(crate) const SILENCE: Duration = Duration::from_secs(5);
 /// All VMs of a process have reported once in this time after the first.
 const GROWING: Duration = Duration::from_millis(2_500);
@@ -198,8 +198,8 @@ impl Fleet {
         state.refused.push_back(refused);
     }
 
-    /// Forgets the VMs that have been silent for too long and returns them.
-    pub(crate) fn take_silent(&self) -> Vec<VmName> {
+    /// Forgets the VMs that have been silent for too long and returns them, each with the name of its Envoy.
+    pub(crate) fn take_silent(&self) -> Vec<(VmName, String)> {
         let now = Instant::now();
         let mut silent = Vec::new();
         let mut state = self.state();
@@ -207,13 +207,28 @@ impl Fleet {
         vms.retain(|name, seen| {
             let is_silent = now.duration_since(seen.at) > SILENCE;
             if is_silent {
-                info!(node_id = %seen.node_id, running = seen.running, "a filter VM is gone");
+                info!(node_id = %seen.node_id, running = seen.running, "a filter VM is silent");
                 gone.note(name, Totals::of(seen));
-                silent.push(name.clone());
+                silent.push((name.clone(), seen.node_id.clone()));
             }
             !is_silent
         });
         silent
+    }
+
+    /// Whether something says that the process of a silent VM lives: another VM of it reports, or its Envoy, which
+    /// `nodes` has, holds its stream open and no later process of that name has come in its place.
+    pub(crate) fn is_vouched(
+        &self,
+        name: &VmName,
+        node_id: &str,
+        nodes: &BTreeSet<String>,
+    ) -> bool {
+        let state = self.state();
+        let mut names = state.vms.keys();
+        let mut of_node = state.vms.iter().filter(|(_, seen)| seen.node_id == node_id);
+        names.any(|other| other.process == name.process)
+            || (nodes.contains(node_id) && of_node.all(|(other, _)| other.process == name.process))
     }
 
     /// Whether a VM of that name reports.
@@ -356,6 +371,33 @@ mod tests {
         assert!(!fleet.all_apply(wanted(3), &BTreeSet::from([String::from("silent node")])));
     }
 
+    fn vm(vm: u8) -> VmName {
+        VmName {
+            process: vec![1],
+            vm: vec![vm],
+        }
+    }
+
+    #[test]
+    fn a_silent_vm_is_vouched_for_by_what_lives_of_its_process() {
+        let none = BTreeSet::new();
+        let open = BTreeSet::from([String::from("node")]);
+        let fleet = Fleet::default();
+        // Nothing else reports: the process may be stopped, or gone.
+        assert!(!fleet.is_vouched(&vm(1), "node", &none));
+        assert!(fleet.is_vouched(&vm(1), "node", &open));
+        assert!(!fleet.is_vouched(&vm(1), "other", &open));
+        fleet.heard(&report(2, 1));
+        assert!(fleet.is_vouched(&vm(1), "node", &none));
+        // A process of the same Envoy that was started anew holds the stream now.
+        let fleet = Fleet::default();
+        fleet.heard(&ReportRequest {
+            process_id: vec![2],
+            ..report(1, 1)
+        });
+        assert!(!fleet.is_vouched(&vm(1), "node", &open));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_silent_vm_is_forgotten_once() {
         let fleet = Fleet::default();
@@ -364,13 +406,7 @@ mod tests {
         fleet.heard(&report(2, 1));
         assert!(fleet.take_silent().is_empty());
         tokio::time::advance(SILENCE / 2 + Duration::from_millis(1)).await;
-        assert_eq!(
-            fleet.take_silent(),
-            [VmName {
-                process: vec![1],
-                vm: vec![1]
-            }]
-        );
+        assert_eq!(fleet.take_silent(), [(vm(1), String::from("node"))]);
         assert!(fleet.take_silent().is_empty());
         assert_eq!(fleet.vms().len(), 1);
     }

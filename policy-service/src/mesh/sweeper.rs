@@ -21,8 +21,16 @@ const ROUND: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(5);
 /// Old values go at the latest this long after their time.
 const VAULT_ROUND: Duration = Duration::from_secs(10 * 60);
+/// A silent VM whose process lives is busy, or was replaced after a trap; after this time it is taken for gone.
+const VOUCHED: Duration = Duration::from_secs(60);
 /// A cluster goes after this time even if some filter never said that it can do without.
 const LINGER_CEILING: Duration = Duration::from_secs(10 * 60);
+
+/// A VM that has not been heard of for a while.
+struct Silent {
+    node_id: String,
+    since: Instant,
+}
 
 pub(crate) struct Sweeper {
     store: Store,
@@ -32,8 +40,8 @@ pub(crate) struct Sweeper {
     started_at: Instant,
     /// VMs of an earlier run of the service have been looked for.
     has_looked_back: bool,
-    /// VMs that are gone and whose exchanges are not settled yet.
-    unsettled: BTreeSet<VmName>,
+    /// Silent VMs whose exchanges are not settled yet.
+    unsettled: BTreeMap<VmName, Silent>,
     /// For each snapshot with which clusters left: since when that is known, and since when all filters apply it.
     leaving: BTreeMap<u64, (Instant, Option<Instant>)>,
     vault_cleared_at: Option<Instant>,
@@ -53,7 +61,7 @@ impl Sweeper {
             generation,
             started_at: Instant::now(),
             has_looked_back: false,
-            unsettled: BTreeSet::new(),
+            unsettled: BTreeMap::new(),
             leaving: BTreeMap::new(),
             vault_cleared_at: None,
         }
@@ -84,8 +92,13 @@ impl Sweeper {
                     process: origin.process_id,
                     vm: origin.vm_id,
                 });
-                self.unsettled
-                    .extend(names.filter(|name| !self.fleet.knows(name)));
+                let since = Instant::now();
+                let silent = |name| {
+                    let node_id = String::new();
+                    (name, Silent { node_id, since })
+                };
+                let unheard = names.filter(|name| !self.fleet.knows(name));
+                self.unsettled.extend(unheard.map(silent));
             }
             Err(failure) => {
                 error!(failure = %crate::mesh::chain(&failure), "cannot look for lost exchanges")
@@ -108,9 +121,22 @@ impl Sweeper {
     }
 
     pub(crate) async fn settle(&mut self) {
-        self.unsettled.extend(self.fleet.take_silent());
-        for name in std::mem::take(&mut self.unsettled) {
+        let now = Instant::now();
+        for (name, node_id) in self.fleet.take_silent() {
+            let silent = Silent {
+                node_id,
+                since: now,
+            };
+            self.unsettled.entry(name).or_insert(silent);
+        }
+        let nodes = self.nodes();
+        for (name, silent) in std::mem::take(&mut self.unsettled) {
             if self.fleet.knows(&name) {
+                continue;
+            }
+            let is_vouched = self.fleet.is_vouched(&name, &silent.node_id, &nodes);
+            if is_vouched && now.duration_since(silent.since) < VOUCHED {
+                self.unsettled.insert(name, silent);
                 continue;
             }
             let origin = VmOrigin {
@@ -119,19 +145,20 @@ impl Sweeper {
             };
             if let Err(failure) = exchanges::settle_lost(&self.store, &origin).await {
                 error!(failure = %crate::mesh::chain(&failure), "exchanges of a lost filter VM are not settled");
-                self.unsettled.insert(name);
+                self.unsettled.insert(name, silent);
             }
         }
     }
 
+    /// The Envoys that hold a stream open.
+    fn nodes(&self) -> BTreeSet<String> {
+        let streams = self.clusters.streams().into_iter();
+        streams.map(|stream| stream.node_id).collect()
+    }
+
     pub(crate) fn release(&mut self) {
         let now = Instant::now();
-        let nodes: BTreeSet<String> = self
-            .clusters
-            .streams()
-            .into_iter()
-            .map(|stream| stream.node_id)
-            .collect();
+        let nodes = self.nodes();
         let snapshots = self.clusters.leaving();
         self.leaving
             .retain(|snapshot, _| snapshots.contains(snapshot));
