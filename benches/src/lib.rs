@@ -3,12 +3,13 @@
 //! The parts of the harness: request bodies of a coding agent ([`bodies`]), what a provider answers ([`answers`])
 //! and a provider that answers so at little cost ([`provider`]), load ([`load`]), the clocks of processes
 //! ([`process_clock`]), and the systems to compare ([`sides`]). The measurements themselves are [`overhead`], two builds
-//! of the filter beside each other ([`paired`]), [`plateau`] and [`soak`].
+//! of the filter beside each other ([`paired`]), [`plateau`], [`soak`] and [`crowd`].
 //!
 //! Every measurement checks the answers it times: a fast wrong gateway fails.
 
 pub mod answers;
 pub mod bodies;
+pub mod crowd;
 mod http1;
 pub mod load;
 pub mod overhead;

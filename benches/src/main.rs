@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
+use weir_benches::crowd;
 use weir_benches::overhead::{self, Effort};
 use weir_benches::paired::FEWEST_ROUNDS;
 use weir_benches::plateau::{self, Amounts};
@@ -43,6 +44,8 @@ enum Command {
     Plateau(PlateauArgs),
     /// A steady rate for minutes: success, latency, cores used
     Soak(SoakArgs),
+    /// Large bodies of one key, and what another feels of them
+    Crowd(CrowdArgs),
     /// Only the provider, to configure other gateways against
     Provider,
 }
@@ -115,6 +118,13 @@ struct SoakArgs {
     connections: usize,
 }
 
+#[derive(Debug, clap::Args)]
+struct CrowdArgs {
+    /// How often each kind of body is sent
+    #[arg(long, default_value_t = 1)]
+    times: usize,
+}
+
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -131,6 +141,10 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Overhead(args) => overhead(cli, args),
         Command::Plateau(args) => plateau(cli, args),
         Command::Soak(args) => soak(cli, args),
+        Command::Crowd(args) => {
+            let result = crowd::run(setting(), args.times)?;
+            finish(cli, &result, &result.table())
+        }
         Command::Provider => provider(cli),
     }
 }

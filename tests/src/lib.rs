@@ -8,6 +8,7 @@
 
 pub mod agents;
 pub mod client;
+pub mod crowd;
 pub mod http1;
 pub mod mesh;
 pub mod parts;
