@@ -1,5 +1,7 @@
 //! Questions to the service as messages, and its answers.
 
+use std::time::Duration;
+
 use engine::messages::{ConsultAnswer, ConsultKind};
 use policy::compiled::Principal;
 use policy::quota::lease::GrantRequest;
@@ -7,10 +9,48 @@ use policy::secret::Secret;
 use prost::Message as _;
 use wire::mesh;
 
+use crate::host;
 use crate::marks::CREATED;
+use crate::teller::{self, GRANT_TIMEOUT};
+
+/// Shorter than the engine's own deadline, which is the watchdog.
+const CONSULT_TIMEOUT: Duration = Duration::from_millis(1_500);
+const VAULT_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Asks the service; returns the call, with the grant that is asked for if it is one.
+///
+/// # Errors
+/// The answer, if there is none to wait for: it is known here, or the call could not be sent.
+pub(crate) fn ask(
+    cluster: &str,
+    kind: ConsultKind,
+) -> Result<(u32, Option<GrantRequest>), ConsultAnswer> {
+    let Some(kind) = unknown_here(kind) else {
+        return Err(ConsultAnswer::Owned);
+    };
+    let timeout = match kind {
+        ConsultKind::StatefulOwner { .. } => CONSULT_TIMEOUT,
+        ConsultKind::FindTokens { .. } => VAULT_TIMEOUT,
+        ConsultKind::Grant(_) => GRANT_TIMEOUT,
+    };
+    let (method, question, grant) = question(kind);
+    let token = host::call(cluster, method, &question, timeout);
+    token
+        .map(|token| (token, grant))
+        .ok_or(ConsultAnswer::Unreachable)
+}
+
+/// Reads what the service answered; only in the callback of the call.
+pub(crate) fn read_answer(grant: Option<&GrantRequest>, status: u32, size: usize) -> ConsultAnswer {
+    match grant {
+        Some(request) => teller::grant_answer(request, status, size),
+        None if status == 0 => consult_answer(&host::answer(size)),
+        None => ConsultAnswer::Unreachable,
+    }
+}
 
 /// Leaves of a question what this process does not know itself; `None` if that is nothing.
-pub(crate) fn unknown_here(kind: ConsultKind) -> Option<ConsultKind> {
+fn unknown_here(kind: ConsultKind) -> Option<ConsultKind> {
     match kind {
         ConsultKind::StatefulOwner {
             ids,
@@ -31,7 +71,7 @@ pub(crate) fn unknown_here(kind: ConsultKind) -> Option<ConsultKind> {
 }
 
 /// Returns the method and the message of a question.
-pub(crate) fn question(kind: ConsultKind) -> (&'static str, Vec<u8>, Option<GrantRequest>) {
+fn question(kind: ConsultKind) -> (&'static str, Vec<u8>, Option<GrantRequest>) {
     match kind {
         ConsultKind::Grant(request) => {
             let message = mesh::GrantRequest::from(&request).encode_to_vec();
@@ -77,7 +117,7 @@ fn owner_question(ids: Vec<String>, principal: &Principal) -> mesh::ConsultReque
     }
 }
 
-pub(crate) fn consult_answer(bytes: &[u8]) -> ConsultAnswer {
+fn consult_answer(bytes: &[u8]) -> ConsultAnswer {
     match mesh::ConsultAnswer::decode(bytes) {
         Ok(mesh::ConsultAnswer {
             answer: Some(mesh::consult_answer::Answer::StatefulOwner(answer)),

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use dialects::refusal::Reply;
 use engine::messages::{CallId, ClosedBy, ConsultAnswer, ConsultKind};
@@ -13,21 +12,17 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::body::{self, End};
-use crate::consult::{consult_answer, question, unknown_here};
+use crate::consult::{ask, read_answer};
 use crate::credit;
 use crate::host::{self, Side};
 use crate::marks::{BLOCKED, CREATED};
 use crate::records;
 use crate::spares;
-use crate::teller::{self, GRANT_TIMEOUT};
+use crate::teller;
 use crate::vm::{self, Running};
 
 /// Where the upstream chain finds the exchange of an attempt.
 pub(crate) const EXCHANGE_PROPERTY: &str = "weir_exchange";
-
-/// Shorter than the engine's own deadline, which is the watchdog.
-const CONSULT_TIMEOUT: Duration = Duration::from_millis(1_500);
-const VAULT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Envoy's response flag for a downstream connection that went away.
 const FLAG_DOWNSTREAM_TERMINATION: u64 = 0x4000;
@@ -542,38 +537,6 @@ fn rewrite(reply: Reply) -> Vec<u8> {
     );
     host::edit(Side::Response, &edits);
     reply.body
-}
-
-/// Asks the service; returns the call, with the grant that is asked for if it is one.
-///
-/// # Errors
-/// The answer, if there is none to wait for: it is known here, or the call could not be sent.
-pub(crate) fn ask(
-    cluster: &str,
-    kind: ConsultKind,
-) -> Result<(u32, Option<GrantRequest>), ConsultAnswer> {
-    let Some(kind) = unknown_here(kind) else {
-        return Err(ConsultAnswer::Owned);
-    };
-    let timeout = match kind {
-        ConsultKind::StatefulOwner { .. } => CONSULT_TIMEOUT,
-        ConsultKind::FindTokens { .. } => VAULT_TIMEOUT,
-        ConsultKind::Grant(_) => GRANT_TIMEOUT,
-    };
-    let (method, question, grant) = question(kind);
-    let token = host::call(cluster, method, &question, timeout);
-    token
-        .map(|token| (token, grant))
-        .ok_or(ConsultAnswer::Unreachable)
-}
-
-/// Reads what the service answered; only in the callback of the call.
-pub(crate) fn read_answer(grant: Option<&GrantRequest>, status: u32, size: usize) -> ConsultAnswer {
-    match grant {
-        Some(request) => teller::grant_answer(request, status, size),
-        None if status == 0 => consult_answer(&host::answer(size)),
-        None => ConsultAnswer::Unreachable,
-    }
 }
 
 /// The state of this VM, for whoever knows the canary secret.

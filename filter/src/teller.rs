@@ -13,6 +13,7 @@ use prost::Message as _;
 use wire::mesh;
 use wire::quota::{Keep, Kept};
 
+use crate::consult;
 use crate::credit;
 use crate::govern;
 use crate::host;
@@ -55,7 +56,7 @@ pub(crate) fn ask(
     call: CallId,
     kind: ConsultKind,
 ) -> Option<ConsultAnswer> {
-    match govern::ask(cluster, kind) {
+    match consult::ask(cluster, kind) {
         Ok((token, grant)) => {
             vm::with(|vm| vm.teller.asked.insert(token, (serial, call, grant)));
             None
@@ -138,7 +139,7 @@ fn running(now: Timestamp) -> Vec<Running> {
 pub(crate) fn answered(cluster: &str, call: u32, status: u32, size: usize, now: Timestamp) -> bool {
     let asked = vm::with(|vm| vm.teller.asked.remove(&call));
     if let Some((serial, id, grant)) = asked {
-        let answer = govern::read_answer(grant.as_ref(), status, size);
+        let answer = consult::read_answer(grant.as_ref(), status, size);
         deliver(cluster, now, serial, id, grant.as_ref(), answer);
         return true;
     }
