@@ -149,7 +149,7 @@ impl Exchange {
     }
 
     fn refuse_attempt(&mut self, unfit: Unfit) -> Flow {
-        let reply = self.shape(unfit.code, unfit.message, unfit.retry_after_secs);
+        let reply = self.shape(unfit.shown, unfit.message, unfit.retry_after_secs);
         self.facts.refusal = Some(unfit.code);
         self.commands.push_back(Command::RefuseAttempt(reply));
         Flow::Hold

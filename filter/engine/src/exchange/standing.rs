@@ -15,11 +15,11 @@ use policy::routing::{self, AttemptTarget};
 use policy::surface::Surface;
 use policy::units::Timestamp;
 
-use super::admission::{Admitted, bounded};
+use super::admission::Admitted;
 use super::body::WaitingFor;
 use super::metering::drain_ms;
 use super::opaque::objection;
-use super::target::{Plan, PlanError};
+use super::target::{Names, Plan, PlanError};
 use super::{Exchange, State};
 use crate::guard::{Content, Guard};
 use crate::messages::{Command, Flow, Governed, KeyNow};
@@ -30,6 +30,9 @@ const NEXT_EVENT_MS: u64 = 1_000;
 /// Why a request may not go on, as its client is told.
 #[derive(Debug)]
 pub(super) struct Unfit {
+    /// What the client is told.
+    pub shown: RefusalCode,
+    /// What the record says.
     pub code: RefusalCode,
     pub message: String,
     pub retry_after_secs: Option<u32>,
@@ -108,11 +111,12 @@ impl Exchange {
     /// Refuses a request that is held.
     pub(super) fn refuse_unfit(&mut self, unfit: Unfit) -> Flow {
         let Unfit {
+            shown,
             code,
             message,
             retry_after_secs,
         } = unfit;
-        self.refuse_later(code, message, retry_after_secs)
+        self.refuse_as(shown, code, message, retry_after_secs)
     }
 
     /// Whether the key that the request came with may be used, by what is known of it now.
@@ -236,9 +240,16 @@ impl Exchange {
             |error| {
                 let error = PlanError::Route(error);
                 let (code, retry_after_secs) = error.code();
+                let names = if plan.facts.is_some() {
+                    Names::Model
+                } else {
+                    Names::NoModel
+                };
+                let (shown, message) = error.shown(names);
                 Unfit {
+                    shown,
                     code,
-                    message: error.message(&bounded(plan.asked())),
+                    message: message.into_owned(),
                     retry_after_secs,
                 }
             },
@@ -429,6 +440,7 @@ impl Exchange {
 impl Unfit {
     fn terminal(code: RefusalCode, message: &str) -> Self {
         Self {
+            shown: code,
             code,
             message: message.to_owned(),
             retry_after_secs: None,
@@ -438,6 +450,7 @@ impl Unfit {
     /// The request is good, but it was judged by something else.
     fn changed(what: &str) -> Self {
         Self {
+            shown: RefusalCode::PolicyChanged,
             code: RefusalCode::PolicyChanged,
             message: format!("While this request was held, policy changed {what}; send it again."),
             retry_after_secs: Some(1),
@@ -446,6 +459,7 @@ impl Unfit {
 
     pub(super) fn unplanned(message: &str) -> Self {
         Self {
+            shown: RefusalCode::PlanUnavailable,
             code: RefusalCode::PlanUnavailable,
             message: message.to_owned(),
             retry_after_secs: Some(1),
