@@ -220,7 +220,8 @@ proptest! {
             })
             .collect();
         let whole = apply(&body, &mut splices.clone());
-        splices.rotate_left(splices.len() / 2);
+        let half = splices.len() / 2;
+        splices.rotate_left(half);
         let editor = PieceEditor::new(splices, body.len() as u64);
         prop_assert_eq!(editor.as_ref().err(), whole.as_ref().err());
         let (Ok(mut editor), Ok(whole)) = (editor, whole) else {
