@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dialects::refusal::Reply;
-use engine::messages::{CallId, ClosedBy, ConsultAnswer, ConsultKind};
+use engine::messages::{CallId, ClosedBy, ConsultKind};
 use engine::{Command, Exchange, Flow, HeaderEdit, Input};
 use policy::quota::lease::GrantRequest;
 use policy::units::Timestamp;

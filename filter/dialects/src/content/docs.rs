@@ -18,12 +18,12 @@ The tables of this page are written by the tests of the `weir-dialects` crate fr
 
 - Every string is scanned, wherever it stands: unknown members, unknown block types and unknown events too. So are whole numbers of eight digits or more, and the names of members where somebody chose them (tool arguments, tool results, unknown members).
 - Not scanned are the scalars in the lists *not content* below, as long as they are no longer than 256 bytes: types, roles, models, ids, cache markers, signatures. A value of another kind in such a place is scanned.
-- Arguments that are written as JSON in a string are scanned and changed as the JSON that they are.
+- Arguments that are written as JSON in a string are scanned and changed as the JSON that they are, up to 64 KiB; longer ones as one text.
 - What nobody can read here is counted by kind, `image`, `audio`, `video`, `file`, `encrypted` or `tokens`, and passes or is refused as the guardrail's `on_unscanned` says. References to stored files and to URLs count, too; the URL itself is scanned.
 - A change replaces exactly the bytes of the text. Everything else of the body stays as it came.
 
 - Credentials that a request gives to the provider on purpose, such as `mcp_servers[].authorization_token` or `tools[].authorization`, are texts like others. A guardrail that changes them takes them away from the provider: allow them by `allow`, or restrict the guardrail's roles.
-- A body with more than 262,144 texts or objects is refused: it could not be kept in mind while it is judged.
+- A body with more than 262,144 texts or objects is refused: it could not be kept in mind while it is judged. So is one with a number of more than 65,536 digits.
 
 ## Roles
 
