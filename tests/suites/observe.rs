@@ -202,10 +202,17 @@ fn named_pages_are_served(mesh: &Mesh, unkeyed: &Request) {
 #[track_caller]
 fn assert_switches_are_audited(mesh: &Mesh) {
     let events = mesh.admin().get("/audit-events?action=settings.update");
-    let said: Vec<&Value> = events["items"].as_array().unwrap().iter().collect();
-    assert_eq!(said.len(), 2, "{events:#}");
-    assert!(
-        said[0].to_string().contains("required") && said[1].to_string().contains("observe"),
+    let said: Vec<(&Value, &Value)> = (events["items"].as_array().unwrap().iter())
+        .map(|event| {
+            let auth = |when: &str| &event[when]["inference_auth"];
+            (auth("before"), auth("after"))
+        })
+        .filter(|(before, after)| before != after)
+        .collect();
+    let (required, observe) = (json!("required"), json!("observe"));
+    assert_eq!(
+        said,
+        [(&observe, &required), (&required, &observe)],
         "{events:#}"
     );
 }
