@@ -43,6 +43,7 @@ mod tokens;
 mod visit;
 
 use self::number::Number;
+use self::shape::Mark;
 pub use self::shape::{Keys, Member, Others, Shape, Want, key};
 use self::text::Text;
 use self::tokens::{Literal, Raw};
@@ -134,6 +135,10 @@ pub struct Walker<T: 'static> {
     next: Option<&'static Shape<T>>,
     text: Text,
     number: Number,
+    /// The literal being read.
+    literal: Literal,
+    /// How many bytes of a literal or of a byte order mark were read.
+    matched: usize,
     /// The literal being read, as it stands, for visitors that hear of tokens.
     raw: Raw,
     failed: Option<JsonError>,
@@ -151,8 +156,8 @@ struct Level<T: 'static> {
 enum State {
     /// Before the first byte.
     Start,
-    /// After that many bytes of what may be a byte order mark.
-    Bom(usize),
+    /// Inside what may be a byte order mark.
+    Bom,
     Value,
     ItemOrEnd,
     KeyOrEnd,
@@ -164,7 +169,7 @@ enum State {
     /// Inside a string value.
     InText,
     InNumber,
-    InLiteral(Literal, usize),
+    InLiteral,
     /// After the value.
     Done,
 }
@@ -185,6 +190,8 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             next: Some(root),
             text: Text::default(),
             number: Number::default(),
+            literal: Literal::Null,
+            matched: 0,
             raw: Raw::default(),
             failed: None,
         }
@@ -281,14 +288,22 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         match (self.state, byte) {
             (State::InText | State::InKey, _) => self.read_text(chunk, i, visitor),
             (State::InNumber, _) => self.read_number(chunk, i, visitor),
-            (State::InLiteral(literal, matched), _) => {
-                self.read_literal(literal, matched, byte, i, visitor)
-            }
-            (State::Bom(matched), _) => self.read_bom(matched, byte, i),
+            (State::InLiteral, _) => self.read_literal(byte, i, visitor),
+            (State::Bom, _) => self.read_bom(byte, i),
             (_, b' ' | b'\t' | b'\n' | b'\r') => Ok(i + 1),
             (State::KeyOrEnd | State::Key, b'"') => {
-                let read = self.begin_text(State::InKey, chunk, i, visitor)?;
-                Ok(self.pass_colon(chunk, read))
+                let read = self.begin_key(chunk, i, visitor)?;
+                let read = self.pass_colon(chunk, read);
+                if self.state != State::Value {
+                    return Ok(read);
+                }
+                match chunk.get(read) {
+                    None | Some(b' ' | b'\t' | b'\n' | b'\r') => Ok(read),
+                    Some(&byte) => {
+                        let read = self.begin_value(byte, chunk, read, visitor)?;
+                        Ok(self.pass_comma(chunk, read))
+                    }
+                }
             }
             (State::Start | State::Value | State::ItemOrEnd, _) => {
                 let read = self.begin_value(byte, chunk, i, visitor)?;
@@ -336,32 +351,39 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         visitor: &mut V,
     ) -> Result<usize, JsonError> {
         match byte {
-            b'"' => self.begin_text(State::InText, chunk, i, visitor),
+            b'"' => self.begin_text(chunk, i, visitor),
             b'{' => self.open(Container::Object, i, visitor),
             b'[' => self.open(Container::Array, i, visitor),
             b']' if self.state == State::ItemOrEnd => Ok(self.close(i, visitor)),
             0xEF if self.state == State::Start && i == 0 && self.at == 0 => {
-                self.state = State::Bom(1);
+                self.state = State::Bom;
+                self.matched = 1;
                 Ok(i + 1)
             }
-            _ => self.begin_bare(byte, i),
+            _ => self.begin_bare(byte, chunk, i, visitor),
         }
     }
 
     /// Tells a byte order mark from other bytes that cannot begin a text.
-    fn read_bom(&mut self, matched: usize, byte: u8, i: usize) -> Result<usize, JsonError> {
-        if BOM.get(matched) != Some(&byte) {
+    fn read_bom(&mut self, byte: u8, i: usize) -> Result<usize, JsonError> {
+        if BOM.get(self.matched) != Some(&byte) {
             return Err(JsonError::Invalid { at: 0 });
         }
-        if matched + 1 == BOM.len() {
+        self.matched += 1;
+        if self.matched == BOM.len() {
             return Err(JsonError::Bom);
         }
-        self.state = State::Bom(matched + 1);
         Ok(i + 1)
     }
 
-    /// Begins a number or literal.
-    fn begin_bare(&mut self, byte: u8, i: usize) -> Result<usize, JsonError> {
+    /// Begins a number or literal; reads all of a literal that is at hand.
+    fn begin_bare<V: Visitor<Tag = T>>(
+        &mut self,
+        byte: u8,
+        chunk: &[u8],
+        i: usize,
+        visitor: &mut V,
+    ) -> Result<usize, JsonError> {
         let at = self.offset(i);
         if self.number.begin(byte, at, self.next.is_some()) {
             self.state = State::InNumber;
@@ -374,28 +396,39 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             b'f' => Literal::False,
             _ => return Err(JsonError::Invalid { at }),
         };
-        self.state = State::InLiteral(literal, 1);
+        let rest = chunk.get(i..).unwrap_or_default();
+        if rest.starts_with(literal.word()) {
+            let end = i + literal.word().len();
+            self.literal_ended(literal, end, visitor);
+            return Ok(end);
+        }
+        self.state = State::InLiteral;
+        self.literal = literal;
+        self.matched = 1;
         Ok(i + 1)
     }
 
     fn read_literal<V: Visitor<Tag = T>>(
         &mut self,
-        literal: Literal,
-        matched: usize,
         byte: u8,
         i: usize,
         visitor: &mut V,
     ) -> Result<usize, JsonError> {
-        let word = literal.word();
-        if word.get(matched) != Some(&byte) {
+        let word = self.literal.word();
+        if word.get(self.matched) != Some(&byte) {
             return Err(JsonError::Invalid { at: self.offset(i) });
         }
-        if matched + 1 < word.len() {
-            self.state = State::InLiteral(literal, matched + 1);
-            return Ok(i + 1);
+        self.matched += 1;
+        if self.matched == word.len() {
+            self.literal_ended(self.literal, i + 1, visitor);
         }
-        let end = self.offset(i + 1);
-        let length = u64::try_from(word.len()).unwrap_or_default();
+        Ok(i + 1)
+    }
+
+    /// Tells a literal that ends before byte `end` of the current chunk.
+    fn literal_ended<V: Visitor<Tag = T>>(&mut self, literal: Literal, end: usize, visitor: &mut V) {
+        let end = self.offset(end);
+        let length = u64::try_from(literal.word().len()).unwrap_or_default();
         let span = Span {
             start: end.saturating_sub(length),
             end,
@@ -407,7 +440,6 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             visitor.scalar(shape.tag, literal.value(), span);
         }
         self.value_ended();
-        Ok(i + 1)
     }
 
     /// Reads digits up to the end of the number, which is the byte after it.
@@ -548,10 +580,11 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         self.next = level.and_then(|level| level.shape.items);
     }
 
-    /// Chooses the shape of the member whose key was read.
+    /// Chooses the shape of the member whose key was read, and whose mark is given.
     fn key_ended<V: Visitor<Tag = T>>(
         &mut self,
         key: &[u8],
+        mark: Mark,
         escaped: bool,
         at: u64,
         visitor: &mut V,
@@ -570,7 +603,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let may_be_named = shape.lengths & shape::length_bit(key.len()) != 0;
         if may_be_named {
             for (index, member) in shape.members.iter().enumerate() {
-                let Some(field) = member.spelling(key) else {
+                let Some(field) = member.spelling(key, mark) else {
                     continue;
                 };
                 if judged {

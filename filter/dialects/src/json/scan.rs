@@ -44,6 +44,20 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
     length + rest.iter().take_while(|byte| is_plain(**byte)).count()
 }
 
+/// Returns how many leading bytes of a name are plain, and its first word if it is at hand: most names end there.
+#[inline]
+pub(super) fn plain_name(bytes: &[u8]) -> (usize, Option<u64>) {
+    let Some((word, after)) = bytes.split_first_chunk::<8>() else {
+        return (plain_length(bytes), None);
+    };
+    let word = u64::from_le_bytes(*word);
+    let length = match stops(word) {
+        0 => size_of::<u64>() + plain_length(after),
+        stops => (stops.trailing_zeros() >> 3) as usize,
+    };
+    (length, Some(word))
+}
+
 /// Returns how many leading bytes of a string's content can be passed over without state.
 ///
 /// Stops at the closing quote and at whatever needs a closer look: a control character, malformed or cut

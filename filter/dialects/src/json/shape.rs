@@ -25,6 +25,8 @@ pub struct Member<T: 'static> {
     /// Another spelling of the same key; empty if there is none.
     pub(super) alias: &'static str,
     pub(super) shape: &'static Shape<T>,
+    mark: Mark,
+    alias_mark: Mark,
 }
 
 /// Names a member of an object.
@@ -33,6 +35,8 @@ pub const fn key<T>(name: &'static str, shape: &'static Shape<T>) -> Member<T> {
         name,
         alias: "",
         shape,
+        mark: Mark::of(name.as_bytes()),
+        alias_mark: Mark::NONE,
     }
 }
 
@@ -41,15 +45,16 @@ impl<T> Member<T> {
     #[must_use]
     pub const fn or(mut self, alias: &'static str) -> Self {
         self.alias = alias;
+        self.alias_mark = Mark::of(alias.as_bytes());
         self
     }
 
-    /// Returns the spelling that is equal to `key`.
+    /// Returns the spelling that is equal to `key`, whose mark is given.
     #[inline]
-    pub(super) fn spelling(&self, key: &[u8]) -> Option<&'static str> {
-        if is_equal(self.name, key) {
+    pub(super) fn spelling(&self, key: &[u8], mark: Mark) -> Option<&'static str> {
+        if self.mark == mark && mark.tells(self.name, key) {
             Some(self.name)
-        } else if is_equal(self.alias, key) && !key.is_empty() {
+        } else if self.alias_mark == mark && mark.tells(self.alias, key) {
             Some(self.alias)
         } else {
             None
@@ -57,11 +62,42 @@ impl<T> Member<T> {
     }
 }
 
-/// The first byte tells most names of equal length apart without a call.
-#[inline]
-fn is_equal(name: &str, key: &[u8]) -> bool {
-    let name = name.as_bytes();
-    name.len() == key.len() && name.first() == key.first() && name == key
+/// The length and the first bytes of a name: they tell names apart without a call, and short ones altogether.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark(u64);
+
+impl Mark {
+    /// Of no name.
+    const NONE: Self = Self(u64::MAX);
+
+    /// First bytes that a mark holds; its last one is the length.
+    const BYTES: usize = 7;
+
+    pub(super) const fn of(name: &[u8]) -> Self {
+        let (mut word, mut shift) = (0, 0);
+        let mut rest = name;
+        while let ([first, after @ ..], true) = (rest, shift < u64::BITS) {
+            word |= (*first as u64) << shift;
+            shift += u8::BITS;
+            rest = after;
+        }
+        Self::begun(word, name.len())
+    }
+
+    /// The mark of a name of this length that begins with the bytes of `word`, from the lowest on, as far as it goes.
+    #[inline]
+    pub(super) const fn begun(word: u64, length: usize) -> Self {
+        let held = if length < Self::BYTES { length } else { Self::BYTES };
+        let first = word & (u64::MAX >> 8 >> ((Self::BYTES - held) * 8));
+        let length = if length < 0xFE { length as u64 } else { 0xFE };
+        Self(first | length << 56)
+    }
+
+    /// Whether `name` is `key`, both of this mark.
+    #[inline]
+    fn tells(self, name: &str, key: &[u8]) -> bool {
+        key.len() <= Self::BYTES || name.as_bytes() == key
+    }
 }
 
 /// What a walker does with a string that stands at a place.

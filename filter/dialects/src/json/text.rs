@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::tokens::tell_text;
-use super::{CAPTURE_BYTES, JsonError, Scalar, Span, State, Visitor, Walker, Want, scan};
+use super::{CAPTURE_BYTES, JsonError, Mark, Scalar, Span, State, Visitor, Walker, Want, scan};
 
 /// A key or string value being read.
 #[derive(Debug, Default)]
@@ -131,42 +131,55 @@ fn fitting(bytes: &[u8], room: usize) -> &[u8] {
 }
 
 impl<T: Copy + PartialEq + 'static> Walker<T> {
-    /// Reads the opening quote at `chunk[i]`, and all of the string if it is plain and at hand.
-    pub(super) fn begin_text<V: Visitor<Tag = T>>(
+    /// Reads the opening quote of a key at `chunk[i]`, and all of the key if it is plain and at hand.
+    pub(super) fn begin_key<V: Visitor<Tag = T>>(
         &mut self,
-        state: State,
         chunk: &[u8],
         i: usize,
         visitor: &mut V,
     ) -> Result<usize, JsonError> {
         let start = self.offset(i);
-        let sink = if state == State::InKey {
-            if self.on_path() {
-                Sink::Keep
-            } else {
-                Sink::Skip
-            }
+        let rest = chunk.get(i + 1..).unwrap_or_default();
+        let (plain, word) = scan::plain_name(rest);
+        let content = rest.get(..plain).unwrap_or_default();
+        if rest.get(plain) == Some(&b'"') {
+            tell_text(content, true, self.span_at(i + 1, plain), visitor);
+            let mark = word.map_or_else(|| Mark::of(content), |word| Mark::begun(word, plain));
+            self.key_ended(content, mark, false, start, visitor)?;
+            return Ok(i + plain + 2);
+        }
+        let sink = if self.on_path() {
+            Sink::Keep
         } else {
-            match self.next.map(|shape| shape.want) {
-                None | Some(Want::Presence) => Sink::Skip,
-                Some(Want::Capture) => Sink::Keep,
-                Some(Want::Pieces) => Sink::Pieces,
-            }
+            Sink::Skip
+        };
+        self.begin_cut(State::InKey, sink, i, start);
+        self.deliver(content, visitor);
+        Ok(i + 1 + plain)
+    }
+
+    /// Reads the opening quote of a value at `chunk[i]`, and all of the string if it is plain and at hand.
+    pub(super) fn begin_text<V: Visitor<Tag = T>>(
+        &mut self,
+        chunk: &[u8],
+        i: usize,
+        visitor: &mut V,
+    ) -> Result<usize, JsonError> {
+        let start = self.offset(i);
+        let sink = match self.next.map(|shape| shape.want) {
+            None | Some(Want::Presence) => Sink::Skip,
+            Some(Want::Capture) => Sink::Keep,
+            Some(Want::Pieces) => Sink::Pieces,
         };
         let rest = chunk.get(i + 1..).unwrap_or_default();
-        if sink == Sink::Skip && state == State::InText {
+        if sink == Sink::Skip {
             return Ok(self.begin_unwanted(rest, i, start, visitor));
         }
         let plain = scan::plain_length(rest);
         let content = rest.get(..plain).unwrap_or_default();
         if rest.get(plain) == Some(&b'"') {
             let end = i + plain + 2;
-            let is_key = state == State::InKey;
-            tell_text(content, is_key, self.span_at(i + 1, plain), visitor);
-            if state == State::InKey {
-                self.key_ended(content, false, start, visitor)?;
-                return Ok(end);
-            }
+            tell_text(content, false, self.span_at(i + 1, plain), visitor);
             let span = Span {
                 start,
                 end: self.offset(end),
@@ -188,11 +201,16 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             }
             return Ok(end);
         }
+        self.begin_cut(State::InText, sink, i, start);
+        self.deliver(content, visitor);
+        Ok(i + 1 + plain)
+    }
+
+    /// Begins a key or string that is not plain, or goes on in another chunk.
+    fn begin_cut(&mut self, state: State, sink: Sink, i: usize, start: u64) {
         self.text.begin(start, sink);
         self.raw.begin(i + 1, self.offset(i + 1));
         self.state = state;
-        self.deliver(content, visitor);
-        Ok(i + 1 + plain)
     }
 
     /// Passes over a string value that nobody wants, whose content begins with `rest`; returns where to read next.
@@ -215,9 +233,7 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             self.text_ended(&[], false, span, visitor);
             return end;
         }
-        self.text.begin(start, Sink::Skip);
-        self.raw.begin(i + 1, self.offset(i + 1));
-        self.state = State::InText;
+        self.begin_cut(State::InText, Sink::Skip, i, start);
         i + 1 + length
     }
 
@@ -390,7 +406,8 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
         let kept = mem::take(&mut self.text.kept);
         let start = self.text.start;
         let ended = if self.state == State::InKey {
-            self.key_ended(&kept, self.text.escaped, start, visitor)
+            let mark = Mark::of(&kept);
+            self.key_ended(&kept, mark, self.text.escaped, start, visitor)
         } else {
             let whole = self.text.sink == Sink::Keep && !self.text.overflowed;
             self.text_ended(

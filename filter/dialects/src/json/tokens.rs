@@ -126,14 +126,14 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
             State::InText => visitor.wants_raw(),
             State::InKey | State::InNumber => true,
             State::Start
-            | State::Bom(_)
+            | State::Bom
             | State::Value
             | State::ItemOrEnd
             | State::KeyOrEnd
             | State::Key
             | State::Colon
             | State::CommaOrEnd
-            | State::InLiteral(..)
+            | State::InLiteral
             | State::Done => return,
         };
         if !is_wanted {
