@@ -11,52 +11,18 @@ use crate::json::Shape;
 /// Bytes of a name that are looked at: its end, where the noun stands.
 const TAIL_BYTES: usize = 48;
 
-/// Texts, media and free JSON that a provider shows to the model or hands on, whatever it holds.
+/// Labels and free JSON that a provider shows to the model or hands on, whatever it holds.
 const FREE: &[&str] = &[
-    "allowed_domains",
-    "blocked_domains",
     "cache_control",
-    "citedtext",
     "client_metadata",
-    "code",
-    "cwd",
-    "data",
-    "description",
-    "documenttitle",
-    "domains",
     "embedding",
-    "encrypted_content",
-    "encrypted_index",
-    "excluded_domains",
-    "file_data",
-    "filename",
     "headers",
     "labels",
     "logit_bias",
     "logprobs",
-    "logs",
-    "media_type",
     "metadata",
-    "mime_type",
-    "page_age",
     "prompt_cache_key",
-    "path",
-    "paths",
-    "queries",
-    "query",
-    "reasoning_content",
-    "refusal",
     "safety_identifier",
-    "server_description",
-    "signature",
-    "stderr",
-    "stdout",
-    "stop",
-    "stop_sequences",
-    "text",
-    "thinking",
-    "thought_signature",
-    "title",
     "token_ids",
     "user",
     "user_location",
@@ -64,20 +30,54 @@ const FREE: &[&str] = &[
     "vector",
 ];
 
-/// Texts, or containers of parts that may hold references.
+/// Texts and media, or containers of parts that may hold references.
 const SPOKEN: &[&str] = &[
+    "allowed_domains",
+    "blocked_domains",
+    "cited_text",
+    "code",
     "content",
     "contents",
+    "cwd",
+    "data",
+    "description",
+    "document_title",
+    "domains",
+    "encrypted_content",
+    "encrypted_index",
+    "excluded_domains",
+    "file_data",
+    "filename",
     "input",
     "instructions",
+    "logs",
+    "media_type",
     "message",
     "messages",
+    "mime_type",
     "output",
+    "page_age",
     "parts",
+    "path",
+    "paths",
     "prompt",
+    "queries",
+    "query",
     "reasoning",
+    "reasoning_content",
+    "refusal",
+    "server_description",
+    "signature",
+    "stderr",
+    "stdout",
+    "stop",
+    "stop_sequences",
     "summary",
     "system",
+    "text",
+    "thinking",
+    "thought_signature",
+    "title",
 ];
 
 /// Ids that tie parts of this request together, or label it.
@@ -206,29 +206,12 @@ const OWNERS: &[&str] = &[
 /// Returns what stands at a member of this name; `None` where anything may stand.
 pub(super) fn unnamed(key: &[u8]) -> Option<&'static Shape<Place>> {
     // What conversations are made of, before anything is compared with care.
-    if matches!(
-        key,
-        b"type"
-            | b"text"
-            | b"role"
-            | b"cache_control"
-            | b"description"
-            | b"title"
-            | b"signature"
-            | b"thinking"
-            | b"data"
-            | b"is_error"
-            | b"strict"
-            | b"tool_use_id"
-            | b"tool_call_id"
-            | b"call_id"
-            | b"media_type"
-            | b"mimeType"
-            | b"thoughtSignature"
-            | b"thought"
-            | b"index"
-    ) {
-        return None;
+    match key {
+        b"type" | b"role" | b"cache_control" | b"is_error" | b"strict" | b"tool_use_id"
+        | b"tool_call_id" | b"call_id" | b"thought" | b"index" => return None,
+        b"text" | b"description" | b"title" | b"signature" | b"thinking" | b"data"
+        | b"media_type" | b"mimeType" | b"thoughtSignature" => return Some(&WORDS),
+        _ => {}
     }
     let tail = Tail::of(key);
     if tail.is_one_of(FREE) || tail.is_one_of(TIES) {
@@ -430,14 +413,15 @@ mod tests {
             "tool_call_id",
             "user_id",
             "request_id",
-            "text",
             "metadata",
         ] {
             assert_eq!(place(name), None, "{name}");
         }
         assert_eq!(place("name"), Some(Place::Label));
         assert_eq!(place("tool_names"), Some(Place::Label));
-        assert_eq!(place("content"), Some(Place::Way));
+        for name in ["content", "text", "data", "query", "stopSequences"] {
+            assert_eq!(place(name), Some(Place::Way), "{name}");
+        }
     }
 
     #[test]

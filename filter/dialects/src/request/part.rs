@@ -25,7 +25,7 @@ pub(super) struct Parts {
 }
 
 /// Depth of ordinary conversations: a text in a tool's result.
-const NEAR: usize = 4;
+const NEAR: usize = 3;
 
 impl Parts {
     pub(super) const fn new() -> Self {

@@ -38,7 +38,7 @@ static BLOCKS: Shape<Place> = Shape::object(
     Place::Part,
     &[
         key("type", &KIND),
-        key("text", &OWN_TEXT),
+        key("text", &OWN_MORE),
         key("source", &SOURCE),
         key("content", &CONTENT),
         key("file_id", &FILE_ID),
@@ -50,7 +50,6 @@ static BLOCKS: Shape<Place> = Shape::object(
 .judged()
 .others(block_member)
 .or_items(&BLOCKS);
-static OWN_TEXT: Shape<Place> = Shape::scalar(Place::Own(Own::More), Want::Presence);
 static CONTENT: Shape<Place> = Shape::object(Place::Own(Own::More), BLOCK_MEMBERS_OF_CONTENT)
     .judged()
     .others(block_member)

@@ -3,7 +3,7 @@
 
 use super::super::ReferenceField;
 use super::super::names::unnamed;
-use super::{MODEL, MODELS, Place, WAY, reference, top};
+use super::{MODEL, MODELS, Place, WAY, WORDS, reference, top};
 use crate::json::{Shape, Want, key};
 
 pub(super) static GENERATE: Shape<Place> = Shape::object(
@@ -137,8 +137,8 @@ static STORE: Shape<Place> = reference(ReferenceField::FileSearchStore);
 /// Texts and media, and calls of the model with ids that tie them to their responses.
 fn part_member(key: &[u8]) -> Option<&'static Shape<Place>> {
     match key {
-        b"text"
-        | b"thought"
+        b"text" => Some(&WORDS),
+        b"thought"
         | b"thoughtSignature"
         | b"thought_signature"
         | b"inlineData"

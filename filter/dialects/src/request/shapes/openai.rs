@@ -5,7 +5,7 @@ use super::super::ReferenceField;
 use super::super::names::unnamed;
 use super::{
     CONTAINER_ID, FILE_ID, HANDED_ON, Hint, KIND, MAX_TOKENS, MODEL, OWN_ID, OWN_MADE, OWN_MORE,
-    Own, Place, ROLE, STORE, STREAM, TOOLS, WAY, WORDS, hint, own, reference, top,
+    Own, Place, ROLE, STORE, STREAM, TOOLS, VALUE, WAY, WORDS, hint, own, reference, top,
 };
 use crate::json::{Member, Shape, Want, key};
 
@@ -205,7 +205,9 @@ static PARTS: Shape<Place> = Shape::object(
 .judged()
 .others(unnamed)
 .or_items(&PARTS);
-static TEXT: Shape<Place> = Shape::object(Place::Way, &[key("format", &FORMAT)]).others(unnamed);
+static TEXT: Shape<Place> = Shape::object(Place::Way, &[key("format", &FORMAT)])
+    .others(unnamed)
+    .or_items(&VALUE);
 
 pub(super) static EMBEDDINGS: Shape<Place> = Shape::object(
     Place::Body,

@@ -53,7 +53,7 @@ const SURFACES: [Surface; 5] = [
 
 /// Members that name something stored, and how it is told; each is tried at every surface, outermost, in a part of
 /// the conversation, and deep in an object and a list that nobody knows.
-const STORED: [(&str, &str); 38] = [
+const STORED: [(&str, &str); 41] = [
     (r#""file_id":"x""#, "file_id"),
     (r#""fileId":"x""#, "fileId"),
     (r#""file_\u0069d2_id":"x""#, "file_id2_id"),
@@ -72,6 +72,9 @@ const STORED: [(&str, &str); 38] = [
     (r#""thread_id":"x""#, "thread_id"),
     (r#""agent_id":"x""#, "agent_id"),
     (r#""project_id":"x""#, "project_id"),
+    (r#""data":{"file_id":"x"}"#, "file_id"),
+    (r#""text":[{"file_id":"x"}]"#, "file_id"),
+    (r#""query":{"deep":{"file_id":"x"}}"#, "file_id"),
     (r#""mask":{"file_id":"x"}"#, "file_id"),
     (r#""input_image_mask":{"file_id":"x"}"#, "file_id"),
     (r#""mask":"file-abc123""#, "mask"),
