@@ -176,6 +176,10 @@ enum State {
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
 impl<T: Copy + PartialEq + 'static> Walker<T> {
     /// Starts before the first byte of a text of this shape.
     pub fn new(root: &'static Shape<T>) -> Self {
@@ -276,49 +280,47 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
     }
 
     /// Reads on at `chunk[i]` and returns where to read next: further on, or there again in another state.
+    ///
+    /// Members and items that follow each other without white space are read in one go.
     fn step<V: Visitor<Tag = T>>(
         &mut self,
         chunk: &[u8],
-        i: usize,
+        mut i: usize,
         visitor: &mut V,
     ) -> Result<usize, JsonError> {
-        let Some(&byte) = chunk.get(i) else {
-            return Ok(i);
-        };
-        match (self.state, byte) {
-            (State::InText | State::InKey, _) => self.read_text(chunk, i, visitor),
-            (State::InNumber, _) => self.read_number(chunk, i, visitor),
-            (State::InLiteral, _) => self.read_literal(byte, i, visitor),
-            (State::Bom, _) => self.read_bom(byte, i),
-            (_, b' ' | b'\t' | b'\n' | b'\r') => Ok(i + 1),
-            (State::KeyOrEnd | State::Key, b'"') => {
-                let read = self.begin_key(chunk, i, visitor)?;
-                let read = self.pass_colon(chunk, read);
-                if self.state != State::Value {
-                    return Ok(read);
+        while let Some(&(mut byte)) = chunk.get(i) {
+            match (self.state, byte) {
+                (State::InText | State::InKey, _) => return self.read_text(chunk, i, visitor),
+                (State::InNumber, _) => return self.read_number(chunk, i, visitor),
+                (State::InLiteral, _) => return self.read_literal(byte, i, visitor),
+                (State::Bom, _) => return self.read_bom(byte, i),
+                (_, b' ' | b'\t' | b'\n' | b'\r') => return Ok(i + 1),
+                (State::KeyOrEnd | State::Key, b'"') => {
+                    let read = self.begin_key(chunk, i, visitor)?;
+                    i = self.pass_colon(chunk, read);
+                    byte = match chunk.get(i) {
+                        Some(&next) if self.state == State::Value && !is_space(next) => next,
+                        Some(_) | None => return Ok(i),
+                    };
                 }
-                match chunk.get(read) {
-                    None | Some(b' ' | b'\t' | b'\n' | b'\r') => Ok(read),
-                    Some(&byte) => {
-                        let read = self.begin_value(byte, chunk, read, visitor)?;
-                        Ok(self.pass_comma(chunk, read))
-                    }
+                (State::Start | State::Value | State::ItemOrEnd, _) => {}
+                (State::KeyOrEnd, b'}') => return Ok(self.close(i, visitor)),
+                (State::CommaOrEnd, b']') if !self.in_object => return Ok(self.close(i, visitor)),
+                (State::CommaOrEnd, b'}') if self.in_object => {
+                    let read = self.close(i, visitor);
+                    return Ok(self.pass_comma(chunk, read));
                 }
+                (State::CommaOrEnd, b',') => return Ok(self.pass_comma(chunk, i)),
+                (State::Colon, b':') => return Ok(self.pass_colon(chunk, i)),
+                _ => return Err(JsonError::Invalid { at: self.offset(i) }),
             }
-            (State::Start | State::Value | State::ItemOrEnd, _) => {
-                let read = self.begin_value(byte, chunk, i, visitor)?;
-                Ok(self.pass_comma(chunk, read))
+            let read = self.begin_value(byte, chunk, i, visitor)?;
+            i = self.pass_comma(chunk, read);
+            if !self.on_path() || !matches!(self.state, State::Key | State::Value) {
+                return Ok(i);
             }
-            (State::KeyOrEnd, b'}') => Ok(self.close(i, visitor)),
-            (State::CommaOrEnd, b']') if !self.in_object => Ok(self.close(i, visitor)),
-            (State::CommaOrEnd, b'}') if self.in_object => {
-                let read = self.close(i, visitor);
-                Ok(self.pass_comma(chunk, read))
-            }
-            (State::CommaOrEnd, b',') => Ok(self.pass_comma(chunk, i)),
-            (State::Colon, b':') => Ok(self.pass_colon(chunk, i)),
-            _ => Err(JsonError::Invalid { at: self.offset(i) }),
         }
+        Ok(i)
     }
 
     /// Passes over the colon after a key, if it is at hand.
@@ -426,7 +428,12 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
     }
 
     /// Tells a literal that ends before byte `end` of the current chunk.
-    fn literal_ended<V: Visitor<Tag = T>>(&mut self, literal: Literal, end: usize, visitor: &mut V) {
+    fn literal_ended<V: Visitor<Tag = T>>(
+        &mut self,
+        literal: Literal,
+        end: usize,
+        visitor: &mut V,
+    ) {
         let end = self.offset(end);
         let length = u64::try_from(literal.word().len()).unwrap_or_default();
         let span = Span {

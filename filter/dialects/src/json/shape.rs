@@ -87,7 +87,11 @@ impl Mark {
     /// The mark of a name of this length that begins with the bytes of `word`, from the lowest on, as far as it goes.
     #[inline]
     pub(super) const fn begun(word: u64, length: usize) -> Self {
-        let held = if length < Self::BYTES { length } else { Self::BYTES };
+        let held = if length < Self::BYTES {
+            length
+        } else {
+            Self::BYTES
+        };
         let first = word & (u64::MAX >> 8 >> ((Self::BYTES - held) * 8));
         let length = if length < 0xFE { length as u64 } else { 0xFE };
         Self(first | length << 56)
