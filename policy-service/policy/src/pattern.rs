@@ -94,7 +94,10 @@ impl ModelPattern {
         match &self.kind {
             ModelPatternKind::Any => true,
             ModelPatternKind::Exact => self.text.eq_ignore_ascii_case(name),
-            ModelPatternKind::Glob => glob(&self.text, name, |p, c| p.eq_ignore_ascii_case(&c)),
+            ModelPatternKind::Glob => {
+                may_begin(&self.text, name)
+                    && glob(&self.text, name, |p, c| p.eq_ignore_ascii_case(&c))
+            }
             ModelPatternKind::Regex(regex) => regex.is_match(name),
         }
     }
@@ -288,6 +291,15 @@ fn is_normal(rest: &str) -> bool {
         }
     }
     true
+}
+
+/// Whether a name may begin as a glob does: most names differ from most patterns in their first byte.
+fn may_begin(pattern: &str, name: &str) -> bool {
+    match (pattern.as_bytes().first(), name.as_bytes().first()) {
+        (Some(b'*' | b'?'), _) => true,
+        (Some(p), Some(c)) => p.eq_ignore_ascii_case(c),
+        (None, _) | (_, None) => false,
+    }
 }
 
 /// Wildcard match by the usual single backtracking point: at most `pattern` × `text` steps.

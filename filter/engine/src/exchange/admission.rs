@@ -489,17 +489,23 @@ fn session_id(headers: &Headers) -> String {
 
 /// At most 128 characters of `text`: ids from outside are kept, not trusted.
 pub(super) fn bounded(text: &str) -> String {
-    text.chars()
-        .filter(|character| !character.is_control())
-        .take(128)
-        .collect()
+    cleaned(text, 128)
 }
 
 fn shortened(raw_path: &str) -> String {
     let path = raw_path.split('?').next().unwrap_or_default();
-    path.chars()
+    cleaned(path, RECORDED_PATH_BYTES)
+}
+
+/// At most that many characters of `text`, no control characters.
+fn cleaned(text: &str, most: usize) -> String {
+    let is_printable = |byte: u8| matches!(byte, b' '..=b'~');
+    if text.len() <= most && text.bytes().all(is_printable) {
+        return text.to_owned();
+    }
+    text.chars()
         .filter(|character| !character.is_control())
-        .take(RECORDED_PATH_BYTES)
+        .take(most)
         .collect()
 }
 
