@@ -339,7 +339,7 @@ fn a_request_that_is_parked_is_judged_by_what_its_key_may_use_then() {
     });
     let want = Refused {
         status: 403,
-        code: "provider_not_allowed",
+        code: "model_not_allowed",
         ..REVOKED
     };
     assert_stops(&answered, want, "parked");
