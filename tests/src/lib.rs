@@ -11,6 +11,7 @@ pub mod client;
 pub mod crowd;
 pub mod http1;
 pub mod mesh;
+pub mod namespace;
 pub mod parts;
 pub mod process;
 pub mod provider;

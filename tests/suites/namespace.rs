@@ -1,6 +1,5 @@
 //! The whole mesh in a network namespace that has nothing but loopback: it works, and it asks for nothing else.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -8,65 +7,28 @@ use weir_tests::agents::{Desk, Endpoint};
 use weir_tests::client::{Protocol, Request};
 use weir_tests::mesh::tenant::{Dialect, Registration};
 use weir_tests::mesh::{Mesh, Options};
+use weir_tests::namespace;
 use weir_tests::not_tested;
-use weir_tests::process;
 use weir_tests::provider::{MockProvider, agents};
 use weir_tests::surfaces;
 use weir_tests::up::Home;
 use weir_tests::wait;
 
-/// Set for the test process that runs inside the namespace.
-const INSIDE: &str = "WEIR_TEST_INSIDE_NAMESPACE";
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[test]
 fn agents_and_mesh_need_nothing_but_loopback() {
-    if std::env::var_os(INSIDE).is_some() {
+    if namespace::is_inside() {
         return inside();
     }
-    let probe = in_namespace("true", &[]).stdin(Stdio::null()).output();
-    let obstacle = match probe {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
-        Err(error) => Some(format!("unshare: {error}")),
+    let run = match namespace::again("agents_and_mesh_need_nothing_but_loopback", PATIENCE) {
+        Ok(run) => run,
+        Err(obstacle) => {
+            return not_tested("a network namespace with loopback only", &obstacle);
+        }
     };
-    if let Some(obstacle) = obstacle {
-        return not_tested("a network namespace with loopback only", &obstacle);
-    }
-    let this = std::env::current_exe().expect("this test's program");
-    let this = this.to_str().expect("a path of text");
-    let run = process::finish(
-        in_namespace(
-            this,
-            &["agents_and_mesh_need_nothing_but_loopback", "--exact"],
-        ),
-        PATIENCE,
-    );
     assert!(run.succeeded(), "{}", run.text());
     assert!(run.stdout.contains("1 passed"), "{}", run.text());
-}
-
-/// A command in a namespace whose only interface is loopback.
-fn in_namespace(program: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new("unshare");
-    command
-        // Without the right to it, a user namespace gives it.
-        .args(if nix::unistd::geteuid().is_root() {
-            &["--net"][..]
-        } else {
-            &["--net", "--map-root-user"][..]
-        })
-        .args([
-            "--",
-            "sh",
-            "-c",
-            "ip link set lo up && exec \"$@\"",
-            "sh",
-            program,
-        ])
-        .args(arguments)
-        .env(INSIDE, "1");
-    command
 }
 
 fn inside() {

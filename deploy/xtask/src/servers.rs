@@ -1,4 +1,4 @@
-//! What tests take from the machine: Redis and PostgreSQL, which they start for themselves, and `ip`.
+//! What tests take from the machine: Redis and PostgreSQL, which they start for themselves, `ip` and `nft`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,6 +17,7 @@ pub(crate) struct Servers {
     /// Folder of `initdb` and `postgres`.
     postgres: Option<PathBuf>,
     has_ip: bool,
+    has_nft: bool,
 }
 
 impl Servers {
@@ -25,6 +26,7 @@ impl Servers {
             redis: on_path("redis-server").map(|folder| folder.join("redis-server")),
             postgres: on_path("initdb").or_else(newest_postgres),
             has_ip: on_path("ip").is_some(),
+            has_nft: on_path("nft").is_some(),
         }
     }
 
@@ -48,6 +50,7 @@ pub(crate) fn obtain() -> Result<Servers, Failure> {
         (found.redis.is_none(), "redis-server"),
         (found.postgres.is_none(), "postgresql"),
         (!found.has_ip, "iproute2"),
+        (!found.has_nft, "nftables"),
     ]
     .into_iter()
     .filter_map(|(is_missing, package)| is_missing.then_some(package))

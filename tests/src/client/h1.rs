@@ -1,8 +1,10 @@
 //! An HTTP/1.1 client over a plain socket.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use super::{Answered, End, PATIENCE, Request};
 use crate::http1::{BodyReader, Fields, Framing, read_head, write_chunk, write_last_chunk};
@@ -25,7 +27,23 @@ impl Connection {
     /// # Errors
     /// When nobody listens.
     pub fn open(to: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+        Self::over(TcpStream::connect_timeout(&to, PATIENCE)?, to)
+    }
+
+    /// Connects from an address of 127.0.0.0/8.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    pub fn open_from(from: Ipv4Addr, to: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        // The port is chosen when it is known whereto, so that one may serve several peers.
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        socket.connect_timeout(&to.into(), PATIENCE)?;
+        Self::over(socket.into(), to)
+    }
+
+    fn over(stream: TcpStream, to: SocketAddr) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
