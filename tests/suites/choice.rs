@@ -87,6 +87,27 @@ fn a_session_stays_with_its_target_and_key() {
     assert!(all.len() >= 3, "sessions do not spread: {all:?}");
 }
 
+/// A service with one virtual key and no sessions must not lean on one of the provider's keys.
+#[test]
+fn requests_without_a_session_use_every_key() {
+    let provider = MockProvider::always(good());
+    let names = ["a", "b", "c"];
+    let keys = names.map(|name| json!({"name": name, "secret": format!("secret-{name}")}));
+    let registration = Registration::new(Dialect::Anthropic, &provider).with("keys", json!(keys));
+    let tenant = MESH.tenant(&[registration]);
+    for _ in 0..60 {
+        assert_eq!(MESH.send(&tenant.sign(ask("m"))).status, 200);
+    }
+    let mut used: BTreeMap<String, usize> = BTreeMap::new();
+    for seen in provider.seen() {
+        *used.entry(key_used(&seen)).or_default() += 1;
+    }
+    eprintln!("60 requests without a session: {used:?}");
+    // Each key is expected 20 times; fewer than 5 would come once in a million runs.
+    assert_eq!(used.len(), names.len());
+    assert!(used.values().all(|count| *count >= 5), "{used:?}");
+}
+
 #[test]
 fn weights_share_the_sessions() {
     let mocks = [good(), good(), good()].map(MockProvider::always);

@@ -8,7 +8,8 @@
 //!    leaves only the route's targets there, and skips routes that have none.
 //! 3. Without a route, every provider of the dialect that lists the model is a target; a plan holds two. A
 //!    provider that lists it only as `*` is left out while another that rule 4 leaves lists it by a name or a
-//!    narrower pattern: who takes everything is there for what nobody claims.
+//!    narrower pattern, even if none of that one's own keys is usable: who takes everything is there for what
+//!    nobody claims, and is no fallback unless a route says so.
 //! 4. Targets that the key's rules do not allow are gone before anything is chosen, and so are those that read the
 //!    model in the path where its name is not one [segment](crate::segment).
 //! 5. Targets of one priority form a group. Its first is drawn by weight from the session's seed, the others
@@ -134,18 +135,26 @@ pub fn candidates<'m>(
     let access = key.map_or(&[][..], |key| key.access.as_slice());
     let mut found = Vec::new();
     let mut obstacle: Option<Obstacle> = None;
+    let mut is_claimed = false;
     for wish in choice.wishes(mesh, key, asked.dialect) {
         match wish.candidate(access) {
-            Ok(candidate) => found.push(candidate),
-            Err(other)
+            Ok(candidate) => {
+                is_claimed |= choice.is_claimed_by(wish.provider);
+                found.push(candidate);
+            }
+            Err(other) => {
+                is_claimed |= other.is_allowed() && choice.is_claimed_by(wish.provider);
                 if obstacle
                     .as_ref()
-                    .is_none_or(|known| known.rank < other.rank) =>
-            {
-                obstacle = Some(other);
+                    .is_none_or(|known| known.rank < other.rank)
+                {
+                    obstacle = Some(other);
+                }
             }
-            Err(_) => {}
         }
+    }
+    if is_claimed {
+        choice.keep_claimants(mesh, &mut found);
     }
     if found.is_empty() {
         let unknown = || NoRoute::UnknownModel {
@@ -153,7 +162,6 @@ pub fn candidates<'m>(
         };
         return Err(obstacle.map_or_else(unknown, |obstacle| obstacle.reason));
     }
-    choice.keep_claimants(mesh, &mut found);
     found.sort_by_key(|candidate| candidate.priority);
     let groups = found.chunk_by(|one, next| one.priority == next.priority);
     Ok(Candidates {

@@ -500,28 +500,25 @@ impl Exchange {
         Flow::Hold
     }
 
-    /// Same session, same target: what the draw between targets is made from.
+    /// What the draw between targets is made from: same session, same target and provider key, for its prompt cache;
+    /// a request of no session draws for itself, so that one virtual key uses all keys of a provider.
     pub(super) fn affinity(&self) -> u64 {
-        let session = if self.facts.session_id.is_empty() {
-            None
-        } else {
-            Some(self.facts.session_id.as_bytes())
+        let key = || {
+            let key = self.facts.key.as_ref()?;
+            key.principal.key.map(policy::ids::KeyId::into_bytes)
         };
-        let key = self
-            .facts
-            .key
-            .as_ref()
-            .and_then(|key| key.principal.key)
-            .map(policy::ids::KeyId::into_bytes);
-        let mut seed = 0xcbf2_9ce4_8422_2325_u64;
-        let bytes = session
-            .unwrap_or_default()
-            .iter()
-            .chain(key.iter().flatten());
-        for byte in bytes {
-            seed = (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        seed
+        let exchange = self.seed.id.into_bytes();
+        let session = self.facts.session_id.as_bytes();
+        let (name, owner) = if session.is_empty() {
+            (exchange.as_slice(), None)
+        } else {
+            (session, key())
+        };
+        name.iter()
+            .chain(owner.iter().flatten())
+            .fold(0xcbf2_9ce4_8422_2325_u64, |seed, byte| {
+                (seed ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+            })
     }
 }
 

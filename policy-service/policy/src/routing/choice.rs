@@ -99,16 +99,20 @@ impl<'a> Choice<'a> {
         })
     }
 
-    /// The end of rule 3: leaves those that claim the model, if there are any. A route says itself who serves.
+    /// Whether `provider` lists the model by more than `*`. Where a route decides, it says itself who serves.
+    pub(super) fn is_claimed_by(&self, provider: &CompiledProvider) -> bool {
+        let mut models = provider.models.iter();
+        self.route.is_none()
+            && !self.model.is_empty()
+            && models.any(|pattern| !pattern.is_any() && pattern.matches(self.model))
+    }
+
+    /// The end of rule 3: leaves those that claim the model.
     pub(super) fn keep_claimants(&self, mesh: &Mesh, found: &mut Vec<Candidate>) {
-        let claims = |candidate: &Candidate| {
+        found.retain(|candidate| {
             let provider = mesh.providers.get(candidate.provider);
-            let mut models = provider.into_iter().flat_map(|provider| &provider.models);
-            models.any(|pattern| !pattern.is_any() && pattern.matches(self.model))
-        };
-        if self.route.is_none() && !self.model.is_empty() && found.iter().any(claims) {
-            found.retain(claims);
-        }
+            provider.is_some_and(|provider| self.is_claimed_by(provider))
+        });
     }
 
     /// Rules 2 and 3: the targets there would be if everything were allowed, in listed order.
@@ -177,6 +181,20 @@ pub(super) struct Wish<'a> {
 pub(super) struct Obstacle {
     pub(super) rank: u8,
     pub(super) reason: NoRoute,
+}
+
+impl Obstacle {
+    /// Whether the rules allow the provider and the model, so that only its own state stands in the way.
+    pub(super) fn is_allowed(&self) -> bool {
+        match self.reason {
+            NoRoute::NoUsableProviderKey { .. } | NoRoute::NoPrice { .. } => true,
+            NoRoute::UnknownProvider { .. }
+            | NoRoute::OtherDialect { .. }
+            | NoRoute::UnknownModel { .. }
+            | NoRoute::ProviderNotAllowed { .. }
+            | NoRoute::ModelNotAllowed { .. } => false,
+        }
+    }
 }
 
 impl Wish<'_> {

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::compile::Compiled;
 use crate::documents::{
-    Access, AuthStyle, Documents, InferenceAuth, Owner, ProviderKeyState, Scope,
+    Access, AuthStyle, Documents, InferenceAuth, Owner, ProviderAccess, ProviderKeyState, Scope,
 };
 use crate::fixture::{
     MODELS, access, add_route, allow, any_access, any_documents, azure, compiled, documents,
@@ -310,6 +310,57 @@ fn an_exact_alias_beats_the_provider_in_a_name() {
         route(1, "b/gpt-5", vec![target("a", Some("x"), 0, 1)]),
     );
     assert_eq!(drawn(&compiled(&documents), &ask("b/gpt-5"), 3), ["a k0 x"]);
+}
+
+#[test]
+fn who_takes_everything_is_no_fallback_for_a_claimant_without_a_working_key() {
+    let listing = |name: &str, models: &[&str]| {
+        let mut listing = provider(name, OPENAI, 1);
+        listing.models = patterns(models);
+        listing
+    };
+    let documents = |state: ProviderKeyState, entries: Vec<ProviderAccess>| {
+        let mut openai = listing("openai", &["gpt-*"]);
+        openai.keys[0].state = state;
+        let mut documents = documents(vec![openai, listing("stranger", &["*"])]);
+        if !entries.is_empty() {
+            set_access(&mut documents, access(entries));
+        }
+        documents
+    };
+    let no_key = NoRoute::NoUsableProviderKey {
+        provider: "openai".to_owned(),
+    };
+    let mut keyless = allow("openai", &["*"]);
+    keyless.provider_keys.clear();
+    for (state, entries) in [
+        (ProviderKeyState::Bad, vec![]),
+        (ProviderKeyState::Disabled, vec![]),
+        (
+            ProviderKeyState::Active,
+            vec![keyless, allow("stranger", &["*"])],
+        ),
+    ] {
+        refused(&documents(state, entries), &ask("gpt-5"), &no_key);
+    }
+    // What nobody claims is served; so is what a rule takes from the claimant, and what a route gives.
+    let unclaimed = documents(ProviderKeyState::Bad, vec![]);
+    assert_eq!(
+        drawn(&compiled(&unclaimed), &ask("llama3"), 7),
+        ["stranger k0 llama3"]
+    );
+    let denied = documents(ProviderKeyState::Bad, vec![allow("stranger", &["*"])]);
+    assert_eq!(
+        drawn(&compiled(&denied), &ask("gpt-5"), 7),
+        ["stranger k0 gpt-5"]
+    );
+    let mut routed = documents(ProviderKeyState::Bad, vec![]);
+    let targets = vec![target("openai", None, 0, 1), target("stranger", None, 1, 1)];
+    add_route(&mut routed, route(1, "gpt-5", targets));
+    assert_eq!(
+        drawn(&compiled(&routed), &ask("gpt-5"), 7),
+        ["stranger k0 gpt-5"]
+    );
 }
 
 #[test]
