@@ -173,6 +173,7 @@ impl Prepared {
             desk: Rc::clone(&self.desk),
             side_by_side: Default::default(),
             dropped: Rc::default(),
+            cooling: Rc::default(),
             records_are_full: false,
             now: NOW,
         });

@@ -118,6 +118,7 @@ fn attempt(record: AttemptRecord) -> mesh::Attempt {
         headers_ms: record.headers_ms,
         usage: record.usage.map(|used| usage(&used)),
         estimated: record.estimated,
+        key_refused: record.key_refused,
         price_table: record.price_table,
         request_ids: record.request_ids,
     }

@@ -8,7 +8,7 @@ use dialects::refusal::ProxyReply;
 use engine::guard::Guard;
 use engine::messages::{Governed, KeyNow};
 use engine::quota::{Desk, Limits};
-use engine::{DroppedHeaders, Exchange, ExchangeSeed, SideBySide};
+use engine::{DroppedHeaders, Exchange, ExchangeSeed, KeyCooling, SideBySide};
 use policy::compiled::{CompiledKey, KeyTable, Mesh};
 use policy::ids::{ExchangeId, GuardrailId, HolderId};
 use policy::key::KeyHash;
@@ -66,6 +66,7 @@ pub(crate) struct Vm {
     pub desk: Rc<RefCell<Desk>>,
     /// Headers of every exchange that did not pass.
     pub dropped: Rc<RefCell<DroppedHeaders>>,
+    cooling: Rc<RefCell<KeyCooling>>,
     pub teller: Teller,
     side_by_side: Rc<SideBySide>,
     /// Answers that the proxy made by itself, by what they are called.
@@ -133,6 +134,7 @@ impl Vm {
                 shared::process_id(),
             )))),
             dropped: Rc::default(),
+            cooling: Rc::default(),
             teller: Teller::default(),
             side_by_side: Rc::default(),
             proxy_replies: BTreeMap::new(),
@@ -339,6 +341,7 @@ impl Vm {
             desk: Rc::clone(&self.desk),
             side_by_side: Rc::clone(&self.side_by_side),
             dropped: Rc::clone(&self.dropped),
+            cooling: Rc::clone(&self.cooling),
             records_are_full: (self.outbox.is_full() && !self.drops_records())
                 || self.desk.borrow().is_full(),
             now,

@@ -29,7 +29,10 @@ pub fn again(name: &str, patience: Duration) -> Result<Finished, String> {
     }
     let this = std::env::current_exe().expect("this test's program");
     let this = this.to_str().expect("a path of text");
-    Ok(process::finish(command(this, &[name, "--exact", "--nocapture"]), patience))
+    Ok(process::finish(
+        command(this, &[name, "--exact", "--nocapture"]),
+        patience,
+    ))
 }
 
 /// A command in a namespace whose only interface is loopback.

@@ -66,7 +66,8 @@ impl Street {
             }
         });
         let elsewhere = MockProvider::always(Answer::json(200, &json!({"elsewhere": true})));
-        let named = Registration::new(Dialect::Openai, &provider).with("models", json!(["m", "m-*"]));
+        let named =
+            Registration::new(Dialect::Openai, &provider).with("models", json!(["m", "m-*"]));
         let any = Registration::new(Dialect::Openai, &elsewhere);
         let attacker = mesh.tenant(&[named, any]);
         let victim = mesh.change(|admin| {
@@ -180,7 +181,8 @@ fn attack_time() -> Duration {
 /// One attack at a time: each measures.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    ONE.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn hello() -> Answer {
@@ -196,7 +198,9 @@ fn asked(model: &str, stream: bool) -> Request {
 /// The rule that the guide gives, for the listener of this mesh.
 fn rule_by_source(port: u16) -> String {
     let guide = include_str!("../../docs/limits.md");
-    let (_, rule) = guide.split_once("```\ntable inet weir").expect("a rule in the guide");
+    let (_, rule) = guide
+        .split_once("```\ntable inet weir")
+        .expect("a rule in the guide");
     let (rule, _) = rule.split_once("\n```").expect("the end of the rule");
     format!("table inet weir{rule}\n").replace("dport 8080", &format!("dport {port}"))
 }
@@ -210,9 +214,13 @@ fn load(rule: &str) -> Result<(), String> {
         .spawn()
         .map_err(|error| format!("nft: {error}"))?;
     let mut input = nft.stdin.take().expect("a pipe");
-    input.write_all(rule.as_bytes()).map_err(|error| format!("nft: {error}"))?;
+    input
+        .write_all(rule.as_bytes())
+        .map_err(|error| format!("nft: {error}"))?;
     drop(input);
-    let output = nft.wait_with_output().map_err(|error| format!("nft: {error}"))?;
+    let output = nft
+        .wait_with_output()
+        .map_err(|error| format!("nft: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
@@ -308,7 +316,11 @@ fn floods_of_bad_keys() {
         let key = policy::key::VirtualKeySecret::from_bytes(random);
         // Every other one is cut: it is refused before anybody is asked.
         let whole = key.expose();
-        let shown = if nth.is_multiple_of(2) { whole } else { &whole[..40] };
+        let shown = if nth.is_multiple_of(2) {
+            whole
+        } else {
+            &whole[..40]
+        };
         let request = asked("m-flood", false).bearer(shown);
         let answered = street.connect().and_then(|mut it| it.exchange(&request));
         usize::from(answered.is_ok_and(|answered| answered.status == 401))
@@ -363,9 +375,15 @@ fn large_bodies() {
         (Text::Addresses, Coding::Zstd),
         (Text::Keywords, Coding::Plain),
     ]
-    .map(|(text, coding)| street.attacker.sign(coding.request(&body(text, 31_000_000))));
+    .map(|(text, coding)| {
+        street
+            .attacker
+            .sign(coding.request(&body(text, 31_000_000)))
+    });
     street.withstands(HEAVY, requests.len(), |nth| {
-        let answered = street.connect().and_then(|mut it| it.exchange(&requests[nth]));
+        let answered = street
+            .connect()
+            .and_then(|mut it| it.exchange(&requests[nth]));
         usize::from(answered.is_ok())
     });
 }

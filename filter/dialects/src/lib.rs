@@ -32,6 +32,7 @@ pub mod escape;
 pub mod form;
 pub mod headers;
 pub mod json;
+pub mod key_refusal;
 #[cfg(any(test, feature = "laws"))]
 pub mod laws;
 pub mod media_type;

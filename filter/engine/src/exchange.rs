@@ -8,6 +8,7 @@ mod contents;
 mod declared;
 mod guarded_answer;
 mod guarding;
+mod key_answer;
 mod metering;
 mod naming;
 mod opaque;
@@ -31,6 +32,7 @@ use policy::units::Timestamp;
 use crate::cors::Cors;
 use crate::dropped::DroppedHeaders;
 use crate::guard::Guard;
+use crate::key_cooling::KeyCooling;
 use crate::messages::{Command, Flow, Input};
 use crate::path::Address;
 use crate::quota::{Desk, Limits};
@@ -64,6 +66,8 @@ pub struct ExchangeSeed {
     pub side_by_side: Rc<SideBySide>,
     /// Where headers that do not pass are counted.
     pub dropped: Rc<RefCell<DroppedHeaders>>,
+    /// Provider keys that were refused lately, as this VM has seen it.
+    pub cooling: Rc<RefCell<KeyCooling>>,
     /// Whether records can still be taken.
     pub records_are_full: bool,
     pub now: Timestamp,

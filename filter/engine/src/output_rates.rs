@@ -103,6 +103,7 @@ mod tests {
                 ..Usage::default()
             }),
             estimated,
+            key_refused: false,
             price_table: String::new(),
             max_output: None,
         };

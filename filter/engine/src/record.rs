@@ -72,6 +72,8 @@ pub struct AttemptRecord {
     /// `None` when nothing is known to have been used.
     pub usage: Option<Usage>,
     pub estimated: bool,
+    /// The provider refused the key, or what was asked for with it.
+    pub key_refused: bool,
     pub price_table: String,
     /// The most output that was asked for; bounds estimates, does not travel.
     pub max_output: Option<TokenCount>,

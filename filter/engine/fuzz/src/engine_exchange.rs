@@ -577,6 +577,7 @@ fn drive(world: &World, script: &Script<'_>, cutting: Option<u8>) -> Outcome {
         desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
         side_by_side: Default::default(),
         dropped: Rc::default(),
+        cooling: Rc::default(),
         records_are_full: false,
         now: T0,
     };

@@ -361,6 +361,7 @@ pub fn run(input: &[u8]) {
             desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([0; 16])))),
             side_by_side: Default::default(),
             dropped: Rc::default(),
+            cooling: Rc::default(),
             records_are_full: flags & 24 == 24,
             now,
         };

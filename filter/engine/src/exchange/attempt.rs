@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use dialects::key_refusal::KeyRefusalReader;
 use dialects::media_type::{BodyType, MediaTypeError, answer_type, is_plain};
 use dialects::refusal::RefusalCode;
 use dialects::request_ids;
@@ -35,6 +36,10 @@ pub(super) struct Attempt {
     /// Whether the id of what came into being was told.
     is_id_told: bool,
     received_bytes: u64,
+    /// While the body may say more of the provider key than the status.
+    pub(super) key_refusal: Option<Box<KeyRefusalReader>>,
+    /// The answer is held because another key may be tried in its place.
+    pub(super) holds_for_key: bool,
 }
 
 impl Exchange {
@@ -123,6 +128,7 @@ impl Exchange {
             headers_ms: None,
             usage: None,
             estimated: false,
+            key_refused: false,
             price_table: provider.price_table.clone(),
             max_output: plan.max_output(),
         };
@@ -144,6 +150,8 @@ impl Exchange {
             is_stream: false,
             is_id_told: false,
             received_bytes: 0,
+            key_refusal: None,
+            holds_for_key: false,
         });
         Flow::Continue
     }
@@ -214,7 +222,10 @@ impl Exchange {
         let flow = self.guard_answer_head(head);
         self.meter_head(status, framing);
         self.show_what_is_left(status);
-        flow
+        match self.key_answer_head(now, number, status, end_of_stream) {
+            Flow::Hold => Flow::Hold,
+            Flow::Continue => flow,
+        }
     }
 
     /// Returns whether the body of this attempt has to be read.
@@ -224,6 +235,7 @@ impl Exchange {
             .find(|attempt| attempt.record.number == number.0)
             .is_some_and(|attempt| {
                 is_success(attempt.record.status)
+                    || attempt.key_refusal.is_some()
                     || self.facts.first_byte.is_none()
                     || self.guards_answer()
             })
@@ -243,6 +255,7 @@ impl Exchange {
             self.stray_inputs = self.stray_inputs.saturating_add(1);
             return Flow::Continue;
         };
+        let reads_key = attempt.key_refusal.is_some();
         attempt.read(chunk, end_of_stream);
         if attempt.has_new_id() {
             self.note_created();
@@ -250,6 +263,9 @@ impl Exchange {
         if self.was_ended() {
             self.commands.push_back(Command::ReplaceChunk(Vec::new()));
             return Flow::Continue;
+        }
+        if reads_key {
+            self.key_answer_body(now, number, chunk, end_of_stream);
         }
         let is_ending = self.is_ending() && !end_of_stream;
         if is_ending && let Some(end) = self.end_followed(chunk) {
@@ -275,7 +291,7 @@ impl Exchange {
         Flow::Continue
     }
 
-    fn attempt_mut(&mut self, number: AttemptNumber) -> Option<&mut Attempt> {
+    pub(super) fn attempt_mut(&mut self, number: AttemptNumber) -> Option<&mut Attempt> {
         let mut attempts = self.attempts.iter_mut();
         attempts.find(|attempt| attempt.record.number == number.0)
     }
@@ -364,6 +380,11 @@ impl Attempt {
             && reader.unread_bytes() == 0;
         let counted_input = usage.total_input() != TokenCount::ZERO || gave_nothing;
         reader.error_seen() || (counted_input && reader.unreported_output_bytes() == 0)
+    }
+
+    /// Notes whether the provider refused the key.
+    pub(super) fn note_key_refused(&mut self, is_refused: bool) {
+        self.record.key_refused = is_refused;
     }
 
     pub(super) fn number(&self) -> u32 {

@@ -406,7 +406,12 @@ impl Exchange {
             Plan::for_model(admitted, &address, &asked, facts, self.affinity())
         };
         match planned {
-            Ok(plan) => self.planned(now, plan),
+            Ok(mut plan) => {
+                let cooling = self.seed.cooling.borrow();
+                cooling.order(now, &plan.mesh, &mut plan.targets);
+                drop(cooling);
+                self.planned(now, plan)
+            }
             Err(error) => match served_elsewhere(admitted, &address, &asked) {
                 Some(message) if error.is_about_the_model() => {
                     self.refuse(RefusalCode::ModelUnknown, message)

@@ -11,7 +11,7 @@ use engine::messages::{AttemptNumber, CallId, ClosedBy, Governed, KeyNow};
 use engine::quota::{Desk, Limits};
 use engine::{
     Command, DroppedHeaders, Exchange, ExchangeRecord, ExchangeSeed, Flow, HeaderEdit, Headers,
-    Input, SideBySide,
+    Input, KeyCooling, SideBySide,
 };
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{
@@ -40,6 +40,7 @@ pub(crate) struct World {
     pub(crate) desk: Rc<RefCell<Desk>>,
     side_by_side: Rc<SideBySide>,
     pub(crate) dropped: Rc<RefCell<DroppedHeaders>>,
+    cooling: Rc<RefCell<KeyCooling>>,
 }
 
 impl Default for World {
@@ -106,6 +107,7 @@ impl World {
             desk: Rc::new(RefCell::new(Desk::new(HolderId::from_bytes([3; 16])))),
             side_by_side: Rc::default(),
             dropped: Rc::default(),
+            cooling: Rc::default(),
         }
     }
 }
@@ -271,7 +273,7 @@ fn pattern(text: &str) -> ModelPattern {
     ModelPattern::parse(text).unwrap()
 }
 
-fn uuid(seed: u8) -> Uuid {
+pub(crate) fn uuid(seed: u8) -> Uuid {
     Uuid::from_bytes([seed; 16])
 }
 
@@ -281,7 +283,7 @@ pub(crate) struct Driven {
     key: Rc<CompiledKey>,
     /// What came before the key was asked for.
     early: Option<Command>,
-    now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Driven {
@@ -456,6 +458,7 @@ impl Driven {
             desk: Rc::clone(&world.desk),
             side_by_side: Rc::clone(&world.side_by_side),
             dropped: Rc::clone(&world.dropped),
+            cooling: Rc::clone(&world.cooling),
             records_are_full: false,
             now: T0,
         };

@@ -192,7 +192,8 @@ impl Obstacle {
             | NoRoute::OtherDialect { .. }
             | NoRoute::UnknownModel { .. }
             | NoRoute::ProviderNotAllowed { .. }
-            | NoRoute::ModelNotAllowed { .. } => false,
+            | NoRoute::ModelNotAllowed { .. }
+            | NoRoute::ModelNotInPath { .. } => false,
         }
     }
 }
