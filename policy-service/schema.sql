@@ -31,7 +31,7 @@ CREATE TABLE attempts (
     cost_micro_usd BIGINT NOT NULL,
     -- How the price was found: `known`, `unknown`, `none` where nothing was used.
     price TEXT NOT NULL,
-    price_book TEXT NOT NULL,
+    price_book TEXT NOT NULL, key_refused BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (exchange_id, number)
 );
 
@@ -179,6 +179,21 @@ CREATE TABLE price_overrides (
     rates TEXT NOT NULL,
     changed_ms BIGINT NOT NULL,
     PRIMARY KEY (price_table, model)
+);
+
+CREATE TABLE provider_key_probes (
+    key_id BLOB PRIMARY KEY NOT NULL REFERENCES provider_keys (id) ON DELETE CASCADE,
+    -- What made it doubtful, and when.
+    because_status BIGINT NOT NULL,
+    since_ms BIGINT NOT NULL,
+    -- The last probe that was handed to an Envoy; 0 and empty before the first.
+    sent_ms BIGINT NOT NULL DEFAULT 0,
+    probe_id BLOB,
+    -- Probes without a verdict, one after the other.
+    unanswered BIGINT NOT NULL DEFAULT 0,
+    -- Whether a verdict is still wanted; a key that is refused in fact is asked for again until it works.
+    wanted BIGINT NOT NULL,
+    alerted_ms BIGINT NOT NULL DEFAULT 0
 );
 
 CREATE TABLE provider_keys (

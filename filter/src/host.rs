@@ -247,6 +247,30 @@ pub(crate) fn answer(length: usize) -> Vec<u8> {
         .unwrap_or_default()
 }
 
+/// Calls a cluster over HTTP; the answer comes to the context that called. `None` when it could not be sent.
+pub(crate) fn http_call(
+    cluster: &str,
+    headers: Vec<(&str, &str)>,
+    timeout: Duration,
+) -> Option<u32> {
+    hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout).ok()
+}
+
+/// Returns the status of an HTTP call's answer; only in its callback, and `None` when no answer came.
+pub(crate) fn http_answer_status() -> Option<u16> {
+    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status");
+    let text = String::from_utf8(status.ok().flatten()?).ok()?;
+    text.parse().ok()
+}
+
+/// Returns the first `length` bytes of an HTTP call's answer; only in its callback.
+pub(crate) fn http_answer_body(length: usize) -> Vec<u8> {
+    hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, length)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
 /// Logs a sentence without anything from outside in it.
 pub(crate) fn warn(sentence: &str) {
     log(LogLevel::Warn, sentence);

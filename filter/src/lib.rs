@@ -17,6 +17,7 @@ mod follower;
 mod govern;
 mod host;
 mod marks;
+mod prober;
 mod records;
 mod reporter;
 mod root;

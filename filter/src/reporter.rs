@@ -11,10 +11,11 @@ use policy::units::Timestamp;
 use prost::Message as _;
 use wire::mesh::{
     DroppedHeader, ExchangeRecord, GuardProof, GuardProven, ProxyReplies, QuotaDenials,
-    ReportRequest, VaultEntry, VmCounters,
+    ReportAnswer, ReportRequest, VaultEntry, VmCounters,
 };
 
 use crate::host;
+use crate::prober;
 use crate::records;
 use crate::shared;
 use crate::vm::{self, Vm};
@@ -146,7 +147,10 @@ pub(crate) fn tick(cluster: &str, now: Timestamp) {
             now < outbox.last_sent || now.millis_since(outbox.last_sent) >= HEARTBEAT_MS;
         let due = outbox.call.is_none()
             && now >= outbox.not_before
-            && (!outbox.waiting.is_empty() || !outbox.minted.is_empty() || heartbeat_due);
+            && (!outbox.waiting.is_empty()
+                || !outbox.minted.is_empty()
+                || vm.prober.has_news()
+                || heartbeat_due);
         if due {
             send(vm, cluster, now);
         }
@@ -154,8 +158,14 @@ pub(crate) fn tick(cluster: &str, now: Timestamp) {
 }
 
 /// Takes the answer to a report; `false` when the call was not one.
-pub(crate) fn answered(cluster: &str, call: u32, status: u32, now: Timestamp) -> bool {
-    vm::with(|vm| {
+pub(crate) fn answered(
+    cluster: &str,
+    call: u32,
+    status: u32,
+    response_size: usize,
+    now: Timestamp,
+) -> bool {
+    let is_ours = vm::with(|vm| {
         let outbox = &mut vm.outbox;
         if outbox.call != Some(call) {
             return false;
@@ -176,7 +186,13 @@ pub(crate) fn answered(cluster: &str, call: u32, status: u32, now: Timestamp) ->
             postpone(vm, now);
         }
         true
-    })
+    });
+    if is_ours && status == 0 && response_size > 0 {
+        let answer = ReportAnswer::decode(host::answer(response_size).as_slice());
+        let probes = answer.map(|answer| answer.probes).unwrap_or_default();
+        probes.into_iter().for_each(prober::ask);
+    }
+    is_ours
 }
 
 /// Hands everything that was not delivered to the service and to the proxy's log; at the VM's end.
@@ -222,6 +238,7 @@ fn send(vm: &mut Vm, cluster: &str, now: Timestamp) {
     vm.outbox.minted_sent = minted.len();
     let mut report = report(vm, records, running);
     report.minted = minted;
+    report.probed = vm.prober.take();
     let report = report.encode_to_vec();
     vm.outbox.last_sent = now;
     vm.outbox.call = host::call(cluster, "Report", &report, TIMEOUT);
@@ -292,6 +309,7 @@ fn report(vm: &Vm, records: Vec<ExchangeRecord>, running: Vec<ExchangeRecord>) -
         }),
         minted: Vec::new(),
         proof: proof(vm),
+        probed: Vec::new(),
     }
 }
 

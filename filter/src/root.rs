@@ -14,6 +14,7 @@ use crate::config::{Config, Role};
 use crate::follower::Follower;
 use crate::govern::{self, Govern};
 use crate::host;
+use crate::prober;
 use crate::reporter;
 use crate::teller;
 use crate::vm::{self, Vm};
@@ -117,11 +118,21 @@ impl Context for Root {
         };
         let now = host::now();
         let is_taken = teller::answered(&cluster, token_id, status_code, response_size, now)
-            || reporter::answered(&cluster, token_id, status_code, now);
+            || reporter::answered(&cluster, token_id, status_code, response_size, now);
         if !is_taken {
             self.follower
                 .answered(&config, token_id, status_code, response_size);
         }
+    }
+
+    fn on_http_call_response(
+        &mut self,
+        token_id: u32,
+        _num_headers: usize,
+        body_size: usize,
+        _num_trailers: usize,
+    ) {
+        prober::answered(token_id, body_size);
     }
 
     fn on_done(&mut self) -> bool {

@@ -17,6 +17,7 @@ use policy::units::Timestamp;
 use crate::blobs;
 use crate::body::{Bodies, Body};
 use crate::host;
+use crate::prober::Prober;
 use crate::reporter::Outbox;
 use crate::shared::{self, Head};
 use crate::teller::Teller;
@@ -68,6 +69,7 @@ pub(crate) struct Vm {
     pub dropped: Rc<RefCell<DroppedHeaders>>,
     cooling: Rc<RefCell<KeyCooling>>,
     pub teller: Teller,
+    pub prober: Prober,
     side_by_side: Rc<SideBySide>,
     /// Answers that the proxy made by itself, by what they are called.
     proxy_replies: BTreeMap<&'static str, u64>,
@@ -136,6 +138,7 @@ impl Vm {
             dropped: Rc::default(),
             cooling: Rc::default(),
             teller: Teller::default(),
+            prober: Prober::default(),
             side_by_side: Rc::default(),
             proxy_replies: BTreeMap::new(),
             bodies: Bodies::default(),

@@ -25,6 +25,7 @@ pub(crate) mod customers;
 pub(crate) mod events;
 pub(crate) mod exchanges;
 pub(crate) mod guardrails;
+pub(crate) mod key_probes;
 pub(crate) mod keys;
 mod master_key;
 pub(crate) mod prices;

@@ -155,6 +155,11 @@ impl Up {
         self.greeting[start..].to_owned()
     }
 
+    /// Returns what was printed on standard error so far.
+    pub fn log(&self) -> String {
+        read(&self.err)
+    }
+
     /// Returns the admin API with `token`.
     pub fn admin(&self, token: &str) -> Admin {
         Admin::new(self.admin, token.to_owned())

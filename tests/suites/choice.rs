@@ -1,16 +1,15 @@
-//! Which target and which of the provider's keys a request gets: sessions stay, weights share, bad keys rest.
+//! Which target and which of the provider's keys a request gets: sessions stay, weights share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use weir_tests::client::{Answered, Request};
+use weir_tests::client::Request;
 use weir_tests::mesh::tenant::{Dialect, Registration, unique};
 use weir_tests::mesh::{Mesh, Options};
 use weir_tests::provider::answer::Answer;
 use weir_tests::provider::{MockProvider, Seen, anthropic};
 use weir_tests::tokens::Tokens;
-use weir_tests::wait;
 
 static MESH: LazyLock<Mesh> = LazyLock::new(|| Mesh::start(&Options::default()));
 
@@ -21,13 +20,6 @@ fn ask(model: &str) -> Request {
 
 fn good() -> Answer {
     Answer::json(200, &anthropic::message("m", "hello", Tokens::new(1, 1)))
-}
-
-fn failing(status: u16) -> Answer {
-    Answer::json(
-        status,
-        &anthropic::error("authentication_error", "scripted failure"),
-    )
 }
 
 fn key_used(seen: &Seen) -> String {
@@ -134,72 +126,4 @@ fn weights_share_the_sessions() {
         (159..=199).contains(&often),
         "{often} of 200 at a weight of 9 in 10"
     );
-}
-
-/// The provider refuses one of its keys: it is reported, and not used again.
-#[test]
-fn a_key_that_the_provider_refuses_is_put_aside() {
-    for status in [401, 403] {
-        let refusing = move |seen: &Seen, _: usize| {
-            let bad = seen.fields.get("x-api-key").as_deref() == Some("bad-secret");
-            if bad { failing(status) } else { good() }
-        };
-        let provider = MockProvider::start(refusing);
-        let keys = json!([{"name": "bad", "secret": "bad-secret"}, {"name": "good", "secret": "good-secret", "weight": 0}]);
-        let registration = Registration::new(Dialect::Anthropic, &provider).with("keys", keys);
-        let tenant = MESH.tenant(&[registration]);
-        let answered = MESH.send(&tenant.sign(ask("m")));
-        assert_eq!(
-            (answered.status, answered.body.clone()),
-            (status, failing(status).body())
-        );
-        let refused = wait::now();
-        let states = || -> Vec<Value> {
-            let found = MESH
-                .admin()
-                .get(&format!("/providers?name={}", tenant.providers[0]));
-            let keys = found["items"][0]["keys"]
-                .as_array()
-                .expect("keys of the provider")
-                .clone();
-            keys.iter()
-                .map(|key| json!([key["name"], key["state"]]))
-                .collect()
-        };
-        wait::until("the key to be marked", || {
-            (states() == [json!(["bad", "bad"]), json!(["good", "active"])]).then_some(())
-        });
-        let marked = refused.elapsed();
-        wait::until("the other key to be used", || {
-            answers(&MESH.send(&tenant.sign(ask("m")))).then_some(())
-        });
-        eprintln!(
-            "after a {status}: marked in {marked:?}, out of use in {:?}",
-            refused.elapsed()
-        );
-        // Both workers know by now, or within a moment; from then on nobody meets the bad key again.
-        wait::until("the bad key to be out of use", || {
-            provider.forget();
-            (0..20).for_each(|_| drop(MESH.send(&tenant.sign(ask("m")))));
-            provider
-                .seen()
-                .iter()
-                .all(|seen| seen.fields.get("x-api-key").as_deref() == Some("good-secret"))
-                .then_some(())
-        });
-        provider.forget();
-        for _ in 0..20 {
-            assert!(answers(&MESH.send(&tenant.sign(ask("m")))));
-        }
-        assert!(
-            !provider
-                .seen()
-                .iter()
-                .any(|seen| seen.mentions("bad-secret"))
-        );
-    }
-}
-
-fn answers(answered: &Answered) -> bool {
-    answered.status == 200
 }

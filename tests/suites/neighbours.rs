@@ -304,6 +304,21 @@ fn half_requests() {
     });
 }
 
+/// What the provider refuses to one is no reason to take its key from the other.
+#[test]
+fn refusals_of_the_provider() {
+    let _alone = alone();
+    let street = Street::new(None, || {
+        let error = json!({"error": {"message": "no access", "type": "invalid_request_error"}});
+        Answer::json(403, &error)
+    });
+    let request = street.attacker.sign(asked("m-forbidden", false));
+    street.withstands(CALM, 4, |_| {
+        let answered = street.connect().and_then(|mut it| it.exchange(&request));
+        usize::from(answered.is_ok_and(|answered| answered.status == 403))
+    });
+}
+
 #[test]
 fn floods_of_bad_keys() {
     let _alone = alone();

@@ -149,6 +149,29 @@ impl Preset {
     }
 }
 
+/// Returns the path behind the base URL that costs nothing and needs a key, by which a key is probed: a known
+/// provider's own, else the dialect's list of models.
+///
+/// ```
+/// use policy::presets::key_probe_path;
+/// use policy::surface::Dialect;
+///
+/// let openrouter = "https://openrouter.ai/api/v1".parse()?;
+/// assert_eq!(key_probe_path(&openrouter, Dialect::Openai), "/key");
+/// let own = "https://llm.example/v1".parse()?;
+/// assert_eq!(key_probe_path(&own, Dialect::Openai), "/models");
+/// # Ok::<(), policy::documents::BaseUrlError>(())
+/// ```
+pub fn key_probe_path(base_url: &BaseUrl, dialect: Dialect) -> &'static str {
+    match (base_url.host.as_str(), dialect) {
+        // Its list of models is open to everybody.
+        ("openrouter.ai", Dialect::Openai) => "/key",
+        (_, Dialect::Anthropic) => "/v1/models",
+        (_, Dialect::Openai) => "/models",
+        (_, Dialect::Gemini) => "/v1beta/models",
+    }
+}
+
 /// Returns how a provider of this dialect usually wants its credential.
 pub const fn default_auth(dialect: Dialect) -> AuthStyle {
     match dialect {

@@ -10,8 +10,8 @@ use tracing::{debug, error};
 use wire::mesh::mesh_server::Mesh;
 use wire::mesh::{
     ConsultAnswer, ConsultRequest, FindTokens, FindTokensAnswer, FollowAnswer, FollowRequest,
-    GrantAnswer, GrantRequest, KeepAnswer, KeepRequest, ReportAnswer, ReportRequest, StatefulOwner,
-    StatefulOwnerAnswer, VaultEntry, consult_answer, consult_request,
+    GrantAnswer, GrantRequest, KeepAnswer, KeepRequest, Probe, ProbeHeader, ReportAnswer,
+    ReportRequest, StatefulOwner, StatefulOwnerAnswer, VaultEntry, consult_answer, consult_request,
 };
 
 use crate::mesh::Control;
@@ -19,7 +19,7 @@ use crate::mesh::fleet::RefusedSnapshot;
 use crate::mesh::grants::Grants;
 use crate::mesh::owners::Owners;
 use crate::mesh::snapshot::{PageToken, Place, Snapshot};
-use crate::operations::{exchanges, vault};
+use crate::operations::{exchanges, providers, vault};
 use crate::xds;
 
 /// The longest a follower is kept waiting, whatever it asks for.
@@ -182,7 +182,9 @@ impl Mesh for MeshService {
         // A task of its own: an Envoy that is shutting down resets the stream while its last records are here.
         let storing = tokio::spawn(async move { exchanges::record(&store, reported).await });
         match storing.await {
-            Ok(Ok(())) => Ok(Response::new(ReportAnswer {})),
+            Ok(Ok(())) => Ok(Response::new(ReportAnswer {
+                probes: self.probes().await,
+            })),
             Ok(Err(failure)) => {
                 error!(failure = %crate::mesh::chain(&failure), "exchange records were not stored");
                 Err(Status::unavailable(
@@ -245,6 +247,18 @@ impl Mesh for MeshService {
 }
 
 impl MeshService {
+    /// What is due goes with whatever report comes first; a failure to look costs a minute.
+    async fn probes(&self) -> Vec<Probe> {
+        let due = match providers::due_probes(self.control.store()).await {
+            Ok(due) => due,
+            Err(failure) => {
+                error!(failure = %crate::mesh::chain(&failure), "due probes of provider keys are not known");
+                return Vec::new();
+            }
+        };
+        due.into_iter().map(probe).collect()
+    }
+
     async fn owns(&self, question: StatefulOwner) -> Result<bool, Status> {
         debug!(
             ids = question.ids.len(),
@@ -276,6 +290,21 @@ impl MeshService {
             entries: entries.collect(),
             truncated: found.is_truncated,
         })
+    }
+}
+
+fn probe(probe: providers::Probe) -> Probe {
+    let headers = probe.headers.into_iter().map(|(name, value)| ProbeHeader {
+        name: name.to_owned(),
+        value: value.expose().to_owned(),
+    });
+    Probe {
+        probe_id: probe.id.into_bytes().to_vec(),
+        cluster: xds::cluster::provider_cluster(&probe.provider),
+        tls: probe.tls,
+        authority: probe.authority,
+        path: probe.path,
+        headers: headers.collect(),
     }
 }
 

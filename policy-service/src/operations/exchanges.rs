@@ -6,9 +6,9 @@ mod reading;
 use std::collections::BTreeMap;
 
 use policy::ids::{ExchangeId, ProviderKeyId};
-use policy::surface::Surface;
 use policy::units::Timestamp;
 use tracing::warn;
+use uuid::Uuid;
 use wire::mesh::{ExchangeRecord, ReportRequest, StatefulOwner};
 
 use super::authority::{Caller, Resource, Right};
@@ -34,6 +34,8 @@ pub struct Reported {
     pub running: Vec<ExchangeRecord>,
     /// Tokens that were made.
     pub minted: Vec<wire::mesh::VaultEntry>,
+    /// What came back from probes of provider keys.
+    pub probed: Vec<wire::mesh::ProbeResult>,
 }
 
 impl From<ReportRequest> for Reported {
@@ -44,12 +46,13 @@ impl From<ReportRequest> for Reported {
             records: report.records,
             running: report.running,
             minted: report.minted,
+            probed: report.probed,
         }
     }
 }
 
 /// Prices what was reported and stores it, once however often it is reported: an end takes the place of a
-/// running state, and any later report that of a presumed loss. Provider keys that were refused go out of use.
+/// running state, and any later report that of a presumed loss. Provider keys that were refused are probed.
 ///
 /// # Errors
 /// [`OperationError`] when the store fails; nothing was stored then.
@@ -58,19 +61,19 @@ pub async fn record(store: &Store, mut reported: Reported) -> Result<(), Operati
     caller.permit(Resource::Exchanges, Right::Create)?;
     caller.permit(Resource::Vault, Right::Create)?;
     let minted = vault::read(std::mem::take(&mut reported.minted));
+    let probed = probed(std::mem::take(&mut reported.probed));
     let pricing = store.pricing().await?;
     let exchanges = reading::read(reported, &pricing);
-    if exchanges.is_empty() && minted.is_empty() {
+    if exchanges.is_empty() && minted.is_empty() && probed.is_empty() {
         return Ok(());
     }
     let mut change = store.change().await?;
     vault::put(&mut change, &minted).await?;
     let written = stored::write(change.connection(), &exchanges, clock::now()).await?;
-    let mut events = Vec::new();
     for (id, (status, since)) in refused_keys(&written) {
-        let permit = caller.permit(Resource::Providers, Right::Update)?;
-        events.extend(providers::mark_bad(&mut change, permit, id, status, since).await?);
+        providers::doubt(&mut change, id, status, since).await?;
     }
+    let events = providers::probes_answered(&mut change, &caller, &probed).await?;
     let effect = if events.is_empty() {
         Effect::Nothing
     } else {
@@ -81,29 +84,32 @@ pub async fn record(store: &Store, mut reported: Reported) -> Result<(), Operati
 }
 
 /// Returns the keys that a provider refused, with its answer and when it was asked last.
-///
-/// Only what a provider answers where models work counts: it may refuse a good key a path that the key has no
-/// rights at, and a client that could choose such a path could take keys out of use for everybody.
 fn refused_keys(written: &[&WholeExchange]) -> BTreeMap<ProviderKeyId, (u16, Timestamp)> {
     let mut refused = BTreeMap::new();
-    let metered = written
-        .iter()
-        .filter(|it| Surface::from_name(&it.exchange.surface).is_some_and(Surface::is_metered));
-    for attempt in metered.flat_map(|it| &it.attempts) {
+    let attempts = written.iter().flat_map(|it| &it.attempts);
+    for attempt in attempts.filter(|attempt| attempt.key_refused) {
         let Some(key) = attempt.provider_key else {
             continue;
         };
-        let status = match attempt.status {
-            401 => 401_u16,
-            403 => 403,
-            _ => continue,
-        };
+        let status = u16::try_from(attempt.status).unwrap_or_default();
         let latest = refused.entry(key).or_insert((status, attempt.started_at));
         if attempt.started_at > latest.1 {
             *latest = (status, attempt.started_at);
         }
     }
     refused
+}
+
+/// What has no id of a probe is none's answer.
+fn probed(results: Vec<wire::mesh::ProbeResult>) -> Vec<providers::Probed> {
+    let results = results.into_iter().filter_map(|result| {
+        Some(providers::Probed {
+            id: Uuid::from_slice(&result.probe_id).ok()?,
+            status: u16::try_from(result.status).unwrap_or_default(),
+            body: result.body,
+        })
+    });
+    results.collect()
 }
 
 /// Returns the VMs that stored exchanges still run on.

@@ -2,6 +2,7 @@
 
 mod fill;
 mod keys;
+mod probing;
 
 use policy::check::Node;
 use policy::documents::{BaseUrl, NOT_ORDINARY, Provider};
@@ -16,8 +17,9 @@ use crate::clock;
 use crate::outbound;
 use crate::store::{self, Change, Effect, Store, StoreError};
 
-pub(super) use keys::mark_bad;
 pub use keys::{add_key, delete_key, mark_key_bad, update_key};
+pub use probing::{Probe, Probed, due as due_probes};
+pub(super) use probing::{answered as probes_answered, doubt};
 
 /// Lists all providers by name.
 ///

@@ -28,7 +28,7 @@ use crate::outbound::without_user;
 use crate::store::admin_tokens::AdminToken;
 use crate::store::audit::{Actor, StoredAuditEvent};
 use crate::store::events::{StoredEvent, Webhook};
-use crate::store::providers::KeyHistory;
+use crate::store::providers::{KeyDoubt, KeyHistory};
 
 pub use evaluation::{
     EvaluatedFindingView, EvaluatedGuardrailView, EvaluatedPlaceView, EvaluatedUnscannedView,
@@ -193,6 +193,30 @@ pub struct ProviderKeyView {
     pub bad_status: Option<u16>,
     #[schema(value_type = Option<u64>)]
     pub state_changed_ms: Option<Timestamp>,
+    /// Why a probe of the key is wanted; `null` where none is.
+    pub doubt: Option<ProviderKeyDoubt>,
+}
+
+/// A provider refused a key, and no probe has told yet whether it works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProviderKeyDoubt {
+    /// The provider's answer to the request that met it first.
+    pub status: u16,
+    #[schema(value_type = u64)]
+    pub since_ms: Timestamp,
+    /// When an Envoy was last told to probe the key; `null` while none has asked for work.
+    #[schema(value_type = Option<u64>)]
+    pub probed_ms: Option<Timestamp>,
+}
+
+impl ProviderKeyDoubt {
+    const fn new(doubt: KeyDoubt) -> Self {
+        Self {
+            status: doubt.status,
+            since_ms: doubt.since,
+            probed_ms: doubt.probed,
+        }
+    }
 }
 
 impl ProviderView {
@@ -206,6 +230,9 @@ impl ProviderView {
                 state: key.state,
                 bad_status: history.and_then(|history| history.bad_status),
                 state_changed_ms: history.map(|history| history.state_changed),
+                doubt: history
+                    .and_then(|history| history.doubt)
+                    .map(ProviderKeyDoubt::new),
             }
         });
         let idle_timeout_ms = provider

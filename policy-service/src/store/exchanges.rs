@@ -127,6 +127,8 @@ pub struct Attempt {
     /// `None` when nothing is known to have been used.
     pub usage: Option<Usage>,
     pub is_estimated: bool,
+    /// The provider refused the key, or what was asked for with it.
+    pub key_refused: bool,
     pub price_table: String,
     pub cost: MicroUsd,
     pub price: PriceFound,

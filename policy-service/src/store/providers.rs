@@ -31,6 +31,17 @@ pub(crate) struct KeyHistory {
     pub(crate) state_changed: Timestamp,
     /// The status that made it bad.
     pub(crate) bad_status: Option<u16>,
+    /// Why a probe is wanted.
+    pub(crate) doubt: Option<KeyDoubt>,
+}
+
+/// The answer for which a probe of a key is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyDoubt {
+    pub(crate) status: u16,
+    pub(crate) since: Timestamp,
+    /// When the last probe was handed out.
+    pub(crate) probed: Option<Timestamp>,
 }
 
 pub(crate) async fn list(
@@ -204,6 +215,24 @@ pub(crate) async fn mark_bad(
     Ok(done.rows_affected() > 0)
 }
 
+/// Puts a bad key into use again; whether there was one.
+pub(crate) async fn mark_working(
+    db: &mut SqliteConnection,
+    id: ProviderKeyId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let done = sqlx::query(
+        "UPDATE provider_keys SET state = 'active', bad_status = NULL, state_changed_ms = $2 \
+         WHERE id = $1 AND state = 'bad'",
+    )
+    .bind(id.uuid())
+    .bind(signed(now.as_millis()))
+    .execute(db)
+    .await
+    .map_err(failed("mark a provider key as working"))?;
+    Ok(done.rows_affected() > 0)
+}
+
 pub(crate) async fn delete_key(
     db: &mut SqliteConnection,
     id: ProviderKeyId,
@@ -218,8 +247,10 @@ pub(crate) async fn delete_key(
 pub(crate) async fn key_history(
     db: &mut SqliteConnection,
 ) -> Result<BTreeMap<ProviderKeyId, KeyHistory>, StoreError> {
-    let rows =
-        sqlx::query("SELECT id, provider_id, state_changed_ms, bad_status FROM provider_keys");
+    let rows = sqlx::query(
+        "SELECT id, provider_id, state_changed_ms, bad_status, because_status, since_ms, sent_ms \
+         FROM provider_keys LEFT JOIN provider_key_probes ON key_id = id AND wanted = 1",
+    );
     let rows = rows
         .fetch_all(db)
         .await
@@ -232,10 +263,26 @@ pub(crate) async fn key_history(
                 provider: columns.id("provider_id", ProviderId::new)?,
                 state_changed: Timestamp::from_millis(columns.number("state_changed_ms")?),
                 bad_status: status.and_then(|status| u16::try_from(status).ok()),
+                doubt: doubt(&columns)?,
             };
             Ok((columns.id("id", ProviderKeyId::new)?, history))
         })
         .collect()
+}
+
+fn doubt(columns: &Columns<'_>) -> Result<Option<KeyDoubt>, StoreError> {
+    let (Some(status), Some(since), Some(sent)) = (
+        columns.optional_number("because_status")?,
+        columns.optional_number("since_ms")?,
+        columns.optional_number("sent_ms")?,
+    ) else {
+        return Ok(None);
+    };
+    Ok(Some(KeyDoubt {
+        status: u16::try_from(status).unwrap_or_default(),
+        since: Timestamp::from_millis(since),
+        probed: (sent != 0).then(|| Timestamp::from_millis(sent)),
+    }))
 }
 
 type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;

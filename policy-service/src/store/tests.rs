@@ -48,6 +48,7 @@ pub(super) fn exchange(number: u128, ended: Ended) -> WholeExchange {
         headers_ms: Some(5),
         usage: Some(usage),
         is_estimated: false,
+        key_refused: false,
         price_table: "openai".into(),
         cost: MicroUsd::new(3),
         price: PriceFound::Book,

@@ -279,7 +279,7 @@ impl Plan {
         path: UpstreamPath,
         is_first: bool,
     ) -> Vec<HeaderEdit> {
-        let mut edits = vec![HeaderEdit::set(":authority", authority(provider))];
+        let mut edits = vec![HeaderEdit::set(":authority", provider.base_url.authority())];
         if !is_first || self.headers.text(":path") != Some(path.as_str()) {
             edits.push(HeaderEdit::set(":path", path.into_string()));
         }
@@ -389,21 +389,6 @@ impl PlanError {
 /// What a client is told whose model cannot stand in a path.
 pub(super) fn bad_model_name(fault: SegmentError) -> String {
     format!("The model's name cannot stand in the path under which it is served: {fault}.")
-}
-
-fn authority(provider: &CompiledProvider) -> String {
-    let base = &provider.base_url;
-    let host = if base.host.contains(':') {
-        format!("[{}]", base.host)
-    } else {
-        base.host.clone()
-    };
-    match (base.tls, base.port) {
-        (policy::documents::Tls::Verified, 443) | (policy::documents::Tls::Plain, 80) => host,
-        (policy::documents::Tls::Verified | policy::documents::Tls::Plain, port) => {
-            format!("{host}:{port}")
-        }
-    }
 }
 
 fn credential(style: AuthStyle, key: &CompiledProviderKey) -> Option<HeaderEdit> {

@@ -90,6 +90,25 @@ impl fmt::Display for BaseUrl {
 }
 
 impl BaseUrl {
+    /// Returns host and port as HTTP names them: the scheme's own port is left out.
+    ///
+    /// ```
+    /// let url: policy::documents::BaseUrl = "https://[::1]:8443/v1".parse()?;
+    /// assert_eq!(url.authority(), "[::1]:8443");
+    /// # Ok::<(), policy::documents::BaseUrlError>(())
+    /// ```
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        match (self.tls, self.port) {
+            (Tls::Verified, 443) | (Tls::Plain, 80) => host,
+            (Tls::Verified | Tls::Plain, port) => format!("{host}:{port}"),
+        }
+    }
+
     /// Whether the host is this machine, by name or address.
     pub fn is_loopback(&self) -> bool {
         let is_v4 = || {

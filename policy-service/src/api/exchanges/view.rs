@@ -151,6 +151,8 @@ pub(super) struct AttemptView {
     #[schema(value_type = Option<schema::Usage>)]
     usage: Option<Usage>,
     estimated: bool,
+    /// The provider refused the key, or what was asked for with it.
+    key_refused: bool,
     price_table: String,
     /// Notional for subscription traffic.
     #[schema(value_type = u64)]
@@ -307,6 +309,7 @@ impl WholeExchangeView {
             headers_ms: attempt.headers_ms,
             usage: attempt.usage,
             estimated: attempt.is_estimated,
+            key_refused: attempt.key_refused,
             price_table: attempt.price_table,
             cost_micro_usd: attempt.cost,
             price: attempt.price,

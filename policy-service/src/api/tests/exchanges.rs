@@ -5,6 +5,7 @@ use wire::mesh::{self, ExchangeRecord};
 
 use super::*;
 use crate::operations::exchanges::{Reported, record};
+use crate::operations::providers::due_probes;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -291,68 +292,130 @@ async fn sums_agree_however_they_are_told_apart() {
     assert_eq!(by_team["items"][0]["group"]["team"]["name"], "blue");
 }
 
+/// A provider with one key, of which requests are reported.
+struct Refusals {
+    service: Service,
+    path: String,
+    key: Uuid,
+    team: String,
+}
+
+impl Refusals {
+    async fn new() -> Self {
+        let service = Service::start().await;
+        let provider = service.add_provider("openai").await;
+        let path = format!("/api/v1/providers/{provider}");
+        let shown = service.get(&path).await.ok();
+        let key = shown["keys"][0]["id"].as_str().unwrap().parse().unwrap();
+        let team = service.add("/api/v1/teams", named("red")).await;
+        Self {
+            service,
+            path,
+            key,
+            team,
+        }
+    }
+
+    /// Reports an answer; `key_refused` is what the filter made of it.
+    async fn meet(&self, number: u128, status: u32, key_refused: bool, started_ms: u64) {
+        let mut met = exchange(number, &self.team, "gpt", started_ms);
+        met.attempts[0].status = status;
+        met.attempts[0].key_refused = key_refused;
+        met.attempts[0].started_ms = started_ms;
+        met.attempts[0].provider_key_id = self.key.as_bytes().to_vec();
+        report(&self.service, vec![met]).await;
+    }
+
+    /// Hands out the probe that is due, if one is, and reports what it was answered.
+    async fn probe(&self, status: u32) -> usize {
+        let due = due_probes(&self.service.store).await.unwrap();
+        let probed = due.iter().map(|probe| mesh::ProbeResult {
+            probe_id: probe.id.as_bytes().to_vec(),
+            status,
+            body: Vec::new(),
+        });
+        let reported = Reported {
+            probed: probed.collect(),
+            ..Reported::default()
+        };
+        record(&self.service.store, reported).await.unwrap();
+        due.len()
+    }
+
+    async fn shown(&self) -> Value {
+        self.service.get(&self.path).await.ok()["keys"][0].clone()
+    }
+
+    async fn told(&self) -> Vec<String> {
+        let events = self.service.get("/api/v1/events").await.ok();
+        let items = events["items"].as_array().unwrap();
+        let kinds = items.iter().map(|event| event["kind"].as_str().unwrap());
+        kinds.map(str::to_owned).collect()
+    }
+}
+
+fn now_ms() -> u64 {
+    crate::clock::now().as_millis()
+}
+
+/// What a client met asks for a probe, whoever it was; only the probe takes the key out of use.
 #[tokio::test]
-async fn a_refused_provider_key_goes_out_of_use_once() {
-    let service = Service::start().await;
-    let provider = service.add_provider("openai").await;
-    let path = format!("/api/v1/providers/{provider}");
-    let key = service.get(&path).await.ok()["keys"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let team = service.add("/api/v1/teams", named("red")).await;
-    let mut refused = exchange(1, &team, "gpt", crate::clock::now().as_millis());
-    refused.attempts[0].status = 401;
-    refused.attempts[0].started_ms = crate::clock::now().as_millis();
-    refused.attempts[0].provider_key_id = key.parse::<Uuid>().unwrap().as_bytes().to_vec();
-    let version = *service.store.changes().borrow();
-    report(&service, vec![refused.clone()]).await;
-    assert_eq!(service.get(&path).await.ok()["keys"][0]["state"], "bad");
-    assert_eq!(*service.store.changes().borrow(), version + 1);
-    service
-        .patch(&format!("{path}/keys/{key}"), json!({"state": "active"}))
-        .await
-        .ok();
-    report(&service, vec![refused.clone()]).await;
-    refused.exchange_id = Uuid::from_u128(2).as_bytes().to_vec();
-    refused.attempts[0].started_ms = 1;
-    report(&service, vec![refused]).await;
-    assert_eq!(
-        service.get(&path).await.ok()["keys"][0]["state"],
-        "active",
-        "old answers are no news"
-    );
+async fn a_refused_provider_key_is_probed_once_a_minute() {
+    for (status, state, kinds) in [
+        (401, "bad", &["provider_key.refused"][..]),
+        (403, "active", &["provider_key.unproven"]),
+        (404, "active", &["provider_key.unproven"]),
+        (200, "active", &[]),
+        (500, "active", &[]),
+        (0, "active", &[]),
+    ] {
+        let refusals = Refusals::new().await;
+        let version = *refusals.service.store.changes().borrow();
+        refusals.meet(1, 403, true, now_ms()).await;
+        let shown = refusals.shown().await;
+        assert_eq!(shown["state"], "active", "{status}");
+        assert_eq!(shown["doubt"]["status"], 403, "{status}");
+        assert_eq!(shown["doubt"]["probed_ms"], Value::Null, "{status}");
+        assert_eq!(*refusals.service.store.changes().borrow(), version);
+        assert_eq!(refusals.probe(status).await, 1, "{status}");
+        let shown = refusals.shown().await;
+        assert_eq!(shown["state"], state, "{status}");
+        assert_eq!(refusals.told().await, kinds, "{status}");
+        let is_wanted = matches!(status, 401 | 500 | 0);
+        assert_eq!(shown["doubt"].is_object(), is_wanted, "{status}: {shown}");
+        // Met again at once, by whomever: not before the minute is over.
+        refusals.meet(2, 401, true, now_ms()).await;
+        assert_eq!(refusals.probe(status).await, 0, "{status}");
+    }
 }
 
 #[tokio::test]
-async fn a_path_of_the_clients_choice_takes_no_provider_key_out_of_use() {
-    let service = Service::start().await;
-    let provider = service.add_provider("openai").await;
-    let path = format!("/api/v1/providers/{provider}");
-    let key = service.get(&path).await.ok()["keys"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let team = service.add("/api/v1/teams", named("red")).await;
-    let now = crate::clock::now().as_millis();
-    let cases = [
-        ("openai.opaque", 401, "active"),
-        ("openai.models", 403, "active"),
-        ("anthropic.count_tokens", 403, "active"),
-        ("", 401, "active"),
-        ("openai.chat", 404, "active"),
-        ("openai.chat", 403, "bad"),
-    ];
-    for (number, (surface, status, want)) in (1..).zip(cases) {
-        let mut refused = exchange(number, &team, "gpt", now);
-        refused.surface = surface.to_owned();
-        refused.attempts[0].status = status;
-        refused.attempts[0].started_ms = now;
-        refused.attempts[0].provider_key_id = key.parse::<Uuid>().unwrap().as_bytes().to_vec();
-        report(&service, vec![refused]).await;
-        let state = service.get(&path).await.ok()["keys"][0]["state"].clone();
-        assert_eq!(state, want, "{status} at `{surface}`");
+async fn an_administrator_ends_the_doubt_and_old_answers_are_no_news() {
+    let refusals = Refusals::new().await;
+    refusals.meet(1, 401, true, now_ms()).await;
+    refusals.probe(401).await;
+    assert_eq!(refusals.shown().await["bad_status"], 401);
+    let path = format!("{}/keys/{}", refusals.path, refusals.key);
+    let active = json!({"state": "active"});
+    refusals.service.patch(&path, active).await.ok();
+    refusals.meet(2, 401, true, 1).await;
+    let shown = refusals.shown().await;
+    assert_eq!(
+        (&shown["state"], &shown["doubt"]),
+        (&json!("active"), &Value::Null)
+    );
+    assert_eq!(refusals.probe(401).await, 0);
+}
+
+/// A provider may refuse a good key a path that a client chose; the filter tells those apart.
+#[tokio::test]
+async fn an_answer_that_is_no_refusal_of_the_key_casts_no_doubt() {
+    let refusals = Refusals::new().await;
+    for (number, status) in (1..).zip([401, 403, 404, 429, 500, 200]) {
+        refusals.meet(number, status, false, now_ms()).await;
     }
+    assert_eq!(refusals.shown().await["doubt"], Value::Null);
+    assert_eq!(refusals.probe(401).await, 0);
 }
 
 fn outcome(name: &str, verdict: mesh::GuardVerdict) -> mesh::GuardOutcome {

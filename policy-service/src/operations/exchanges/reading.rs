@@ -195,6 +195,7 @@ fn read_attempt(attempt: mesh::Attempt, pricing: &Pricing) -> Attempt {
         headers_ms: attempt.headers_ms,
         usage,
         is_estimated: attempt.estimated,
+        key_refused: attempt.key_refused,
         price_table: bounded(attempt.price_table),
         cost,
         price,

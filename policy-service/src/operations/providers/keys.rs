@@ -87,6 +87,7 @@ pub async fn update_key(
     check_whole(&mut change, &provider, id, Reach::All).await?;
     let master_key = change.master_key().clone();
     store::providers::update_key(change.connection(), &master_key, &key, clock::now()).await?;
+    store::key_probes::forget(change.connection(), id).await?;
     let object = object(&provider, &key);
     let after = key_view(&mut change, provider, id).await?;
     let verb = if has_new_secret {
@@ -148,7 +149,7 @@ pub async fn mark_key_bad(
 }
 
 /// [`mark_key_bad`] within a change; returns the event to be appended, if something changed.
-pub(in crate::operations) async fn mark_bad(
+pub(super) async fn mark_bad(
     change: &mut Change,
     permit: Permit<'_>,
     id: ProviderKeyId,
@@ -178,6 +179,36 @@ pub(in crate::operations) async fn mark_bad(
     let after = key_view(change, provider, id).await?;
     permit
         .event("mark_bad", object, Some(&before), Some(&after))
+        .map(Some)
+}
+
+/// Puts a key into use again that works, if it was out of use because it did not.
+pub(super) async fn mark_working(
+    change: &mut Change,
+    permit: Permit<'_>,
+    id: ProviderKeyId,
+    since: Timestamp,
+) -> Result<Option<AuditEvent>, OperationError> {
+    let history = store::providers::key_history(change.connection()).await?;
+    let Some(history) = history
+        .get(&id)
+        .filter(|history| history.state_changed <= since)
+    else {
+        return Ok(None);
+    };
+    let provider = read(change, history.provider).await?;
+    let before = key_view(change, provider.clone(), id).await?;
+    if !store::providers::mark_working(change.connection(), id, clock::now()).await? {
+        return Ok(None);
+    }
+    let Some(key) = provider.keys.iter().find(|key| key.id == id) else {
+        return Ok(None);
+    };
+    let object = object(&provider, key);
+    let provider = read(change, provider.id).await?;
+    let after = key_view(change, provider, id).await?;
+    permit
+        .event("mark_working", object, Some(&before), Some(&after))
         .map(Some)
 }
 

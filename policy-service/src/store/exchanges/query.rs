@@ -328,6 +328,7 @@ fn read_attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
             None
         },
         is_estimated: columns.get("estimated")?,
+        key_refused: columns.get("key_refused")?,
         price_table: columns.get("price_table")?,
         cost: MicroUsd::new(columns.number("cost_micro_usd")?),
         price: columns.word("price")?,

@@ -209,7 +209,7 @@ async fn write_attempts(
             "INSERT INTO attempts (exchange_id, number, provider, provider_key_id, model, status, \
              started_ms, headers_ms, used, input_tokens, cache_read_tokens, cache_write_5m_tokens, \
              cache_write_1h_tokens, output_tokens, reasoning_tokens, web_search_requests, estimated, \
-             price_table, cost_micro_usd, price, price_book) ",
+             price_table, cost_micro_usd, price, price_book, key_refused) ",
         );
         query.push_values(chunk, |mut row, (exchange, attempt, price)| {
             let attempt: &Attempt = attempt;
@@ -234,7 +234,8 @@ async fn write_attempts(
                 .push_bind(attempt.price_table.clone())
                 .push_bind(signed(attempt.cost.get()))
                 .push_bind(price.clone())
-                .push_bind(attempt.price_book.clone());
+                .push_bind(attempt.price_book.clone())
+                .push_bind(attempt.key_refused);
         });
         query
             .build()
