@@ -14,6 +14,7 @@ use policy::ids::{QuotaId, TeamId};
 use policy::pattern::ModelPattern;
 use policy::quota::lease::{GrantAnswer, Refusal, RefusalKind};
 use policy::quota::{Level, Quota, QuotaNode, QuotaRules, QuotaWindow, Unit};
+use policy::secret::Secret;
 use policy::units::Timestamp;
 use support::{Driven, T0, World, code_of, guardrail};
 use uuid::Uuid;
@@ -311,6 +312,70 @@ fn what_is_held_is_judged_by_what_governs_when_it_goes_on() {
             let got = refused_with(&world, at, change);
             assert_eq!(got.as_deref(), wanted(at, change), "{at:?} {change:?}");
         }
+    }
+}
+
+/// Targets are places in a policy's list: under another policy the same provider stands elsewhere, and what an attempt
+/// carries is still that provider's own.
+#[test]
+fn an_attempt_is_its_own_providers_wherever_that_stands_now() {
+    let world = without_quotas();
+    let before = |mesh: &mut Mesh, names: &[&str]| {
+        for name in names {
+            let mut provider = mesh.providers[0].clone();
+            provider.name = (*name).to_owned();
+            provider.keys[0].secret = Secret::new("another's");
+            mesh.providers.push(provider);
+        }
+        mesh.providers.sort_by(|a, b| a.name.cmp(&b.name));
+    };
+    let apart = world.changed(|mesh, _| before(mesh, &["aa", "anthropic-aa"]));
+    let shifted = world.changed(|mesh, _| before(mesh, &["aa"]));
+    for (first, second) in [
+        (None, Some(&apart)),
+        (Some(&apart), None),
+        (Some(&shifted), Some(&apart)),
+    ] {
+        let mut driven = Driven::post(&world, MESSAGES, &[], STREAM);
+        driven.forwarded();
+        for (number, change, provider) in [(1, first, "anthropic-a"), (2, second, "anthropic-b")] {
+            if let Some(change) = change {
+                driven.push(Input::Governed(change));
+                assert_eq!(driven.commands(), [], "{provider}");
+            }
+            let edits = driven.attempt(number, Some(provider));
+            let own = world.mesh.providers.iter().find(|it| it.name == provider);
+            let own = own.expect("a provider");
+            assert_eq!(
+                support::edit(&edits, ":authority"),
+                Some(own.base_url.authority()).as_deref()
+            );
+            let secret = own.keys[0].secret.expose();
+            let credential = ["x-api-key", "authorization"].map(|name| support::edit(&edits, name));
+            assert!(
+                credential
+                    .iter()
+                    .flatten()
+                    .any(|value| value.ends_with(secret)),
+                "{provider}: {credential:?}"
+            );
+            driven.commands();
+            let headers = [("content-type", "application/json")].into_iter().collect();
+            driven.push(Input::AttemptHeaders {
+                number: AttemptNumber(number),
+                status: 500,
+                headers: &headers,
+                end_of_stream: true,
+            });
+            driven.commands();
+        }
+        let record = driven.close(ClosedBy::Nobody);
+        let asked: Vec<_> = record
+            .attempts
+            .iter()
+            .map(|it| it.provider.as_str())
+            .collect();
+        assert_eq!(asked, ["anthropic-a", "anthropic-b"]);
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use arbitrary::Unstructured;
-use engine::messages::{AttemptNumber, CallId, ClosedBy, ConsultAnswer};
+use engine::messages::{AttemptNumber, CallId, ClosedBy, ConsultAnswer, Governed, KeyNow};
 use engine::quota::Desk;
 use engine::{Command, Exchange, ExchangeSeed, Flow, Headers, Input};
 use policy::ids::{ExchangeId, HolderId};
@@ -53,6 +53,11 @@ enum Transition<'a> {
         ends: bool,
     },
     ResponseEnded,
+    /// Policy changes: to another one, and the key to what it is there.
+    Governed {
+        to: u8,
+        key: u8,
+    },
     Closed(u8),
 }
 
@@ -115,7 +120,14 @@ fn pairs<'a>(input: &mut Unstructured<'a>) -> arbitrary::Result<Vec<(&'static st
 
 impl<'a> Transition<'a> {
     fn read(input: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
-        Ok(match input.arbitrary::<u8>()? % 12 {
+        let kind = input.arbitrary::<u8>()?;
+        if kind >= 240 {
+            return Ok(Self::Governed {
+                to: input.arbitrary()?,
+                key: input.arbitrary()?,
+            });
+        }
+        Ok(match kind % 12 {
             0 => Self::RequestHeaders {
                 pairs: pairs(input)?,
                 ends: input.arbitrary()?,
@@ -240,6 +252,27 @@ impl Machine<'_> {
                 end_of_stream: *ends,
             }),
             Transition::ResponseEnded => self.push(Input::ResponseEnded),
+            Transition::Governed { to, key } => {
+                let meshes = &self.world.meshes;
+                let mesh = meshes.get(usize::from(*to) % meshes.len()).cloned();
+                let key = match key % 8 {
+                    0 => KeyNow::AsBefore,
+                    1 => KeyNow::Gone,
+                    number => {
+                        let keys = self.world.keys.values();
+                        keys.cloned()
+                            .nth(usize::from(number - 2))
+                            .map_or(KeyNow::Gone, KeyNow::Is)
+                    }
+                };
+                let governed = Governed {
+                    mesh: mesh.unwrap_or_else(|| Rc::clone(&self.world.mesh)),
+                    guard: None,
+                    limits: Rc::default(),
+                    key,
+                };
+                self.push(Input::Governed(&governed));
+            }
             Transition::Closed(peer) => self.close(*peer),
         }
     }

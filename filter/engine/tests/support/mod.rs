@@ -34,7 +34,7 @@ pub(crate) const T0: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// A mesh with two Anthropic providers, one OpenAI provider, one alias and one key.
 pub(crate) struct World {
-    mesh: Rc<Mesh>,
+    pub(crate) mesh: Rc<Mesh>,
     key: Rc<CompiledKey>,
     guard: Option<Rc<Guard>>,
     pub(crate) desk: Rc<RefCell<Desk>>,
