@@ -636,10 +636,11 @@ impl<T: Copy + PartialEq + 'static> Walker<T> {
                 return Err(JsonError::Disguised { field, at });
             }
         }
+        let parent = shape.tag;
         if let Some(others) = shape.others
             && let Some(shape) = others(key)
         {
-            visitor.unnamed(shape.tag, key);
+            visitor.unnamed(parent, shape.tag, key);
             self.next = Some(shape);
         }
         Ok(())

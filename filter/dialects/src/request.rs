@@ -70,6 +70,8 @@ pub struct RequestFacts {
     pub session: SessionHints,
     /// Messages, input items, contents or batch parts.
     pub items: u64,
+    /// Whether it names a tool that is not known to be run by the client: the provider may act before it answers.
+    pub hosted_tools: bool,
     pub(crate) include_usage: IncludeUsage,
 }
 

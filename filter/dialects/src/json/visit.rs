@@ -98,9 +98,9 @@ pub trait Visitor {
         true
     }
 
-    /// A member that its object's shape does not name was taken for this place; its value comes next.
-    fn unnamed(&mut self, tag: Self::Tag, key: &[u8]) {
-        let _: (Self::Tag, &[u8]) = (tag, key);
+    /// A member that the shape of its object, `parent`, does not name was taken for this place; its value comes next.
+    fn unnamed(&mut self, parent: Self::Tag, tag: Self::Tag, key: &[u8]) {
+        let _: (Self::Tag, Self::Tag, &[u8]) = (parent, tag, key);
     }
 
     /// The next piece of a string or name that is longer than [`LONG_BYTES`](super::LONG_BYTES), as it stands; `at` is

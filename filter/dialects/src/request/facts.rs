@@ -2,7 +2,7 @@
 
 use policy::surface::{Dialect, Surface};
 
-use super::part::{Kind, Part, Parts};
+use super::part::{Kind, Part, Parts, is_clients_tool};
 use super::shapes::{Hint, Own, Place};
 use super::values::{is_public, names_resource, names_stored};
 use super::{
@@ -50,6 +50,7 @@ impl Facts {
             elsewhere: None,
             session: SessionHints::default(),
             items: 0,
+            hosted_tools: false,
             include_usage: IncludeUsage::NoOptions(0),
         };
         Self {
@@ -232,6 +233,7 @@ impl Facts {
         let Some(part) = self.parts.pop() else {
             return;
         };
+        self.facts.hosted_tools |= matches!(place, Place::Tool) && part.runs_at_provider;
         if part.has_unread && !part.kind.hands_on() {
             let field = "type";
             self.fail(BodyError::Late { field, at });
@@ -294,9 +296,10 @@ impl Facts {
                 self.wrong_type(field, LIST, span.start);
             }
             (Place::Message | Place::Item, _) => self.facts.items += 1,
-            (Place::Kind, Scalar::Text { value, .. }) => {
+            (Place::Kind, Scalar::Text { value, whole }) => {
                 if let Some(part) = self.part() {
                     part.kind = Kind::of(value);
+                    part.runs_at_provider = !(whole && is_clients_tool(value));
                 }
             }
             (Place::Role, Scalar::Text { .. }) => {
@@ -346,7 +349,12 @@ impl Visitor for Facts {
         !part.kind.hands_on()
     }
 
-    fn unnamed(&mut self, place: Place, key: &[u8]) {
+    fn unnamed(&mut self, parent: Place, place: Place, key: &[u8]) {
+        self.facts.hosted_tools |= match parent {
+            Place::ToolByMember => true,
+            Place::Body => matches!(key, b"mcp_servers" | b"web_search_options"),
+            _ => false,
+        };
         if !matches!(
             place,
             Place::Id | Place::Address | Place::Value | Place::Label
@@ -390,6 +398,7 @@ impl Visitor for Facts {
                     is_empty: false,
                 };
             }
+            Place::Hosted => self.facts.hosted_tools = true,
             Place::Model => self.wrong_type("model", TEXT, at),
             Place::Stream => self.wrong_type("stream", BOOL, at),
             Place::Background => self.wrong_type("background", BOOL, at),
@@ -404,6 +413,7 @@ impl Visitor for Facts {
             | Place::OwnId
             | Place::Own(_)
             | Place::HandedOn
+            | Place::ToolByMember
             | Place::Hint(_)
             | Place::Reference(_)
             | Place::Id
@@ -453,6 +463,8 @@ impl Visitor for Facts {
             | Place::Role
             | Place::OwnId
             | Place::HandedOn
+            | Place::Hosted
+            | Place::ToolByMember
             | Place::Hint(_)
             | Place::Reference(_)
             | Place::Id
@@ -507,6 +519,9 @@ impl Visitor for Facts {
                     self.has_own(own);
                 }
             }
+            Place::Hosted => {
+                self.facts.hosted_tools |= value != Scalar::Null && value != Scalar::Bool(false);
+            }
             Place::HandedOn => {
                 if value != Scalar::Null {
                     self.has_own(Own::Made);
@@ -527,6 +542,7 @@ impl Visitor for Facts {
             | Place::Kind
             | Place::Role
             | Place::OwnId
+            | Place::ToolByMember
             | Place::Reference(_)
             | Place::Way => self.other_scalar(place, value, span),
         }

@@ -12,6 +12,8 @@ pub(super) struct Part {
     /// Where its id stands, if it has one.
     pub(super) id_at: Option<u64>,
     own: OwnContent,
+    /// A tool of a kind that is not known to be run by the client.
+    pub(super) runs_at_provider: bool,
     /// Whether something was passed over that only some kinds hand on unread.
     pub(super) has_unread: bool,
 }
@@ -115,6 +117,28 @@ impl Kind {
     }
 }
 
+/// Whether a tool of this kind does nothing before the client has got the model's call. A tool that does not say what
+/// it is is one of these, too.
+pub(super) fn is_clients_tool(kind: &str) -> bool {
+    // Anthropic puts the date of a version behind the name.
+    let name = kind
+        .rsplit_once('_')
+        .filter(|(_, date)| date.len() == 8 && date.bytes().all(|digit| digit.is_ascii_digit()));
+    match name {
+        Some((name, _)) => matches!(name, "bash" | "computer" | "memory" | "text_editor"),
+        None => matches!(
+            kind,
+            "apply_patch"
+                | "computer"
+                | "computer_use_preview"
+                | "custom"
+                | "function"
+                | "local_shell"
+                | "namespace"
+        ),
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct OwnContent {
     said: bool,
@@ -134,6 +158,7 @@ impl Part {
                 image: false,
                 other: false,
             },
+            runs_at_provider: false,
             has_unread: false,
         }
     }

@@ -40,6 +40,10 @@ pub(super) enum Place {
     Part,
     /// A tool: of some kinds the provider reads the parameters.
     Tool,
+    /// A tool whose members say of what kind it is.
+    ToolByMember,
+    /// A tool that the provider runs, by its member's name.
+    Hosted,
     /// A skill: one of the provider's own, or a stored one.
     Skill,
     SkillId,

@@ -5,6 +5,7 @@ use policy::surface::Dialect;
 use super::*;
 use crate::cut;
 
+mod hosted;
 mod references;
 
 const BOOL: &str = "true or false";

@@ -110,8 +110,8 @@ impl<S: BlockSink> Visitor for Both<'_, S> {
         self.facts.enters(place, container, at)
     }
 
-    fn unnamed(&mut self, place: Place, key: &[u8]) {
-        self.facts.unnamed(place, key);
+    fn unnamed(&mut self, parent: Place, place: Place, key: &[u8]) {
+        self.facts.unnamed(parent, place, key);
     }
 
     fn begin(&mut self, place: Place, container: Container, at: u64) {

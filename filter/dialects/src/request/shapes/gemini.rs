@@ -119,14 +119,14 @@ static CANDIDATES: Shape<Place> = Shape::scalar(
     Want::Capture,
 );
 static TOOLS: Shape<Place> = Shape::object(
-    Place::Value,
+    Place::ToolByMember,
     &[key("fileSearch", &FILE_SEARCH).or("file_search")],
 )
 .judged()
 .others(tool_member)
 .or_items(&TOOLS);
 static FILE_SEARCH: Shape<Place> = Shape::object(
-    Place::Value,
+    Place::Hosted,
     &[key("fileSearchStoreNames", &STORES).or("file_search_store_names")],
 )
 .judged()
@@ -166,7 +166,8 @@ fn response_member(key: &[u8]) -> Option<&'static Shape<Place>> {
 fn tool_member(key: &[u8]) -> Option<&'static Shape<Place>> {
     match key {
         b"functionDeclarations" | b"function_declarations" => None,
-        _ => unnamed(key),
+        // Whatever else stands here says that the provider runs it.
+        _ => unnamed(key).or(Some(&WORDS)),
     }
 }
 

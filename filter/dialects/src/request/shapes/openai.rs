@@ -107,7 +107,7 @@ static DETAILS: Shape<Place> = Shape::object(
 .others(unnamed)
 .or_items(&DETAILS);
 /// Functions and their schemas are the model's to read; other tools may name what they work on.
-static CHAT_TOOLS: Shape<Place> = Shape::object(Place::Value, &[])
+static CHAT_TOOLS: Shape<Place> = Shape::object(Place::Tool, &[key("type", &KIND)])
     .others(function_member)
     .or_items(&CHAT_TOOLS);
 /// The form of the answer.
