@@ -230,7 +230,7 @@ CREATE TABLE providers (
     stream_header_timeout_ms BIGINT NOT NULL,
     whole_header_timeout_ms BIGINT NOT NULL,
     created_ms BIGINT NOT NULL
-, pass_request_headers TEXT NOT NULL DEFAULT '[]', pass_response_headers TEXT NOT NULL DEFAULT '[]', set_request_headers TEXT NOT NULL DEFAULT '{}', idle_timeout_ms BIGINT);
+, pass_request_headers TEXT NOT NULL DEFAULT '[]', pass_response_headers TEXT NOT NULL DEFAULT '[]', set_request_headers TEXT NOT NULL DEFAULT '{}', idle_timeout_ms BIGINT, on_no_answer TEXT NOT NULL DEFAULT 'again');
 
 CREATE UNIQUE INDEX providers_by_name ON providers (LOWER(name));
 

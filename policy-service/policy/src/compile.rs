@@ -157,6 +157,7 @@ fn compiled_provider(documents: &Documents, provider: &Provider) -> CompiledProv
         idle_timeout_ms: provider
             .idle_timeout_ms
             .unwrap_or_else(|| default_idle_timeout_ms(&provider.base_url)),
+        on_no_answer: provider.on_no_answer,
         pass_request_headers: provider.pass_request_headers.clone(),
         pass_response_headers: provider.pass_response_headers.clone(),
         set_request_headers: provider.set_request_headers.clone(),

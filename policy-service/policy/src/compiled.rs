@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use key_table::KeyTable;
 
 use crate::documents::{
-    Access, AuthStyle, BaseUrl, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke,
+    Access, AuthStyle, BaseUrl, InferenceAuth, KeyState, OnNoAnswer, OnRecordOverflow, OnRevoke,
     OnUnknownPrice, PathStyle, RouteTarget, Scope, StreamUsage, Subscription,
 };
 use crate::guardrail::{CompiledGuardrail, NamedBlob};
@@ -195,6 +195,8 @@ pub struct CompiledProvider {
     pub stream_header_timeout_ms: u64,
     pub whole_header_timeout_ms: u64,
     pub idle_timeout_ms: u64,
+    #[serde(default)]
+    pub on_no_answer: OnNoAnswer,
     /// What passes beside what the dialect lists: header names, or prefixes with `*` behind them.
     #[serde(default)]
     pub pass_request_headers: Vec<String>,

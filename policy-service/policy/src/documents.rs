@@ -329,6 +329,18 @@ pub enum ProviderKeyState {
     Bad,
 }
 
+/// What becomes of a request when its connection to a provider ends soon after its last byte and before the first of
+/// an answer: nobody can say whether the provider read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnNoAnswer {
+    /// It goes once more: to the next target, or to the same one where there is no other.
+    #[default]
+    Again,
+    /// The client is told.
+    Fail,
+}
+
 /// One credential of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderKey {
@@ -368,6 +380,8 @@ pub struct Provider {
     /// How long a connection without a request is kept for the next one; `None` for what is
     /// [usual](crate::presets::default_idle_timeout_ms) at the base URL.
     pub idle_timeout_ms: Option<u64>,
+    /// What becomes of a request whose connection ended before the provider began to answer.
+    pub on_no_answer: OnNoAnswer,
     /// Headers of clients that go up beside those that the dialect lists: names, or prefixes with `*` behind them.
     pub pass_request_headers: Vec<String>,
     /// The same for headers of answers.

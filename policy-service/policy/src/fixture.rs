@@ -51,6 +51,7 @@ pub(crate) fn provider(name: &str, dialect: Dialect, keys: usize) -> Provider {
         stream_header_timeout_ms: 60_000,
         whole_header_timeout_ms: 600_000,
         idle_timeout_ms: None,
+        on_no_answer: OnNoAnswer::default(),
         pass_request_headers: Vec::new(),
         pass_response_headers: Vec::new(),
         set_request_headers: BTreeMap::new(),

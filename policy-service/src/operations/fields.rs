@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use policy::check::Problem;
 use policy::documents::{
-    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke, OnUnknownPrice,
-    OutboundAddresses, Owner, PathStyle, ProviderKeyState, RouteTarget, Scope, StreamUsage,
-    Subscription,
+    Access, AuthStyle, InferenceAuth, KeyState, OnNoAnswer, OnRecordOverflow, OnRevoke,
+    OnUnknownPrice, OutboundAddresses, Owner, PathStyle, ProviderKeyState, RouteTarget, Scope,
+    StreamUsage, Subscription,
 };
 use policy::ids::{CustomerId, TeamId};
 use policy::opaque_path::OpaquePath;
@@ -140,6 +140,11 @@ pub struct ProviderFields {
     /// How long a connection without a request is kept for the next one; less than the other side keeps it. Default
     /// 50 s where a preset's host is, else 4 s.
     pub idle_timeout_ms: Option<u64>,
+    /// What becomes of a request whose connection ends within two seconds of its last byte and before the first of an
+    /// answer: `again` sends it once more, to the next target or to the same one where there is no other, `fail` tells
+    /// the client. A request that names tools which run at the provider is never sent again. Default `again`.
+    #[schema(value_type = Option<schema::OnNoAnswer>)]
+    pub on_no_answer: Option<OnNoAnswer>,
     /// Headers of clients that go up beside those that pass in every case; names, or prefixes with `*` behind them.
     pub pass_request_headers: Option<Vec<String>>,
     /// The same for headers of answers.

@@ -159,6 +159,16 @@ pub enum OnRevoke {
     Finish,
 }
 
+/// What becomes of a request whose connection to the provider ended before it began to answer.
+#[derive(Debug, ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub enum OnNoAnswer {
+    /// It goes once more, if the connection ended within two seconds of the request's last byte.
+    Again,
+    /// The client is told.
+    Fail,
+}
+
 /// Which addresses providers and the webhook may have: those of this machine, private and public ones, or any, which
 /// link-local ones (metadata services of clouds) are, too.
 #[derive(Debug, ToSchema)]
@@ -323,6 +333,7 @@ mod tests {
         check_variants::<OnUnknownPrice, real::OnUnknownPrice>(3);
         check_variants::<OnRecordOverflow, real::OnRecordOverflow>(2);
         check_variants::<OnRevoke, real::OnRevoke>(2);
+        check_variants::<OnNoAnswer, real::OnNoAnswer>(2);
         check_variants::<OutboundAddresses, real::OutboundAddresses>(2);
     }
 }

@@ -7,7 +7,7 @@ mod quotas;
 use std::collections::BTreeMap;
 
 use policy::documents::{
-    Access, AuthStyle, Customer, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke,
+    Access, AuthStyle, Customer, InferenceAuth, KeyState, OnNoAnswer, OnRecordOverflow, OnRevoke,
     OnUnknownPrice, OutboundAddresses, Owner, PathStyle, Provider, ProviderKeyState, Route,
     RouteTarget, Scope, Settings, StreamUsage, Subscription, Team, User, VirtualKey,
 };
@@ -175,6 +175,8 @@ pub struct ProviderView {
     pub stream_header_timeout_ms: u64,
     pub whole_header_timeout_ms: u64,
     pub idle_timeout_ms: u64,
+    #[schema(value_type = schema::OnNoAnswer)]
+    pub on_no_answer: OnNoAnswer,
     pub pass_request_headers: Vec<String>,
     pub pass_response_headers: Vec<String>,
     pub set_request_headers: BTreeMap<String, String>,
@@ -254,6 +256,7 @@ impl ProviderView {
             stream_header_timeout_ms: provider.stream_header_timeout_ms,
             whole_header_timeout_ms: provider.whole_header_timeout_ms,
             idle_timeout_ms,
+            on_no_answer: provider.on_no_answer,
             pass_request_headers: provider.pass_request_headers,
             pass_response_headers: provider.pass_response_headers,
             set_request_headers: provider.set_request_headers,

@@ -17,11 +17,11 @@ const KEY_OBJECT: &str = "provider key";
 
 const SELECT_ALL: &str = "SELECT id, name, dialect, tls, host, port, path, auth, path_style, hosts, models, \
     listed_models, stream_usage, price_table, stream_header_timeout_ms, whole_header_timeout_ms, \
-    idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers \
+    idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers, on_no_answer \
     FROM providers ORDER BY name";
 const SELECT_ONE: &str = "SELECT id, name, dialect, tls, host, port, path, auth, path_style, hosts, models, \
     listed_models, stream_usage, price_table, stream_header_timeout_ms, whole_header_timeout_ms, \
-    idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers \
+    idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers, on_no_answer \
     FROM providers WHERE id = $1";
 
 /// What the database knows about a credential beyond the policy document.
@@ -106,8 +106,9 @@ pub(crate) async fn insert(
     let query = sqlx::query(
         "INSERT INTO providers (id, name, dialect, tls, host, port, path, auth, path_style, hosts, models, \
          listed_models, stream_usage, price_table, stream_header_timeout_ms, whole_header_timeout_ms, \
-         idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers, created_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)",
+         idle_timeout_ms, pass_request_headers, pass_response_headers, set_request_headers, on_no_answer, \
+         created_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)",
     );
     let query = bind(query, provider)?.bind(signed(now.as_millis()));
     query
@@ -127,7 +128,7 @@ pub(crate) async fn update(
          auth = $8, path_style = $9, hosts = $10, models = $11, listed_models = $12, stream_usage = $13, \
          price_table = $14, stream_header_timeout_ms = $15, whole_header_timeout_ms = $16, \
          idle_timeout_ms = $17, pass_request_headers = $18, pass_response_headers = $19, \
-         set_request_headers = $20 WHERE id = $1",
+         set_request_headers = $20, on_no_answer = $21 WHERE id = $1",
     );
     let done = bind(query, provider)?.execute(db).await;
     done.map(drop)
@@ -308,7 +309,8 @@ fn bind<'q>(query: Bound<'q>, provider: &'q Provider) -> Result<Bound<'q>, Store
         .bind(provider.idle_timeout_ms.map(signed))
         .bind(document(OBJECT, &provider.pass_request_headers)?)
         .bind(document(OBJECT, &provider.pass_response_headers)?)
-        .bind(document(OBJECT, &provider.set_request_headers)?))
+        .bind(document(OBJECT, &provider.set_request_headers)?)
+        .bind(word(OBJECT, &provider.on_no_answer)?))
 }
 
 fn read(row: &SqliteRow) -> Result<Provider, StoreError> {
@@ -337,6 +339,7 @@ fn read(row: &SqliteRow) -> Result<Provider, StoreError> {
         pass_request_headers: columns.document("pass_request_headers")?,
         pass_response_headers: columns.document("pass_response_headers")?,
         set_request_headers: columns.document("set_request_headers")?,
+        on_no_answer: columns.word("on_no_answer")?,
     })
 }
 

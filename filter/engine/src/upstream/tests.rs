@@ -28,6 +28,7 @@ fn provider(dialect: Dialect, base: &str, path_style: PathStyle) -> CompiledProv
         stream_header_timeout_ms: 1,
         whole_header_timeout_ms: 1,
         idle_timeout_ms: 50_000,
+        on_no_answer: policy::documents::OnNoAnswer::Again,
         pass_request_headers: Vec::new(),
         pass_response_headers: Vec::new(),
         set_request_headers: Default::default(),

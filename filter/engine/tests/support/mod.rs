@@ -15,9 +15,9 @@ use engine::{
 };
 use policy::compiled::{CompiledKey, Mesh};
 use policy::documents::{
-    Access, AuthStyle, BaseUrl, Documents, KeyState, Owner, PathStyle, Provider, ProviderAccess,
-    ProviderKey, ProviderKeySelector, ProviderKeyState, ProviderSelector, Route, RouteTarget,
-    Scope, StreamUsage, Subscription, Team, Tls, VirtualKey,
+    Access, AuthStyle, BaseUrl, Documents, KeyState, OnNoAnswer, Owner, PathStyle, Provider,
+    ProviderAccess, ProviderKey, ProviderKeySelector, ProviderKeyState, ProviderSelector, Route,
+    RouteTarget, Scope, StreamUsage, Subscription, Team, Tls, VirtualKey,
 };
 use policy::guardrail::{CompiledGuardrail, GuardCanary, GuardrailRules};
 use policy::ids::{
@@ -263,6 +263,7 @@ fn provider(seed: u8, name: &str, dialect: Dialect, models: &[&str]) -> Provider
         stream_header_timeout_ms: 60_000,
         whole_header_timeout_ms: 600_000,
         idle_timeout_ms: None,
+        on_no_answer: OnNoAnswer::Again,
         pass_request_headers: Vec::new(),
         pass_response_headers: Vec::new(),
         set_request_headers: BTreeMap::new(),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::documents::{
-    Access, AuthStyle, InferenceAuth, KeyState, OnRecordOverflow, OnRevoke, OnUnknownPrice,
-    OutboundAddresses, PathStyle, RouteTarget, Settings, StreamUsage, Subscription,
+    Access, AuthStyle, InferenceAuth, KeyState, OnNoAnswer, OnRecordOverflow, OnRevoke,
+    OnUnknownPrice, OutboundAddresses, PathStyle, RouteTarget, Settings, StreamUsage, Subscription,
 };
 use crate::guardrail::{GuardrailDraft, TextRole};
 use crate::opaque_path::OpaquePath;
@@ -126,6 +126,7 @@ pub(super) struct ProviderEntry {
     pub(super) stream_header_timeout_ms: Option<u64>,
     pub(super) whole_header_timeout_ms: Option<u64>,
     pub(super) idle_timeout_ms: Option<u64>,
+    pub(super) on_no_answer: Option<OnNoAnswer>,
     pub(super) pass_request_headers: Vec<String>,
     pub(super) pass_response_headers: Vec<String>,
     pub(super) set_request_headers: BTreeMap<String, String>,

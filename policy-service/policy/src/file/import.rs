@@ -434,6 +434,7 @@ impl<'a> Import<'a> {
                 .whole_header_timeout_ms
                 .unwrap_or(WHOLE_HEADER_TIMEOUT_MS),
             idle_timeout_ms: entry.idle_timeout_ms,
+            on_no_answer: entry.on_no_answer.unwrap_or_default(),
             pass_request_headers: entry.pass_request_headers.clone(),
             pass_response_headers: entry.pass_response_headers.clone(),
             set_request_headers: entry.set_request_headers.clone(),

@@ -84,6 +84,7 @@ pub(super) fn new_provider(fields: ProviderFields) -> Result<Provider, Operation
             .whole_header_timeout_ms
             .unwrap_or(WHOLE_HEADER_TIMEOUT_MS),
         idle_timeout_ms: fields.idle_timeout_ms,
+        on_no_answer: fields.on_no_answer.unwrap_or_default(),
         pass_request_headers: fields.pass_request_headers.unwrap_or_default(),
         pass_response_headers: fields.pass_response_headers.unwrap_or_default(),
         set_request_headers: fields.set_request_headers.unwrap_or_default(),
@@ -108,6 +109,7 @@ pub(super) fn apply(fields: ProviderFields, provider: &mut Provider) -> Result<(
         stream_header_timeout_ms,
         whole_header_timeout_ms,
         idle_timeout_ms,
+        on_no_answer,
         pass_request_headers,
         pass_response_headers,
         set_request_headers,
@@ -143,6 +145,7 @@ pub(super) fn apply(fields: ProviderFields, provider: &mut Provider) -> Result<(
         whole_header_timeout_ms,
     );
     provider.idle_timeout_ms = idle_timeout_ms.or(provider.idle_timeout_ms);
+    replace(&mut provider.on_no_answer, on_no_answer);
     replace(&mut provider.pass_request_headers, pass_request_headers);
     replace(&mut provider.pass_response_headers, pass_response_headers);
     replace(&mut provider.set_request_headers, set_request_headers);
