@@ -31,6 +31,8 @@ pub(crate) struct Adapt {
     answer_splice: Option<PrefixSplice>,
     /// Stands in for the body of the answer.
     replacement: Option<Vec<u8>>,
+    /// An answer has begun, the provider's or one from here.
+    is_answered: bool,
 }
 
 impl Adapt {
@@ -49,6 +51,7 @@ impl Adapt {
                 Command::SplicePrefix(splice) => self.splice = Some(splice),
                 // The key ended before this attempt began.
                 Command::RefuseAttempt(reply) | Command::Reply(reply) => {
+                    self.is_answered = true;
                     host::reply(&reply);
                     action = Action::Pause;
                 }
@@ -160,7 +163,27 @@ fn unfit() -> Reply {
     }
 }
 
-impl Context for Adapt {}
+/// Nanoseconds in a millisecond.
+const NANOS: u64 = 1_000_000;
+
+impl Context for Adapt {
+    fn on_done(&mut self) -> bool {
+        if let Some(number) = self.number.filter(|_| !self.is_answered) {
+            // The proxy notes it when it has a connection to send on.
+            let waited = host::property_u64(&["upstream", "cx_pool_ready_duration"]);
+            let connected_ms = waited.map(|nanos| nanos / NANOS);
+            let lost = Input::AttemptLost {
+                number,
+                connected_ms,
+            };
+            // Where the exchange is in use it is ending the stream itself, and knows what becomes of the attempt.
+            if let Some(Ok(mut running)) = self.running.as_ref().map(|it| it.try_borrow_mut()) {
+                running.exchange.handle(host::now(), lost);
+            }
+        }
+        true
+    }
+}
 
 impl HttpContext for Adapt {
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
@@ -171,21 +194,23 @@ impl HttpContext for Adapt {
             host::reply(&unfit());
             return Action::Pause;
         }
-        let has_one_target = self
+        let next = self
             .running
             .as_ref()
-            .is_some_and(|running| running.borrow().exchange.has_one_target());
-        // With one target there is one attempt, at the moment the request was let go, and its cluster is its plan.
-        let (number, provider, now) = if has_one_target {
-            (1, None, Timestamp::default())
-        } else {
-            let attempt = host::property_u64(&["upstream", "request_attempt_count"]);
-            let number = attempt
-                .and_then(|attempt| u32::try_from(attempt).ok())
-                .unwrap_or(u32::MAX);
-            (number, Some(chosen_provider()), host::now())
+            .and_then(|running| running.borrow().exchange.next_at_one_target());
+        // With one target the first attempt is at the moment the request was let go, and its cluster is its plan.
+        let (number, provider, now) = match next {
+            Some(first @ AttemptNumber(1)) => (first, None, Timestamp::default()),
+            Some(next) => (next, None, host::now()),
+            None => {
+                let attempt = host::property_u64(&["upstream", "request_attempt_count"]);
+                let number = attempt
+                    .and_then(|attempt| u32::try_from(attempt).ok())
+                    .unwrap_or(u32::MAX);
+                let number = AttemptNumber(number);
+                (number, Some(chosen_provider()), host::now())
+            }
         };
-        let number = AttemptNumber(number);
         self.number = Some(number);
         let running = self.running.clone();
         let news = running.and_then(|running| vm::with(|vm| vm.news(&mut running.borrow_mut())));
@@ -227,6 +252,7 @@ impl HttpContext for Adapt {
         let Some(number) = self.number else {
             return Action::Continue;
         };
+        self.is_answered = true;
         let headers = host::headers(Side::Response);
         let status = headers
             .text(":status")

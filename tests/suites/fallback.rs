@@ -1,8 +1,9 @@
 //! What happens when a provider fails: the next target of the plan answers, with its own credential, its own
 //! price and its own line in the record.
 
+use std::collections::HashSet;
 use std::net::TcpStream;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -80,6 +81,18 @@ fn good(streamed: bool) -> Answer {
 fn failing(status: u16) -> Answer {
     Answer::json(status, &anthropic::error("api_error", "scripted failure"))
         .field("retry-after", "7")
+}
+
+/// A connection closed instead of a head.
+fn closed() -> Answer {
+    Answer::empty(200).first(Step::Cut)
+}
+
+/// A connection that is reset when the provider has had the request for longer than a race can last.
+fn late_reset() -> Answer {
+    Answer::empty(200)
+        .first(Step::Pause(Duration::from_secs(3)))
+        .first(Step::Reset)
 }
 
 /// A port nobody listens on any more.
@@ -171,11 +184,14 @@ fallbacks! {
     a_whole_answer_survives_a_500: Some(failing(500)), 500, false;
     a_whole_answer_survives_a_529: Some(failing(529)), 529, false;
     a_whole_answer_survives_a_deserted_port: None, 0, false;
+    a_whole_answer_survives_a_reset: Some(Answer::reset()), 0, false;
+    a_whole_answer_survives_a_close: Some(closed()), 0, false;
     a_stream_survives_a_429: Some(failing(429)), 429, true;
     a_stream_survives_a_500: Some(failing(500)), 500, true;
     a_stream_survives_a_503: Some(failing(503)), 503, true;
     a_stream_survives_a_deserted_port: None, 0, true;
     a_stream_survives_a_reset: Some(Answer::reset()), 0, true;
+    a_stream_survives_a_close: Some(closed()), 0, true;
     a_stream_survives_silence: Some(Answer::silence()), 0, true;
 }
 
@@ -490,4 +506,128 @@ fn a_path_with_a_model_is_rebuilt_for_each_target() {
         MESH.only_record(&tenant.key_id)["usage"],
         tokens.as_record()
     );
+}
+
+/// Answers the first request of each connection; the next one finds the connection closed.
+fn closes_what_is_reused(streamed: bool) -> MockProvider {
+    let served = Mutex::new(HashSet::new());
+    MockProvider::start(move |seen, _| {
+        if served.lock().unwrap().insert(seen.connection) {
+            good(streamed)
+        } else if seen.connection % 2 == 0 {
+            Answer::reset()
+        } else {
+            closed()
+        }
+    })
+}
+
+/// How often the provider saw each request, by a text in it.
+fn sightings(mocks: &[MockProvider], text: &str) -> usize {
+    let of = |mock: &MockProvider| mock.seen().iter().filter(|it| it.mentions(text)).count();
+    mocks.iter().map(of).sum()
+}
+
+#[test]
+fn connections_that_close_under_a_request_cost_no_client_its_answer() {
+    for (targets, streamed) in [(1, false), (1, true), (2, false), (2, true)] {
+        let mut mocks = vec![closes_what_is_reused(streamed)];
+        mocks.extend((1..targets).map(|_| MockProvider::always(good(streamed))));
+        let registrations: Vec<_> = mocks
+            .iter()
+            .map(|mock| Registration::new(Dialect::Anthropic, mock))
+            .collect();
+        let (tenant, alias) = plan(&registrations, &json!({}));
+        for n in 0..8 {
+            let text = format!("request-{n}-");
+            let body = json!({
+                "model": alias, "max_tokens": 9, "stream": streamed, "messages": [{"role": "user", "content": text}],
+            });
+            let answered = MESH.send(&tenant.sign(Request::post("/v1/messages", &body)));
+            let case = format!("{n} of {targets} targets, streamed: {streamed}");
+            assert_eq!(answered.status, 200, "{case}: {}", answered.text());
+            let body = String::from_utf8(good(streamed).body()).unwrap();
+            assert_eq!(answered.text(), body, "{case}");
+            assert!((1..=2).contains(&sightings(&mocks, &text)), "{case}");
+        }
+        let records = MESH.wait_records(&tenant.key_id, 8);
+        let tried: Vec<_> = records
+            .iter()
+            .map(|it| it["attempt_count"].as_u64())
+            .collect();
+        assert!(tried.contains(&Some(2)), "{tried:?}");
+        for record in &records {
+            assert_eq!(record["status"], json!(200));
+            let attempts = MESH.attempts(record);
+            let (last, lost) = attempts.split_last().unwrap();
+            assert_eq!(last["status"], json!(200));
+            for attempt in lost {
+                assert_eq!(attempt["status"], json!(0), "{attempt:#}");
+                assert_eq!(attempt["cost_micro_usd"], json!(0), "{attempt:#}");
+                assert_eq!(attempt["usage"], Value::Null, "{attempt:#}");
+            }
+        }
+    }
+}
+
+/// Sends once to providers that end the connection as scripted, and expects it to be told.
+fn is_told(answer: &Answer, targets: usize, streamed: bool, setting: &str, tools: &Value) -> Value {
+    let mocks: Vec<_> = (0..targets)
+        .map(|_| MockProvider::always(answer.clone()))
+        .collect();
+    let registrations: Vec<_> = mocks
+        .iter()
+        .map(|mock| {
+            Registration::new(Dialect::Anthropic, mock).with("on_no_answer", json!(setting))
+        })
+        .collect();
+    let (tenant, alias) = plan(&registrations, &json!({}));
+    let body = json!({
+        "model": alias, "max_tokens": 9, "stream": streamed, "messages": [{"role": "user", "content": "hello"}],
+        "tools": tools,
+    });
+    let answered = MESH.send(&tenant.sign(Request::post("/v1/messages", &body)));
+    let case = format!("{targets} targets, streamed: {streamed}, {setting}, {tools}");
+    assert_eq!(answered.status, 502, "{case}: {}", answered.text());
+    let code = answered.weir_code();
+    assert_eq!(code.as_deref(), Some("upstream_unreachable"), "{case}");
+    let message = answered.json()["error"]["message"].to_string();
+    assert!(
+        message.contains("ended before it began to answer"),
+        "{case}: {message}"
+    );
+    assert_eq!(mocks[0].count(), 1, "{case}");
+    assert!(mocks.iter().skip(1).all(|mock| mock.count() == 0), "{case}");
+    let record = MESH.only_record(&tenant.key_id);
+    assert_eq!(
+        (
+            &record["status"],
+            &record["attempt_count"],
+            &record["ended"]
+        ),
+        (&json!(502), &json!(1), &json!("upstream_error")),
+        "{case}: {record:#}"
+    );
+    MESH.attempts(&record).remove(0)
+}
+
+/// The provider had the request for so long that it may have worked on it: it is told, and charged by estimate.
+#[test]
+fn a_late_end_is_told_and_not_tried_again() {
+    for (targets, streamed) in [(1, false), (1, true), (2, false), (2, true)] {
+        let attempt = is_told(&late_reset(), targets, streamed, "again", &json!([]));
+        assert_eq!(attempt["estimated"], json!(true), "{attempt:#}");
+        assert_ne!(attempt["usage"], Value::Null, "{attempt:#}");
+    }
+}
+
+#[test]
+fn what_is_not_to_go_again_is_told_at_once() {
+    let search = json!([{"type": "web_search_20250305", "name": "web_search"}]);
+    for (setting, tools) in [("fail", json!([])), ("again", search)] {
+        for (targets, streamed) in [(1, false), (2, true)] {
+            let attempt = is_told(&Answer::reset(), targets, streamed, setting, &tools);
+            assert_eq!(attempt["usage"], Value::Null, "{attempt:#}");
+        }
+    }
 }

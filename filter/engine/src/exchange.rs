@@ -11,6 +11,7 @@ mod guarding;
 mod key_answer;
 mod metering;
 mod naming;
+mod no_answer;
 mod opaque;
 mod ownership;
 mod passing;
@@ -33,7 +34,7 @@ use crate::cors::Cors;
 use crate::dropped::DroppedHeaders;
 use crate::guard::Guard;
 use crate::key_cooling::KeyCooling;
-use crate::messages::{Command, Flow, Input};
+use crate::messages::{AttemptNumber, Command, Flow, Input};
 use crate::path::Address;
 use crate::quota::{Desk, Limits};
 use crate::record::{Ended, ExchangeRecord};
@@ -181,6 +182,10 @@ impl Exchange {
                 number,
                 host_provider,
             } => self.attempt_started(now, number, host_provider),
+            Input::AttemptLost {
+                number,
+                connected_ms,
+            } => self.attempt_lost(now, number, connected_ms),
             Input::AttemptHeaders {
                 number,
                 status,
@@ -313,9 +318,12 @@ impl Exchange {
         self.response_ended
     }
 
-    /// Returns whether there is one attempt at most, so that nobody needs to ask the proxy which one it is.
-    pub fn has_one_target(&self) -> bool {
-        matches!(&self.state, State::Forwarded(plan) if plan.targets.len() == 1)
+    /// Returns the number of the next attempt where all go to one target, so that nobody needs to ask the proxy which
+    /// one it is and where it goes.
+    pub fn next_at_one_target(&self) -> Option<AttemptNumber> {
+        let made = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
+        let is_one = matches!(&self.state, State::Forwarded(plan) if plan.has_one_target());
+        is_one.then(|| AttemptNumber(made.saturating_add(1)))
     }
 
     /// Returns whether the exchange was handed to a provider or is still being read.

@@ -92,6 +92,12 @@ pub enum Input<'a> {
         number: AttemptNumber,
         host_provider: Option<&'a str>,
     },
+    /// An attempt is over, and nothing of an answer has come. `connected_ms`: how long after its start the proxy had a
+    /// connection for it; `None` if it never had.
+    AttemptLost {
+        number: AttemptNumber,
+        connected_ms: Option<u64>,
+    },
     /// Response headers of an attempt.
     AttemptHeaders {
         number: AttemptNumber,

@@ -44,10 +44,11 @@ fn a_clean_request_passes_untouched_to_its_provider() {
     );
     let edits = driven.forwarded();
     assert_eq!(edit(&edits, "x-weir-plan"), Some("provider/anthropic-a"));
+    assert_eq!(edit(&edits, "x-envoy-max-retries"), Some("1"));
     assert_eq!(
-        edit(&edits, "x-envoy-max-retries"),
-        None,
-        "the route's own number is none"
+        edit(&edits, "x-envoy-retry-on"),
+        Some("reset"),
+        "its own errors are the client's to see"
     );
     assert!(
         edits.contains(&HeaderEdit::remove("x-api-key")),

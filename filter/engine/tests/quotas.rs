@@ -353,6 +353,44 @@ fn an_answer_without_usage_costs_what_was_seen_or_held() {
     }
 }
 
+/// An attempt that ended without an answer: nothing if soon, the estimate if late, and strictly what was held.
+#[test]
+fn a_lost_attempt_costs_by_when_it_ended() {
+    use engine::messages::AttemptNumber;
+    let request = BODY.len().div_ceil(4) as u64;
+    for (ended_ms, on_lease) in [(1_999, 0), (2_500, request)] {
+        for holds in [Holds::Learned, Holds::Strict] {
+            let world = one(Unit::TotalTokens, |rules| rules.holds = holds);
+            let mut driven = Driven::post(&world, PATH, &[], BODY);
+            let (call, request) = asked(&mut driven);
+            let want = if holds == Holds::Strict && on_lease > 0 {
+                request.asks[0].need
+            } else {
+                on_lease
+            };
+            let answer = grant(&request, |need| need);
+            driven.push(Input::Consulted { call, answer });
+            driven.forwarded();
+            driven.attempt(1, None);
+            driven.pass(ended_ms);
+            driven.push(Input::AttemptLost {
+                number: AttemptNumber(1),
+                connected_ms: Some(0),
+            });
+            driven.push(Input::ResponseHeaders {
+                status: 503,
+                details: "",
+                end_of_stream: true,
+            });
+            driven.commands();
+            driven.close(ClosedBy::Nobody);
+            let charges = settlements(&world).into_iter().flat_map(|it| it.charges);
+            let charged: u64 = charges.map(|charge| charge.amount).sum();
+            assert_eq!(charged, want, "{ended_ms} {holds:?}");
+        }
+    }
+}
+
 #[test]
 fn a_client_that_leaves_while_it_waits_leaves_no_grant() {
     let world = one(Unit::TotalTokens, |_| {});

@@ -217,7 +217,7 @@ refusal_codes! {
         "The policy service did not answer a question this request depends on.",
         "Try again; look whether the proxy reaches the policy service.";
     UpstreamUnreachable "upstream_unreachable" 502 Unavailable after(2),
-        "No provider could be reached for this request.",
+        "No provider could be reached for this request, or the connection to it ended before an answer began.",
         "Try again; look at the provider's state and at the network.";
     UpstreamTimeout "upstream_timeout" 504 Timeout after(2),
         "The provider did not begin to answer in time.",

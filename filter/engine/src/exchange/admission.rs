@@ -59,6 +59,7 @@ impl Exchange {
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
+            | Input::AttemptLost { .. }
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }
@@ -267,6 +268,7 @@ impl Exchange {
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
+            | Input::AttemptLost { .. }
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }

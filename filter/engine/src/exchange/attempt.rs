@@ -14,6 +14,7 @@ use policy::usage::Usage;
 
 use super::guarded_answer::{AnswerHead, Guarded, Said};
 use super::metering::Metered;
+use super::no_answer::NoAnswer;
 use super::passing::{NEEDED_FOR_ROUTING, Shown};
 use super::standing::Unfit;
 use super::target::Plan;
@@ -40,6 +41,8 @@ pub(super) struct Attempt {
     pub(super) key_refusal: Option<Box<KeyRefusalReader>>,
     /// The answer is held because another key may be tried in its place.
     pub(super) holds_for_key: bool,
+    /// How it ended, if it ended without an answer.
+    pub no_answer: Option<NoAnswer>,
 }
 
 impl Exchange {
@@ -64,24 +67,25 @@ impl Exchange {
             .map(|name| HeaderEdit::remove(name.to_owned()))
             .collect();
         edits.push(HeaderEdit::set("x-weir-plan", plan.cluster.as_str()));
-        let retries = plan.targets.len().saturating_sub(1);
-        if retries > 0 {
+        if let Some((retries, after)) = plan.retries(self.facts.streamed) {
             edits.push(HeaderEdit::set("x-envoy-max-retries", retries.to_string()));
+            edits.push(HeaderEdit::set("x-envoy-retry-on", after));
         }
-        let timeout_ms = if self.facts.streamed {
-            if retries > 0 {
-                edits.push(HeaderEdit::set("x-envoy-retry-on", "5xx"));
-            }
+        let header_timeout_ms = if self.facts.streamed {
             first.stream_header_timeout_ms
         } else {
             first.whole_header_timeout_ms
         };
         edits.push(HeaderEdit::set(
             "x-envoy-upstream-rq-per-try-timeout-ms",
-            timeout_ms.to_string(),
+            header_timeout_ms.to_string(),
         ));
         self.commands.push_back(Command::Forward { edits });
-        self.state = State::Forwarded(Box::new(Plan { shown, ..plan }));
+        self.state = State::Forwarded(Box::new(Plan {
+            shown,
+            header_timeout_ms,
+            ..plan
+        }));
         Flow::Continue
     }
 
@@ -92,12 +96,26 @@ impl Exchange {
         number: AttemptNumber,
         host_provider: Option<&str>,
     ) -> Flow {
+        self.last_is_over(now);
         let State::Forwarded(plan) = &self.state else {
             return self.refuse_attempt(Unfit::unplanned(
                 "The request is not on its way to a provider.",
             ));
         };
-        let Some((target, _)) = plan.target(number.0, host_provider) else {
+        if let Some(unfit) = self.objection_to_another(plan) {
+            return self.refuse_attempt(unfit);
+        }
+        // The one target of a plan is asked again where it stands.
+        let goes_again = self
+            .attempts
+            .last()
+            .is_some_and(|it| it.no_answer.is_some());
+        let place = if goes_again && plan.has_one_target() {
+            1
+        } else {
+            number.0
+        };
+        let Some((target, _)) = plan.target(place, host_provider) else {
             return self.refuse_attempt(Unfit::unplanned(
                 "The host that was chosen is not among the targets left for this request.",
             ));
@@ -152,6 +170,7 @@ impl Exchange {
             received_bytes: 0,
             key_refusal: None,
             holds_for_key: false,
+            no_answer: None,
         });
         Flow::Continue
     }
@@ -338,7 +357,8 @@ impl Attempt {
         let metered = surface.is_some_and(Surface::is_metered);
         let reported = self.reader.as_ref().and_then(|reader| reader.usage());
         let is_final = self.has_come_to_its_end();
-        let is_billed = is_success(record.status) || (record.status == 0 && is_open);
+        let is_late = self.no_answer.is_some_and(NoAnswer::is_late);
+        let is_billed = is_success(record.status) || (record.status == 0 && (is_open || is_late));
         record.usage = reported;
         if metered && is_billed && !(is_final && self.reports_what_came(surface)) {
             let unreported = match &self.reader {

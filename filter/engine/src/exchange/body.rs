@@ -91,6 +91,7 @@ impl Exchange {
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
+            | Input::AttemptLost { .. }
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }
@@ -174,6 +175,7 @@ impl Exchange {
             | Input::Consulted { .. }
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
+            | Input::AttemptLost { .. }
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }
@@ -323,6 +325,7 @@ impl Exchange {
             | Input::RequestHeld { .. }
             | Input::RequestTrailers
             | Input::AttemptStarted { .. }
+            | Input::AttemptLost { .. }
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }

@@ -4,6 +4,7 @@ use dialects::refusal::{ProxyReply, RefusalCode};
 use policy::surface::Surface;
 use policy::units::Timestamp;
 
+use super::no_answer::timed_out;
 use super::{Exchange, State};
 use crate::messages::{ClosedBy, Command, Flow, HeaderEdit};
 use crate::record::{Ended, ExchangeRecord};
@@ -53,8 +54,8 @@ impl Exchange {
     fn rewrite_proxy_error(&mut self, status: u16, details: &str) {
         let provider = match &self.state {
             State::Forwarded(plan) => {
-                let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
-                plan.target(number.max(1), None)
+                let number = self.attempts.len().clamp(1, plan.targets.len().max(1));
+                plan.target(u32::try_from(number).unwrap_or(u32::MAX), None)
                     .map(|(_, provider)| provider.name.clone())
             }
             State::Start
@@ -76,16 +77,15 @@ impl Exchange {
             (_, _) => row.code,
         };
         let (message, wait_secs) = if code == RefusalCode::UpstreamTimeout {
-            let message = format!("The provider `{provider}` did not begin to answer in time.");
-            (message, Some(5))
+            (timed_out(&provider), Some(5))
         } else if code == RefusalCode::UpstreamUnreachable {
-            let message = format!("The provider `{provider}` could not be reached.");
-            (message, Some(5))
+            (self.tell_no_answer(&provider), Some(5))
         } else {
             (row.message.to_owned(), None)
         };
         let reply = self.shape(code, message, wait_secs);
         self.facts.refusal = Some(code);
+        self.answered = Some(reply.status);
         self.commands.push_back(Command::RewriteResponse(reply));
     }
 

@@ -7,7 +7,7 @@ use dialects::refusal::RefusalCode;
 use dialects::request::RequestFacts;
 use dialects::splice::{Splice, include_usage_splice, length_after, model_splices, reach};
 use policy::compiled::{CompiledKey, CompiledProvider, CompiledProviderKey, Mesh};
-use policy::documents::{AuthStyle, StreamUsage};
+use policy::documents::{AuthStyle, OnNoAnswer, StreamUsage};
 use policy::guardrail::GuardTarget;
 use policy::routing::{self, AttemptTarget, NoRoute, Order};
 use policy::segment::SegmentError;
@@ -44,6 +44,8 @@ pub(super) struct Plan {
     pub guard_splices: Vec<Splice>,
     /// Whose request the header map that all attempts share shows.
     pub shown: Shown,
+    /// How long an attempt may take until its answer begins.
+    pub header_timeout_ms: u64,
 }
 
 /// Whether the request names a model, or only a path.
@@ -153,6 +155,38 @@ impl Plan {
                 provider: 0,
                 is_whole: false,
             },
+            header_timeout_ms: 0,
+        }
+    }
+
+    pub(super) fn has_one_target(&self) -> bool {
+        self.targets.len() == 1
+    }
+
+    /// Whether nothing happens twice that a client would notice if two providers, or one twice, worked on the request:
+    /// its body was read, and names nothing that the provider does by itself.
+    pub(super) fn can_be_repeated(&self) -> bool {
+        match &self.facts {
+            Some(facts) => !facts.hosted_tools && !facts.background,
+            None => matches!(self.headers.text(":method"), Some("GET" | "HEAD")),
+        }
+    }
+
+    /// Returns how often the proxy may begin anew, and after what.
+    ///
+    /// A plan of several targets never has more attempts than they are: in the proxy's cluster nobody stands behind the
+    /// last one, and its own error is the client's to see. A plan of one target has a cluster that can be asked again,
+    /// for an answer that never began and for nothing else.
+    pub(super) fn retries(&self, streamed: bool) -> Option<(usize, &'static str)> {
+        let provider = || self.mesh.providers.get(self.targets.first()?.provider);
+        match self.targets.len().checked_sub(1)? {
+            0 => {
+                let goes_again = self.can_be_repeated()
+                    && provider().is_some_and(|it| it.on_no_answer == OnNoAnswer::Again);
+                goes_again.then_some((1, "reset"))
+            }
+            others if streamed => Some((others, "5xx,retriable-status-codes")),
+            others => Some((others, "reset,retriable-status-codes")),
         }
     }
 
