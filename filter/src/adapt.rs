@@ -12,7 +12,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::govern::EXCHANGE_PROPERTY;
-use crate::host::{self, READ_BYTES, Side};
+use crate::host::{self, NotEdited, READ_BYTES, Side};
 use crate::marks::CREATED;
 use crate::vm::{self, Running};
 
@@ -47,7 +47,12 @@ impl Adapt {
         };
         while let Some(command) = guard.exchange.poll_command() {
             match command {
-                Command::EditAttempt { edits } => host::edit(Side::Request, &edits),
+                Command::EditAttempt { edits } => {
+                    if host::edit(Side::Request, &edits) == Err(NotEdited) {
+                        guard.exchange.handle(now, Input::NotEdited);
+                        action = Action::Pause;
+                    }
+                }
                 Command::SplicePrefix(splice) => self.splice = Some(splice),
                 // The key ended before this attempt began.
                 Command::RefuseAttempt(reply) | Command::Reply(reply) => {
@@ -55,9 +60,15 @@ impl Adapt {
                     host::reply(&reply);
                     action = Action::Pause;
                 }
-                Command::EditResponse { edits } => host::edit(Side::Response, &edits),
+                Command::EditResponse { edits } => {
+                    if host::edit(Side::Response, &edits) == Err(NotEdited) {
+                        guard.exchange.handle(now, Input::NotEdited);
+                        action = Action::Pause;
+                    }
+                }
+                Command::ResetStream => host::reset_response(),
                 Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
-                Command::RewriteAnswer(reply) => self.replacement = Some(rewrite(reply)),
+                Command::RewriteAnswer(reply) => self.replacement = rewrite(reply),
                 Command::KeepOwned(mark) => CREATED.keep(&[mark]),
                 Command::ConsultLater { call, kind } => {
                     let serial = guard.serial;
@@ -69,7 +80,6 @@ impl Adapt {
                 | Command::TakeCredit(_)
                 | Command::KeepMarks(_)
                 | Command::KeepTokens(_)
-                | Command::ResetStream
                 | Command::Consult { .. }
                 | Command::AnswerCanary { .. }
                 | Command::Forward { .. }
@@ -106,9 +116,15 @@ impl Adapt {
         while let Some(command) = guard.exchange.poll_command() {
             match command {
                 Command::ReplaceChunk(bytes) => replaced = Some(bytes),
-                Command::EditResponse { edits } => host::edit(Side::Response, &edits),
+                Command::EditResponse { edits } => {
+                    if host::edit(Side::Response, &edits) == Err(NotEdited) {
+                        guard.exchange.handle(now, Input::NotEdited);
+                    }
+                }
+                Command::Reply(reply) => host::reply(&reply),
+                Command::ResetStream => host::reset_response(),
                 Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
-                Command::RewriteAnswer(reply) => self.replacement = Some(rewrite(reply)),
+                Command::RewriteAnswer(reply) => self.replacement = rewrite(reply),
                 Command::KeepOwned(mark) => CREATED.keep(&[mark]),
                 Command::ConsultLater { call, kind } => {
                     let serial = guard.serial;
@@ -120,9 +136,7 @@ impl Adapt {
                 | Command::TakeCredit(_)
                 | Command::KeepMarks(_)
                 | Command::KeepTokens(_)
-                | Command::ResetStream
                 | Command::Consult { .. }
-                | Command::Reply(_)
                 | Command::AnswerCanary { .. }
                 | Command::Forward { .. }
                 | Command::EditAttempt { .. }
@@ -151,15 +165,25 @@ fn chosen_provider() -> String {
         .unwrap_or_default()
 }
 
-/// The answer when this attempt cannot be told what it is: its dialect is not known either.
-fn unfit() -> Reply {
+const UNKNOWN: &str = "The proxy does not know this request any more, because its filter was loaded anew; nothing was sent. Send it again.";
+const NOT_WHOLE: &str = "The proxy could not change the body as policy wants it, so nothing was passed on; try again, and tell your administrator if it happens again.";
+
+/// The answer when this attempt cannot be told what it is: its dialect is not known either, but all of them have an
+/// object `error` with a `message`.
+fn unfit(message: &str) -> Reply {
+    let code = RefusalCode::Internal.name();
+    let body = serde_json::json!({
+        "type": "error",
+        "error": {"type": "api_error", "message": message, "weir_code": code},
+    });
     Reply {
         status: 503,
         headers: vec![
+            ("content-type", "application/json".to_owned()),
             ("retry-after", "1".to_owned()),
-            ("x-weir-code", RefusalCode::Internal.name().to_owned()),
+            ("x-weir-code", code.to_owned()),
         ],
-        body: Vec::new(),
+        body: body.to_string().into_bytes(),
     }
 }
 
@@ -187,11 +211,15 @@ impl Context for Adapt {
 
 impl HttpContext for Adapt {
     fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        let serial = host::property_u64(&[EXCHANGE_PROPERTY]);
-        self.running = serial.and_then(|serial| vm::with(|vm| vm.find(serial)));
+        self.running = host::property(&[EXCHANGE_PROPERTY]).and_then(|ticket| {
+            vm::with(|vm| {
+                let serial = vm.tickets.serial(&ticket).ok()?;
+                vm.find(serial)
+            })
+        });
         if self.running.is_none() {
             // The VM was reloaded: the credentials of this request are gone, and nothing unfiltered goes on.
-            host::reply(&unfit());
+            host::reply(&unfit(UNKNOWN));
             return Action::Pause;
         }
         let next = self
@@ -242,7 +270,7 @@ impl HttpContext for Adapt {
             Edited::Whole => Action::Continue,
             Edited::Not | Edited::Partly => {
                 // The body is not the one that was judged: it must not go on under another name.
-                host::reply(&unfit());
+                host::reply(&unfit(NOT_WHOLE));
                 Action::Pause
             }
         }
@@ -301,12 +329,13 @@ impl HttpContext for Adapt {
 
     fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
         if let (Some(running), Some(number)) = (&self.running, self.number) {
-            host::filter_trailers(Side::Response, |name, _| {
-                running
-                    .borrow()
-                    .exchange
-                    .passes_answer_trailer(number, name)
-            });
+            let passes = |name: &str, _: &[u8]| {
+                let running = running.borrow();
+                running.exchange.passes_answer_trailer(number, name)
+            };
+            if host::filter_trailers(Side::Response, passes) == Err(NotEdited) {
+                return self.push(host::now(), Input::NotEdited);
+            }
         }
         if self.holds_answer {
             let size = self.consumed;
@@ -362,8 +391,8 @@ fn edit_held(side: Side, size: usize, length: usize, mut splices: Vec<Splice>) -
     Edited::Whole
 }
 
-/// Sets the head of an answer that is not the provider's; returns the body to put in.
-fn rewrite(reply: Reply) -> Vec<u8> {
+/// Sets the head of an answer that is not the provider's; returns the body to put in, or breaks the answer off.
+fn rewrite(reply: Reply) -> Option<Vec<u8>> {
     let mut edits = vec![
         HeaderEdit::set(":status", reply.status.to_string()),
         HeaderEdit::set("content-length", reply.body.len().to_string()),
@@ -371,8 +400,11 @@ fn rewrite(reply: Reply) -> Vec<u8> {
     ];
     let headers = reply.headers.into_iter();
     edits.extend(headers.map(|(name, value)| HeaderEdit::set(name, value)));
-    host::edit(Side::Response, &edits);
-    reply.body
+    if host::edit(Side::Response, &edits) == Err(NotEdited) {
+        host::reset_response();
+        return None;
+    }
+    Some(reply.body)
 }
 
 impl Adapt {
@@ -400,8 +432,9 @@ impl Adapt {
                 Edited::Whole => {}
                 // The body is not the one that was judged: nothing of it may pass.
                 Edited::Not => {
-                    let body = rewrite(unfit());
-                    host::replace_answer(size, &body);
+                    if let Some(body) = rewrite(unfit(NOT_WHOLE)) {
+                        host::replace_answer(size, &body);
+                    }
                 }
                 Edited::Partly => host::reset_response(),
             }

@@ -14,7 +14,7 @@ use proxy_wasm::types::Action;
 use crate::body::{self, End};
 use crate::consult::{ask, read_answer};
 use crate::credit;
-use crate::host::{self, Side};
+use crate::host::{self, NotEdited, Side};
 use crate::marks::{BLOCKED, CREATED};
 use crate::records;
 use crate::spares;
@@ -99,7 +99,10 @@ impl Govern {
                 let serial = guard.serial;
                 vm::with(|vm| vm.teller.ask_later(serial, call, kind));
             } else {
-                outcome = self.carry_out(command, outcome);
+                match self.carry_out(command, outcome) {
+                    Ok(next) => outcome = next,
+                    Err(NotEdited) => flow = guard.exchange.handle(now, Input::NotEdited),
+                }
             }
         }
         (flow, outcome)
@@ -121,8 +124,8 @@ impl Govern {
         }
     }
 
-    fn carry_out(&mut self, command: Command, outcome: Outcome) -> Outcome {
-        match command {
+    fn carry_out(&mut self, command: Command, outcome: Outcome) -> Result<Outcome, NotEdited> {
+        let outcome = match command {
             Command::Reply(reply) => {
                 host::reply(&reply);
                 Outcome::Replied
@@ -132,18 +135,16 @@ impl Govern {
                 Outcome::Replied
             }
             Command::Forward { edits } => {
-                host::edit(Side::Request, &edits);
-                host::set_property(EXCHANGE_PROPERTY, &self.serial.to_le_bytes());
-                host::clear_route_cache();
+                forward(self.serial, &edits)?;
                 self.is_forwarded = true;
                 Outcome::Forwarded
             }
             Command::RewriteResponse(reply) => {
-                self.replacement = Some(rewrite(reply));
+                self.replacement = Some(rewrite(reply)?);
                 outcome
             }
             Command::EditResponse { edits } => {
-                host::edit(Side::Response, &edits);
+                host::edit(Side::Response, &edits)?;
                 outcome
             }
             Command::Record(record) => {
@@ -178,7 +179,8 @@ impl Govern {
             | Command::RewriteAnswer(_)
             | Command::RefuseAttempt(_)
             | Command::ReplaceChunk(_) => outcome,
-        }
+        };
+        Ok(outcome)
     }
 
     fn action(&self, flow: Flow, outcome: Outcome) -> Action {
@@ -297,14 +299,16 @@ impl HttpContext for Govern {
     }
 
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
-        host::filter_trailers(Side::Request, |name, value| {
+        let passes = |name: &str, value: &[u8]| {
             self.running.as_ref().is_some_and(|running| {
-                running
-                    .borrow()
-                    .exchange
-                    .passes_request_trailer(name, value)
+                let running = running.borrow();
+                running.exchange.passes_request_trailer(name, value)
             })
-        });
+        };
+        if host::filter_trailers(Side::Request, passes) == Err(NotEdited) {
+            self.push(host::now(), Input::NotEdited);
+            return Action::Pause;
+        }
         if self.is_forwarded {
             return Action::Continue;
         }
@@ -472,12 +476,12 @@ pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running, cluster: &st
                 let serial = running.serial;
                 vm::with(|vm| vm.teller.ask_later(serial, call, kind));
             }
-            Command::Forward { edits } => {
-                host::edit(Side::Request, &edits);
-                host::set_property(EXCHANGE_PROPERTY, &running.serial.to_le_bytes());
-                host::clear_route_cache();
-                host::resume_request();
-            }
+            Command::Forward { edits } => match forward(running.serial, &edits) {
+                Ok(()) => host::resume_request(),
+                Err(NotEdited) => {
+                    running.exchange.handle(now, Input::NotEdited);
+                }
+            },
             Command::FindKey(_)
             | Command::EditAttempt { .. }
             | Command::SplicePrefix(_)
@@ -524,7 +528,7 @@ fn deliver(record: engine::ExchangeRecord) {
 }
 
 /// Sets the head of a response that the proxy made; returns the body to put in.
-fn rewrite(reply: Reply) -> Vec<u8> {
+fn rewrite(reply: Reply) -> Result<Vec<u8>, NotEdited> {
     let mut edits = vec![
         HeaderEdit::set(":status", reply.status.to_string()),
         HeaderEdit::remove("content-length"),
@@ -535,8 +539,17 @@ fn rewrite(reply: Reply) -> Vec<u8> {
             .into_iter()
             .map(|(name, value)| HeaderEdit::set(name, value)),
     );
-    host::edit(Side::Response, &edits);
-    reply.body
+    host::edit(Side::Response, &edits)?;
+    Ok(reply.body)
+}
+
+/// Makes a held request the one that goes to its plan, and names its exchange to the upstream chain.
+fn forward(serial: u64, edits: &[HeaderEdit]) -> Result<(), NotEdited> {
+    host::edit(Side::Request, edits)?;
+    let ticket = vm::with(|vm| vm.tickets.give(serial));
+    host::set_property(EXCHANGE_PROPERTY, &ticket)?;
+    host::clear_route_cache();
+    Ok(())
 }
 
 /// The state of this VM, for whoever knows the canary secret.

@@ -68,8 +68,16 @@ pub(crate) fn header(side: Side, name: &str) -> Option<Vec<u8>> {
         .flatten()
 }
 
+/// The proxy did not change what it was to change: whatever it holds must not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) struct NotEdited;
+
 /// Changes the header list; same phases as [`headers`].
-pub(crate) fn edit(side: Side, edits: &[HeaderEdit]) {
+///
+/// # Errors
+/// [`NotEdited`] at the first change that the proxy did not make.
+pub(crate) fn edit(side: Side, edits: &[HeaderEdit]) -> Result<(), NotEdited> {
     for edit in edits {
         let outcome = match edit {
             HeaderEdit::Set(name, value) => {
@@ -81,19 +89,29 @@ pub(crate) fn edit(side: Side, edits: &[HeaderEdit]) {
             HeaderEdit::Remove(name) => hostcalls::remove_map_value(side.headers(), name),
         };
         if outcome.is_err() {
-            warn("a header could not be changed");
+            error("a header could not be changed, and its exchange is refused");
+            return Err(NotEdited);
         }
     }
+    Ok(())
 }
 
 /// Leaves of the trailers what `passes`; only in that side's trailers callback.
-pub(crate) fn filter_trailers(side: Side, passes: impl Fn(&str, &[u8]) -> bool) {
+///
+/// # Errors
+/// [`NotEdited`] at the first trailer that the proxy did not remove.
+pub(crate) fn filter_trailers(
+    side: Side,
+    passes: impl Fn(&str, &[u8]) -> bool,
+) -> Result<(), NotEdited> {
     let trailers = hostcalls::get_map_bytes(side.trailers()).unwrap_or_default();
     for (name, value) in &trailers {
         if !passes(name, value) && hostcalls::remove_map_value(side.trailers(), name).is_err() {
-            warn("a trailer could not be removed");
+            error("a trailer could not be removed, and its exchange is refused");
+            return Err(NotEdited);
         }
     }
+    Ok(())
 }
 
 /// Sets the time between two ticks of the root context that the current context belongs to; zero for none.
@@ -151,6 +169,8 @@ pub(crate) fn reply(reply: &dialects::refusal::Reply) {
         .collect();
     if hostcalls::send_http_response(u32::from(reply.status), headers, Some(&reply.body)).is_err() {
         warn("a local reply could not be sent");
+        // Nobody else ends the stream.
+        reset_response();
     }
 }
 
@@ -192,10 +212,14 @@ pub(crate) fn property_u64(path: &[&str]) -> Option<u64> {
 }
 
 /// Notes `value` in the stream's filter state, where the upstream chain can read it.
-pub(crate) fn set_property(name: &str, value: &[u8]) {
-    if hostcalls::set_property(vec![name], Some(value)).is_err() {
-        warn("a property could not be set");
-    }
+///
+/// # Errors
+/// [`NotEdited`] if it is not there.
+pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), NotEdited> {
+    hostcalls::set_property(vec![name], Some(value)).map_err(|_status| {
+        error("a property could not be set, and its exchange is refused");
+        NotEdited
+    })
 }
 
 /// Returns a value of the process-wide store and its version; an empty value counts as absent.

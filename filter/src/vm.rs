@@ -8,7 +8,7 @@ use dialects::refusal::ProxyReply;
 use engine::guard::Guard;
 use engine::messages::{Governed, KeyNow};
 use engine::quota::{Desk, Limits};
-use engine::{DroppedHeaders, Exchange, ExchangeSeed, KeyCooling, SideBySide};
+use engine::{DroppedHeaders, Exchange, ExchangeSeed, KeyCooling, SideBySide, Tickets};
 use policy::compiled::{CompiledKey, KeyTable, Mesh};
 use policy::ids::{ExchangeId, GuardrailId, HolderId};
 use policy::key::KeyHash;
@@ -34,7 +34,7 @@ thread_local! {
 pub(crate) struct Running {
     pub exchange: Exchange,
     pub context: u32,
-    /// Names the exchange to the upstream chain.
+    /// Names the exchange in this VM.
     pub serial: u64,
     pub body: Body,
     /// Of its virtual key, where it has one.
@@ -81,6 +81,8 @@ pub(crate) struct Vm {
     keys: HashMap<KeyHash, Option<Rc<CompiledKey>>>,
     running: HashMap<u64, Rc<RefCell<Running>>>,
     serial: u64,
+    /// By which the upstream chain finds its exchange, and no other VM's.
+    pub tickets: Tickets,
     random: u64,
 }
 
@@ -146,7 +148,8 @@ impl Vm {
             tables: Vec::new(),
             keys: HashMap::new(),
             running: HashMap::new(),
-            serial: 0,
+            serial: u64::from_le_bytes(host::random()),
+            tickets: Tickets::new(host::random()),
             random: u64::from_le_bytes(host::random()),
         }
     }

@@ -12,6 +12,7 @@ mod key_answer;
 mod metering;
 mod naming;
 mod no_answer;
+mod not_edited;
 mod opaque;
 mod ownership;
 mod passing;
@@ -203,6 +204,7 @@ impl Exchange {
                 end_of_stream,
             } => self.response_headers(status, details, end_of_stream),
             Input::Governed(governed) => self.governed(now, governed),
+            Input::NotEdited => self.not_edited(),
             Input::ResponseEnded => {
                 self.response_ended = true;
                 Flow::Continue

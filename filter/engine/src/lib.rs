@@ -22,6 +22,7 @@ mod query;
 pub mod quota;
 mod record;
 mod side_by_side;
+mod ticket;
 pub mod turns;
 mod upstream;
 
@@ -32,3 +33,4 @@ pub use key_cooling::KeyCooling;
 pub use messages::{Command, Flow, HeaderEdit, Input};
 pub use record::{AttemptRecord, Ended, ExchangeRecord};
 pub use side_by_side::{Place, SideBySide};
+pub use ticket::{TICKET_BYTES, TicketError, Tickets};

@@ -119,6 +119,9 @@ pub enum Input<'a> {
         details: &'a str,
         end_of_stream: bool,
     },
+    /// Headers or trailers could not be changed as a command or a list wanted it, or the exchange could not be named
+    /// to the upstream chain.
+    NotEdited,
     /// The response body has reached its end on the way to the client.
     ResponseEnded,
     /// The exchange is over, one way or another.

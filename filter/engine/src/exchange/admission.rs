@@ -60,6 +60,7 @@ impl Exchange {
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
             | Input::AttemptLost { .. }
+            | Input::NotEdited
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }
@@ -269,6 +270,7 @@ impl Exchange {
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
             | Input::AttemptLost { .. }
+            | Input::NotEdited
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }

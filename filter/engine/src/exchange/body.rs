@@ -92,6 +92,7 @@ impl Exchange {
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
             | Input::AttemptLost { .. }
+            | Input::NotEdited
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }
@@ -176,6 +177,7 @@ impl Exchange {
             | Input::DeadlinePassed
             | Input::AttemptStarted { .. }
             | Input::AttemptLost { .. }
+            | Input::NotEdited
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }
@@ -326,6 +328,7 @@ impl Exchange {
             | Input::RequestTrailers
             | Input::AttemptStarted { .. }
             | Input::AttemptLost { .. }
+            | Input::NotEdited
             | Input::AttemptHeaders { .. }
             | Input::AttemptBody { .. }
             | Input::ResponseHeaders { .. }
