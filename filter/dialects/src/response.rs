@@ -16,6 +16,7 @@
 //! ```
 
 mod counts;
+mod made;
 mod shapes;
 mod shown;
 
@@ -25,6 +26,8 @@ use policy::usage::Usage;
 
 use self::counts::Counts;
 pub(crate) use self::counts::whole_number;
+pub use self::made::MAX_ITEMS;
+use self::made::Made;
 use self::shapes::{Count, Items, Place};
 pub(crate) use self::shown::{BlockKind, OpenItem, Shown};
 use crate::json::{Closed, Container, JsonError, Scalar, Span, Visitor, Walker};
@@ -70,6 +73,7 @@ impl UsageReader {
             sse: SseReader::default(),
             facts: Facts {
                 has_frames: framing == Framing::Sse,
+                made: Made::of(surface),
                 ..Facts::new(dialect)
             },
             event: Event::default(),
@@ -217,6 +221,12 @@ impl UsageReader {
     /// Returns the provider's id of the answer.
     pub fn response_id(&self) -> Option<&str> {
         self.facts.response_id.as_deref()
+    }
+
+    /// Returns the ids of the items that the provider keeps of the answer, in the order in which they came, each once;
+    /// at most [`MAX_ITEMS`]. Only answers of Responses have such items.
+    pub fn item_ids(&self) -> &[String] {
+        self.facts.made.ids()
     }
 
     /// Whether the answer is a stream that [`end_early`](Self::end_early) can end.
@@ -370,6 +380,7 @@ struct Facts {
     irregular_events: u64,
     model: Option<String>,
     response_id: Option<String>,
+    made: Made,
     shown: Shown,
     /// Whether an event is over only with its frame.
     has_frames: bool,
@@ -436,6 +447,7 @@ impl Facts {
             irregular_events: 0,
             model: None,
             response_id: None,
+            made: Made::default(),
             shown: Shown::default(),
             has_frames: false,
             item_end: 0,
@@ -615,7 +627,10 @@ impl Visitor for Facts {
                 self.shown.step(value);
             }
             (Place::BlockType, Scalar::Text { value, .. }) => self.shown.block_kind(value),
-            (Place::ItemId, Scalar::Text { value, .. }) => self.shown.item_id(value),
+            (Place::ItemId, Scalar::Text { value, whole }) => {
+                self.shown.item_id(value);
+                self.made.item(value, whole);
+            }
             (Place::ChoiceIndex, Scalar::Number(written)) => self.shown.choice_index(written),
             (Place::ChoiceFinish, Scalar::Text { .. }) => self.shown.choice_finishes(),
             (Place::Id, Scalar::Text { value, .. }) => set_once(&mut self.response_id, value),

@@ -302,6 +302,7 @@ static OPENAI_OUTPUT: Shape<Place> = Shape::array(Place::Items(Items::Answer), &
 static OPENAI_ITEM: Shape<Place> = Shape::object(
     Place::Item(Items::Answer),
     &[
+        key("id", &ITEM_ID),
         key("type", &ITEM_TYPE),
         key("content", &OPENAI_PARTS),
         key("summary", &OPENAI_PARTS),

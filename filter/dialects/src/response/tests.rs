@@ -674,3 +674,73 @@ proptest! {
         );
     }
 }
+
+/// What is kept of an answer, read in pieces of every length.
+#[track_caller]
+fn items(surface: Surface, framing: Framing, body: &str) -> Vec<String> {
+    let read = |length: usize| {
+        let mut reader = UsageReader::new(surface, framing);
+        for chunk in body.as_bytes().chunks(length) {
+            reader.push(chunk);
+        }
+        reader.finish();
+        reader.item_ids().to_vec()
+    };
+    let whole = read(body.len());
+    let lengths = if body.len() < 4_096 {
+        1..body.len()
+    } else {
+        1_000..1_003
+    };
+    for length in lengths {
+        assert_eq!(read(length), whole, "in pieces of {length}");
+    }
+    whole
+}
+
+#[test]
+fn items_are_known_by_their_ids_each_once() {
+    let stream = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"output\":[]}}\n\n\
+        data: {\"type\":\"response.output_item.added\",\"output_index\":0,\"item\":{\"id\":\"rs_1\",\"type\":\"reasoning\",\"summary\":[]}}\n\n\
+        data: {\"type\":\"response.output_item.done\",\"output_index\":0,\"item\":{\"id\":\"rs_1\",\"type\":\"reasoning\",\"summary\":[]}}\n\n\
+        data: {\"type\":\"response.output_item.added\",\"output_index\":1,\"item\":{\"type\":\"message\",\"content\":[{\"id\":\"part_1\"}],\"id\":\"msg_\\u0031\"}}\n\n\
+        data: {\"type\":\"response.output_text.delta\",\"item_id\":\"msg_9\",\"delta\":\"{\\\"id\\\":\\\"x\\\"}\"}\n\n\
+        data: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"output\":[{\"id\":\"rs_1\",\"type\":\"reasoning\"},{\"id\":\"msg_1\",\"type\":\"message\"},{\"id\":\"ig_1\",\"type\":\"image_generation_call\"}]}}\n\n";
+    let whole = r#"{"id":"resp_1","output":[{"id":"rs_1","type":"reasoning","summary":[{"id":"x"}]},{"type":"message","content":[{"id":"y","text":"z"}],"id":"msg_1"},{"id":null},{"id":""},{"id":7},"text",{"id":"msg_1"},{"id":"fc_1","type":"function_call","arguments":"{\"id\":\"q\"}"}],"item_id":"z"}"#;
+    for (surface, framing, body, want) in [
+        (
+            Surface::OpenaiResponses,
+            Framing::Sse,
+            stream,
+            &["rs_1", "msg_1", "ig_1"][..],
+        ),
+        (
+            Surface::OpenaiResponses,
+            Framing::Json,
+            whole,
+            &["rs_1", "msg_1", "fc_1"],
+        ),
+        (Surface::OpenaiChat, Framing::Sse, stream, &[]),
+        (Surface::OpenaiChat, Framing::Json, whole, &[]),
+        (Surface::AnthropicMessages, Framing::Json, whole, &[]),
+    ] {
+        assert_eq!(
+            items(surface, framing, body),
+            want,
+            "{surface:?} {framing:?}"
+        );
+    }
+}
+
+/// Neither an answer of many items nor long ids make more be kept; what no request can name is nothing to keep.
+#[test]
+fn what_is_kept_of_items_is_bounded() {
+    let longest = "x".repeat(crate::request::MAX_ID_BYTES);
+    let ids = [format!("{longest}y"), longest.clone()].into_iter();
+    let ids = ids.chain((0..2 * MAX_ITEMS).map(|number| format!("msg_{number}")));
+    let list: Vec<_> = ids.map(|id| format!(r#"{{"id":"{id}"}}"#)).collect();
+    let body = format!(r#"{{"output":[{}]}}"#, list.join(","));
+    let kept = items(Surface::OpenaiResponses, Framing::Json, &body);
+    assert_eq!((kept.len(), &kept[0]), (MAX_ITEMS, &longest));
+    assert_eq!(kept[MAX_ITEMS - 1], format!("msg_{}", MAX_ITEMS - 2));
+}
