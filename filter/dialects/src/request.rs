@@ -32,8 +32,8 @@ use self::shapes::Place;
 pub use self::texts::RequestTextReader;
 use crate::json::{Span, Walker};
 
-/// Stored things that one request may name.
-pub const MAX_REFERENCES: usize = 512;
+/// Stored things that one request may name: a long conversation of an agent whose every item is a reference.
+pub const MAX_REFERENCES: usize = 1_024;
 
 /// Models that one request may name beside its own.
 pub const MAX_NESTED_MODELS: usize = 256;
@@ -105,7 +105,7 @@ pub struct SessionHints {
 }
 
 /// Something that a provider keeps.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Reference {
     /// Which field names it.
     pub field: ReferenceField,

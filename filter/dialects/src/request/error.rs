@@ -1,5 +1,6 @@
 //! Why a request body cannot be judged.
 
+use super::{MAX_NESTED_MODELS, MAX_REFERENCES};
 use crate::json::{JsonError, LONG_BYTES, MAX_DEPTH};
 use crate::refusal::RefusalCode;
 
@@ -72,7 +73,9 @@ pub enum BodyError {
         at: u64,
     },
     /// A governed field stands more often than can be judged.
-    #[error("field `{field}` is given too often, at byte {at}")]
+    #[error(
+        "field `{field}` is given too often, at byte {at}: a request names at most {MAX_REFERENCES} stored things and {MAX_NESTED_MODELS} models beside its own; send what is beyond with its content, or start anew"
+    )]
     TooMany {
         /// The field.
         field: &'static str,

@@ -1,5 +1,7 @@
 //! Collects the facts of a body while it is walked.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use policy::surface::{Dialect, Surface};
 
 use super::part::{Kind, Part, Parts, is_clients_tool};
@@ -32,6 +34,8 @@ pub(super) struct Facts {
     ids: Vec<String>,
     /// The member that was met last among those that no shape names; empty if its name is not a plain one.
     member: String,
+    /// Of each reference, so that many long ones with one beginning are not compared with one another.
+    hashes: Vec<u64>,
 }
 
 impl Facts {
@@ -59,6 +63,7 @@ impl Facts {
             parts: Parts::new(),
             ids: Vec::new(),
             member: String::new(),
+            hashes: Vec::new(),
         }
     }
 
@@ -196,8 +201,12 @@ impl Facts {
     }
 
     fn refers(&mut self, reference: Reference, at: u64) {
+        let mut hasher = DefaultHasher::new();
+        reference.hash(&mut hasher);
+        let hash = hasher.finish();
         let references = &mut self.facts.references;
-        if references.contains(&reference) {
+        let mut known = self.hashes.iter().zip(references.iter());
+        if known.any(|(other, known)| *other == hash && *known == reference) {
             return;
         }
         if references.len() == MAX_REFERENCES {
@@ -206,6 +215,7 @@ impl Facts {
                 at,
             });
         }
+        self.hashes.push(hash);
         references.push(reference);
     }
 
