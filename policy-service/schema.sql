@@ -320,6 +320,16 @@ CREATE TABLE stateful_ids (
     PRIMARY KEY (id, exchange_id)
 );
 
+CREATE INDEX stateful_ids_by_exchange ON stateful_ids (exchange_id);
+
+CREATE TABLE stateful_items (
+    mark BLOB NOT NULL,
+    exchange_id BLOB NOT NULL REFERENCES exchanges (id) ON DELETE CASCADE,
+    PRIMARY KEY (mark, exchange_id)
+);
+
+CREATE INDEX stateful_items_by_exchange ON stateful_items (exchange_id);
+
 CREATE TABLE store_state (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     -- Grows by one with every committed change of policy; what filters follow.

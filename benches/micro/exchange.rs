@@ -270,6 +270,7 @@ impl Prepared {
                 other @ (Command::FindMarks(_)
                 | Command::KeepMarks(_)
                 | Command::KeepOwned(_)
+                | Command::KeepItem(_)
                 | Command::KeepTokens(_)
                 | Command::Consult { .. }
                 | Command::ConsultLater { .. }

@@ -13,7 +13,7 @@ use proxy_wasm::types::Action;
 
 use crate::govern::EXCHANGE_PROPERTY;
 use crate::host::{self, NotEdited, READ_BYTES, Side};
-use crate::marks::CREATED;
+use crate::marks::{CREATED, ITEMS};
 use crate::vm::{self, Running};
 
 /// One attempt.
@@ -70,6 +70,7 @@ impl Adapt {
                 Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
                 Command::RewriteAnswer(reply) => self.replacement = rewrite(reply),
                 Command::KeepOwned(mark) => CREATED.keep(&[mark]),
+                Command::KeepItem(mark) => ITEMS.keep(&[mark]),
                 Command::ConsultLater { call, kind } => {
                     let serial = guard.serial;
                     vm::with(|vm| vm.teller.ask_later(serial, call, kind));
@@ -126,6 +127,7 @@ impl Adapt {
                 Command::SpliceAnswer(splice) => self.answer_splice = Some(splice),
                 Command::RewriteAnswer(reply) => self.replacement = rewrite(reply),
                 Command::KeepOwned(mark) => CREATED.keep(&[mark]),
+                Command::KeepItem(mark) => ITEMS.keep(&[mark]),
                 Command::ConsultLater { call, kind } => {
                     let serial = guard.serial;
                     vm::with(|vm| vm.teller.ask_later(serial, call, kind));

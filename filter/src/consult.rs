@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::messages::{ConsultAnswer, ConsultKind};
+use engine::messages::{ConsultAnswer, ConsultKind, OwnedMark};
 use policy::compiled::Principal;
 use policy::quota::lease::GrantRequest;
 use policy::secret::Secret;
@@ -10,7 +10,7 @@ use prost::Message as _;
 use wire::mesh;
 
 use crate::host;
-use crate::marks::CREATED;
+use crate::marks::{CREATED, ITEMS};
 use crate::teller::{self, GRANT_TIMEOUT};
 
 /// Shorter than the engine's own deadline, which is the watchdog.
@@ -55,14 +55,17 @@ fn unknown_here(kind: ConsultKind) -> Option<ConsultKind> {
         ConsultKind::StatefulOwner {
             ids,
             marks,
+            mut items,
             principal,
         } => {
+            items.retain(|mark| !ITEMS.knows(mark));
             let asked = ids.into_iter().zip(marks);
             let asked = asked.filter(|(_, mark)| !mark.is_some_and(|mark| CREATED.knows(&mark)));
             let (ids, marks): (Vec<_>, Vec<_>) = asked.unzip();
-            (!ids.is_empty()).then_some(ConsultKind::StatefulOwner {
+            (!ids.is_empty() || !items.is_empty()).then_some(ConsultKind::StatefulOwner {
                 ids,
                 marks,
+                items,
                 principal,
             })
         }
@@ -77,9 +80,14 @@ fn question(kind: ConsultKind) -> (&'static str, Vec<u8>, Option<GrantRequest>) 
             let message = mesh::GrantRequest::from(&request).encode_to_vec();
             ("Grant", message, Some(request))
         }
-        ConsultKind::StatefulOwner { ids, principal, .. } => (
+        ConsultKind::StatefulOwner {
+            ids,
+            items,
+            principal,
+            ..
+        } => (
             "Consult",
-            owner_question(ids, &principal).encode_to_vec(),
+            owner_question(ids, &items, &principal).encode_to_vec(),
             None,
         ),
         ConsultKind::FindTokens {
@@ -102,10 +110,15 @@ fn question(kind: ConsultKind) -> (&'static str, Vec<u8>, Option<GrantRequest>) 
     }
 }
 
-fn owner_question(ids: Vec<String>, principal: &Principal) -> mesh::ConsultRequest {
+fn owner_question(
+    ids: Vec<String>,
+    items: &[OwnedMark],
+    principal: &Principal,
+) -> mesh::ConsultRequest {
     let bytes = |id: Option<[u8; 16]>| id.map(|id| id.to_vec()).unwrap_or_default();
     let question = mesh::StatefulOwner {
         ids,
+        item_marks: items.iter().map(|mark| mark.to_vec()).collect(),
         key_id: bytes(principal.key.map(policy::ids::KeyId::into_bytes)),
         user_id: bytes(principal.user.map(policy::ids::UserId::into_bytes)),
         team_id: bytes(principal.team.map(policy::ids::TeamId::into_bytes)),

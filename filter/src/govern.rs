@@ -15,7 +15,7 @@ use crate::body::{self, End};
 use crate::consult::{ask, read_answer};
 use crate::credit;
 use crate::host::{self, NotEdited, Side};
-use crate::marks::{BLOCKED, CREATED};
+use crate::marks::{BLOCKED, CREATED, ITEMS};
 use crate::records;
 use crate::spares;
 use crate::teller;
@@ -157,6 +157,10 @@ impl Govern {
             }
             Command::KeepOwned(mark) => {
                 CREATED.keep(&[mark]);
+                outcome
+            }
+            Command::KeepItem(mark) => {
+                ITEMS.keep(&[mark]);
                 outcome
             }
             Command::KeepTokens(minted) => {
@@ -471,6 +475,7 @@ pub(crate) fn carry_out_late(now: Timestamp, running: &mut Running, cluster: &st
             Command::ResetStream => host::reset_response(),
             Command::KeepMarks(marks) => BLOCKED.keep(&marks),
             Command::KeepOwned(mark) => CREATED.keep(&[mark]),
+            Command::KeepItem(mark) => ITEMS.keep(&[mark]),
             Command::KeepTokens(minted) => vm::with(|vm| vm.outbox.push_minted(minted)),
             Command::ConsultLater { call, kind } => {
                 let serial = running.serial;

@@ -3,6 +3,7 @@
 //! ```text
 //! weir/1/marks/NNN      16 bytes each    values that were blocked
 //! weir/1/created/NNN    16 bytes each    what came into being at providers, and for whom
+//! weir/1/items/NNN      16 bytes each    items of those, and for whom
 //! ```
 //! `NNN` is the first byte of a mark, modulo the number of shards. In a shard the oldest go first: whoever is not
 //! found has to be judged, or asked for, anew.
@@ -33,6 +34,13 @@ pub(crate) const BLOCKED: Marks = Marks {
 /// knows each after a tenth of one.
 pub(crate) const CREATED: Marks = Marks {
     name: "created",
+    shards: 128,
+    kept: 256,
+};
+
+/// Items of answers. Apart from [`CREATED`], so that an answer of many items never takes the place of responses.
+pub(crate) const ITEMS: Marks = Marks {
+    name: "items",
     shards: 128,
     kept: 256,
 };

@@ -59,6 +59,7 @@ pub(crate) fn message(record: ExchangeRecord) -> mesh::ExchangeRecord {
         subscription: record.subscription,
         path: record.path,
         created_ids: record.created_ids,
+        item_marks: record.item_marks.iter().map(|mark| mark.to_vec()).collect(),
         guardrails: record.guardrails.into_iter().map(outcome).collect(),
     }
 }

@@ -197,6 +197,173 @@ fn a_follow_up_may_leave_at_once_through_another_envoy() {
     assert_eq!(refused_follow_ups(&mesh, &mesh.addresses(), &tenant), 0);
 }
 
+/// A provider whose answers are reasoning and a message with ids of their own, whole or streamed as it is asked.
+fn thinking() -> MockProvider {
+    MockProvider::start(|seen, number| {
+        let asked = seen.json();
+        let turn = format!("{}_{number}", asked["metadata"]["stage"]);
+        let (text, tokens) = ("hello there", Tokens::new(3, 2));
+        let thought = json!({"id": "rs_scripted", "type": "reasoning", "summary": []});
+        let named = |text: String| {
+            let text = text.replace("resp_scripted", &format!("resp_{turn}"));
+            let text = text.replace("rs_scripted", &format!("rs_{turn}"));
+            text.replace("msg_scripted", &format!("msg_{turn}"))
+        };
+        if asked["stream"] == json!(true) {
+            let mut events = openai::item_stream("gpt-5", &thought, tokens);
+            // The last event of the one tells that it is complete; the other's begins a response anew.
+            events.truncate(events.len() - 1);
+            events.extend(openai::response_stream("gpt-5", text, tokens).split_off(2));
+            Answer::sse(events.into_iter().map(named))
+        } else {
+            let mut body = openai::response("gpt-5", text, tokens);
+            if let Some(output) = body["output"].as_array_mut() {
+                output.insert(0, thought);
+            }
+            let body = named(body.to_string());
+            Answer::json(200, &serde_json::from_str::<Value>(&body).expect("JSON"))
+        }
+    })
+}
+
+/// The id of that form in an answer, whole or streamed.
+fn item_of(text: &str, form: &str) -> String {
+    let (_, rest) = text.split_once(&format!("\"{form}_")).expect("an item");
+    let (id, _) = rest.split_once('"').expect("the id's end");
+    format!("{form}_{id}")
+}
+
+/// What clients send in the place of the items that they were given: references, or what they got of them.
+fn in_place_of(thought: &str, message: &str) -> Vec<Value> {
+    vec![
+        json!([{"type": "item_reference", "id": message}]),
+        json!([{"type": "item_reference", "id": thought}, {"type": "item_reference", "id": message}]),
+        json!([{"type": "reasoning", "id": thought, "summary": []}]),
+        json!([{"type": "message", "role": "assistant", "id": message, "content": null}]),
+    ]
+}
+
+fn naming(input: &Value, turn: usize, streamed: bool) -> Request {
+    let mut input = input.clone();
+    if let Some(items) = input.as_array_mut() {
+        items.push(json!({"role": "user", "content": "and?"}));
+    }
+    let body = json!({
+        "model": "gpt-5", "input": input, "stream": streamed, "metadata": {"stage": turn},
+    });
+    Request::post("/v1/responses", &body)
+}
+
+/// Each turn names the items of the one before as soon as they were read, each over a connection of its own.
+#[track_caller]
+fn items_belong_to_their_team(mesh: &Mesh, to: &[std::net::SocketAddr]) {
+    let provider = thinking();
+    let tenant = mesh.tenant(&[Registration::new(Dialect::Openai, &provider)]);
+    let mate = another_key(mesh, &tenant, true);
+    let stranger = another_key(mesh, &tenant, false);
+    let mut inputs = vec![json!([])];
+    for turn in 0..20 {
+        let streamed = turn % 2 == 0;
+        let input = &inputs[turn % inputs.len()];
+        let key = if turn % 3 == 0 { &mate } else { &tenant.key };
+        let request = naming(input, turn, streamed).bearer(key);
+        let answered = request.send(to[turn % to.len()], Protocol::Http1).unwrap();
+        assert_eq!(
+            answered.status,
+            200,
+            "turn {turn}: {input} {}",
+            answered.text()
+        );
+        let text = answered.text();
+        let (thought, message) = (item_of(&text, "rs"), item_of(&text, "msg"));
+        inputs = in_place_of(&thought, &message);
+    }
+    provider.forget();
+    for input in &inputs {
+        for to in to {
+            let request = naming(input, 0, false).bearer(&stranger);
+            let answered = request.send(*to, Protocol::Http1).unwrap();
+            assert_stops(&answered, UNKNOWN, &format!("another team: {input}"));
+        }
+    }
+    // The ids of a response's items are no responses, and a response is no item.
+    for (field, value) in [
+        ("previous_response_id", inputs[0][0]["id"].clone()),
+        (
+            "input",
+            json!([{"type": "item_reference", "id": id_of("\"resp_19_20\"")}]),
+        ),
+    ] {
+        let (_, target, body) = responses(field, value);
+        let answered = mesh.send(&tenant.sign(Request::post(target, &body)));
+        assert_stops(&answered, UNKNOWN, &body.to_string());
+    }
+    assert_eq!(provider.count(), 0);
+}
+
+#[test]
+fn an_item_may_be_named_at_once() {
+    items_belong_to_their_team(&MESH, &[MESH.address()]);
+}
+
+/// Through another Envoy the report of the first may come a little later.
+#[test]
+fn an_item_may_be_named_at_once_through_another_envoy() {
+    let options = Options {
+        envoys: 2,
+        ..Options::default()
+    };
+    let mesh = Mesh::start(&options);
+    items_belong_to_their_team(&mesh, &mesh.addresses());
+}
+
+/// What stands for itself is nobody's to ask about, whoever made it.
+#[test]
+fn items_with_content_of_their_own_are_not_asked_about() {
+    let (provider, tenant) = stage(&MESH, &unique("resp"), false);
+    for item in [
+        json!({"type": "reasoning", "id": "rs_x", "summary": [], "encrypted_content": "gAAA"}),
+        json!({"type": "message", "id": "msg_x", "role": "assistant", "content": [{"type": "output_text", "text": "x"}]}),
+        json!({"type": "function_call", "id": "fc_x", "call_id": "c", "name": "n", "arguments": "{}"}),
+    ] {
+        provider.forget();
+        let answered = MESH.send(&tenant.sign(naming(&json!([item]), 0, false)));
+        assert_eq!(answered.status, 200, "{item}: {}", answered.text());
+        assert_eq!(provider.count(), 1);
+    }
+}
+
+/// More items than are kept of an answer are an answer like any other; those beyond are unknown afterwards.
+#[test]
+fn items_beyond_those_that_are_kept_are_unknown() {
+    let name = unique("ig");
+    let id = |number: usize| format!("{name}_{number}");
+    let items: Vec<Value> = (0..300)
+        .map(|number| json!({"type": "image_generation_call", "id": id(number), "result": "x"}))
+        .collect();
+    let mut body = openai::response("gpt-5", "x", Tokens::new(3, 2));
+    body["output"] = json!(items);
+    let provider = MockProvider::always(Answer::json(200, &body));
+    let tenant = MESH.tenant(&[Registration::new(Dialect::Openai, &provider)]);
+    let answered = MESH.send(&tenant.sign(first(false)));
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    let names = |numbers: std::ops::Range<usize>| {
+        let items: Vec<Value> = numbers
+            .map(|number| json!({"type": "image_generation_call", "id": id(number)}))
+            .collect();
+        MESH.send(&tenant.sign(naming(&json!(items), 0, false)))
+    };
+    let answered = names(0..256);
+    assert_eq!(answered.status, 200, "{}", answered.text());
+    assert_stops(&names(256..257), UNKNOWN, "one more");
+    let want = Refused {
+        dialect: Dialect::Openai,
+        status: 400,
+        code: "bad_json",
+    };
+    assert_stops(&names(0..1_025), want, "more than one request may name");
+}
+
 /// `store: false` or not, an id that is null refers to nothing.
 #[test]
 fn no_reference_is_no_question() {
@@ -260,6 +427,10 @@ fn referring() -> Vec<(Dialect, &'static str, Value)> {
             user(json!({"type": "input_file", "file_id": "file-1"})),
         ),
         responses("input", json!([{"type": "item_reference", "id": "msg_1"}])),
+        responses(
+            "input",
+            json!([{"type": "reasoning", "id": "rs_1", "summary": []}]),
+        ),
         responses(
             "tools",
             json!([{"type": "file_search", "vector_store_ids": ["vs_1"]}]),

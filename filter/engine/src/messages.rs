@@ -157,12 +157,14 @@ pub enum ConsultAnswer {
 /// What the service is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsultKind {
-    /// Were these ids created through us by the principal's team?
+    /// Were these ids, and what these marks stand for, created through us by the principal's team?
     StatefulOwner {
         ids: Vec<String>,
         /// For each id what [`Command::KeepOwned`] told if this process saw it come into being for the principal: such
         /// an id needs no question.
         marks: Vec<Option<OwnedMark>>,
+        /// What stands for the items that are named, if they are the principal's; each once.
+        items: Vec<OwnedMark>,
         principal: Principal,
     },
     /// What do these tokens of the session stand for?
@@ -188,6 +190,8 @@ pub enum Command {
     /// Remember what came into being at a provider, and for whom, for every worker of the process; before the bytes
     /// that hold its id go on.
     KeepOwned(OwnedMark),
+    /// As [`KeepOwned`](Self::KeepOwned), for an item of an answer.
+    KeepItem(OwnedMark),
     /// Take what other VMs of the process lent of these accounts, at most so much of each, and push
     /// [`Input::SparesFound`].
     FindSpares(Vec<Need>),

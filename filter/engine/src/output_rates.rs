@@ -133,6 +133,7 @@ mod tests {
             subscription: false,
             path: String::new(),
             created_ids: Vec::new(),
+            item_marks: Vec::new(),
             guardrails: Vec::new(),
         }
     }

@@ -7,6 +7,7 @@ use policy::units::{Timestamp, TokenCount};
 use policy::usage::Usage;
 
 use crate::guard::GuardOutcome;
+use crate::messages::OwnedMark;
 
 /// The record of one exchange; delivered once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct ExchangeRecord {
     pub path: String,
     /// Provider-side ids that came into being.
     pub created_ids: Vec<String>,
+    /// What stands for the items that came into being with them, in their owner's hands; none while it runs.
+    pub item_marks: Vec<OwnedMark>,
     /// What each guardrail that applied did, the request's before the answer's.
     pub guardrails: Vec<GuardOutcome>,
 }

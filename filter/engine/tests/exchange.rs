@@ -460,9 +460,9 @@ fn stored_things_and_places_elsewhere_are_refused_by_name() {
     for (path, body, code, name) in [
         (
             "/v1/responses",
-            r#"{"model":"gpt-a","input":[{"type":"image_generation_call","id":"ig_1"}]}"#,
+            r#"{"model":"gpt-a","input":[{"role":"user","content":[{"type":"future","id":"SECRET"}]}]}"#,
             "stateful_id_unknown",
-            "input.id",
+            "content.id",
         ),
         (
             "/v1/responses",

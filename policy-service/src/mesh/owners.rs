@@ -18,7 +18,7 @@ use crate::store::Store;
 /// How long an id that nobody knows is looked for: a report leaves after 100 ms at most, and after another 100 ms
 /// when one is under way; the rest is for machines under load. Far shorter than filters wait for an answer (1.5 s).
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Between two looks, which are one read of a primary key each.
+/// Between two looks, which are one read of a primary key for each id.
 const PAUSE: Duration = Duration::from_millis(25);
 /// Questions of one owner that wait at a time, and of all.
 const OF_ONE: usize = 16;
@@ -31,7 +31,7 @@ pub(crate) struct Owners {
 }
 
 impl Owners {
-    /// Whether all the ids were created through this mesh by the principal's team; without a team its user, customer
+    /// Whether all the ids and items were created through this mesh by the principal's team; without a team its user, customer
     /// or key.
     ///
     /// # Errors

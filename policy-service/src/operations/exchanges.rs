@@ -3,7 +3,7 @@
 mod guards;
 mod reading;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::ids::{ExchangeId, ProviderKeyId};
 use policy::units::Timestamp;
@@ -14,7 +14,7 @@ use wire::mesh::{ExchangeRecord, ReportRequest, StatefulOwner};
 use super::authority::{Caller, Resource, Right};
 use super::{ObjectKind, OperationError, providers, vault};
 use crate::clock;
-use crate::store::exchanges::{self as stored, WholeExchange};
+use crate::store::exchanges::{self as stored, ItemMark, WholeExchange};
 use crate::store::{Effect, Store};
 
 pub use crate::store::exchanges::{
@@ -138,7 +138,7 @@ pub async fn settle_lost(store: &Store, vm: &VmOrigin) -> Result<u64, OperationE
     Ok(lost)
 }
 
-/// Whether all the ids were created through this mesh by the principal's team; without a team its user,
+/// Whether all the ids and items were created through this mesh by the principal's team; without a team its user,
 /// customer or key.
 ///
 /// # Errors
@@ -150,7 +150,13 @@ pub async fn owns_stateful(store: &Store, asked: &StatefulOwner) -> Result<bool,
         &asked.team_id,
         &asked.customer_id,
     );
-    Ok(stored::owns_stateful(&mut *store.read().await?, &asked.ids, &payer).await?)
+    let items = asked.item_marks.iter().map(|mark| ItemMark::new(mark));
+    // What is no mark stands for nothing that anybody made.
+    let Some(items) = items.collect::<Option<BTreeSet<_>>>() else {
+        return Ok(false);
+    };
+    let mut reading = store.read().await?;
+    Ok(stored::owns_stateful(&mut reading, &asked.ids, &items, &payer).await?)
 }
 
 /// Lists exchanges, newest first, from after `after` on.

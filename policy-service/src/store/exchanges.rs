@@ -1,10 +1,13 @@
 //! Exchanges and their attempts: what happened, for whom, at what price.
 
 mod guards;
+mod items;
 mod query;
 mod request_ids;
 mod sums;
 mod write;
+
+use std::collections::BTreeSet;
 
 use policy::ids::{CustomerId, ExchangeId, KeyId, ProviderKeyId, TeamId, UserId};
 use policy::units::{MicroUsd, Timestamp};
@@ -18,6 +21,7 @@ pub use query::{Cursor, ExchangeFilter, NamedExchange};
 pub use request_ids::{RequestId, RequestIds};
 pub use sums::{Group, Sum, SumBy};
 
+pub(crate) use items::ItemMark;
 pub(crate) use query::{get, list};
 pub(crate) use sums::sum;
 pub(crate) use write::{owns_stateful, running_vms, settle_lost, write};
@@ -187,6 +191,8 @@ pub(crate) struct WholeExchange {
     pub(crate) attempts: Vec<Attempt>,
     /// Provider-side ids that it created.
     pub(crate) created_ids: Vec<String>,
+    /// Items of what it created.
+    pub(crate) items: BTreeSet<ItemMark>,
     pub(crate) guardrails: Vec<GuardOutcome>,
     pub(crate) request_ids: RequestIds,
 }

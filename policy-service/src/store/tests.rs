@@ -1,6 +1,6 @@
 //! The database as it is: schema, durability, and what may replace what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use policy::ids::ExchangeId;
@@ -10,7 +10,8 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::exchanges::{
-    Attempt, Ended, Exchange, Payer, PriceFound, RequestId, RequestIds, VmOrigin, WholeExchange,
+    Attempt, Ended, Exchange, ItemMark, Payer, PriceFound, RequestId, RequestIds, VmOrigin,
+    WholeExchange,
 };
 use super::*;
 use crate::clock;
@@ -97,9 +98,14 @@ pub(super) fn exchange(number: u128, ended: Ended) -> WholeExchange {
         exchange,
         attempts: vec![attempt(1), attempt(2)],
         created_ids,
+        items: BTreeSet::from([mark(number)]),
         guardrails: Vec::new(),
         request_ids: request_ids(number),
     }
+}
+
+fn mark(number: u128) -> ItemMark {
+    ItemMark::new(&number.to_be_bytes()).unwrap()
 }
 
 /// Every exchange has an id of its own on both sides, and one that all clients share.
@@ -409,10 +415,56 @@ async fn created_ids_belong_to_the_creators_team() {
     ] {
         let ids: Vec<_> = ids.into_iter().map(str::to_owned).collect();
         let mut reading = store.read().await.unwrap();
-        let owned = exchanges::owns_stateful(&mut reading, &ids, &payer)
+        let owned = exchanges::owns_stateful(&mut reading, &ids, &BTreeSet::new(), &payer)
             .await
             .unwrap();
         assert_eq!(owned, want, "{ids:?} {payer:?}");
+    }
+}
+
+/// A mark is made of an item and its owner, so it is known or not; beside it the ids have to be the payer's.
+#[tokio::test]
+async fn items_are_known_by_their_marks() {
+    let (store, _folder) = fresh().await;
+    let team = policy::ids::TeamId::new(Uuid::from_u128(10));
+    let mate = Payer {
+        team: Some(team),
+        ..Payer::default()
+    };
+    // What runs is told without its items and written anew at its end.
+    let mut batch: Vec<_> = (0..300)
+        .map(|number| exchange(number, Ended::Running))
+        .collect();
+    for it in &mut batch {
+        it.exchange.payer = mate;
+        it.items.clear();
+    }
+    write(&store, batch.clone()).await;
+    for (it, number) in batch.iter_mut().zip(0..) {
+        it.exchange.ended = Ended::Complete;
+        it.items = (0..3).map(|item| mark(number * 8 + item)).collect();
+    }
+    write(&store, batch.clone()).await;
+    write(&store, batch).await;
+    let all: Vec<u128> = (0..300).flat_map(|it| [it * 8, it * 8 + 2]).collect();
+    let with_one_more: Vec<u128> = all.iter().copied().chain([3]).collect();
+    for (ids, items, payer, want) in [
+        (vec![], vec![0], mate, true),
+        (vec![], vec![1, 2, 8], mate, true),
+        (vec![], all, mate, true),
+        (vec![], with_one_more, mate, false),
+        (vec![], vec![3], mate, false),
+        (vec!["resp_1"], vec![8], mate, true),
+        (vec!["resp_1"], vec![3], mate, false),
+        (vec!["resp_9999"], vec![8], mate, false),
+        (vec![], vec![0], Payer::default(), false),
+        (vec![], vec![], mate, false),
+    ] {
+        let ids: Vec<_> = ids.into_iter().map(str::to_owned).collect();
+        let items = items.into_iter().map(mark).collect();
+        let mut reading = store.read().await.unwrap();
+        let owned = exchanges::owns_stateful(&mut reading, &ids, &items, &payer);
+        assert_eq!(owned.await.unwrap(), want, "{ids:?} {items:?} {payer:?}");
     }
 }
 

@@ -344,6 +344,7 @@ impl Machine<'_> {
                 Command::RefuseAttempt(_)
                 | Command::KeepMarks(_)
                 | Command::KeepOwned(_)
+                | Command::KeepItem(_)
                 | Command::KeepTokens(_)
                 | Command::SpliceAnswer(_)
                 | Command::RewriteAnswer(_)

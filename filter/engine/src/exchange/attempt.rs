@@ -20,7 +20,7 @@ use super::standing::Unfit;
 use super::target::Plan;
 use super::{Exchange, State};
 use crate::headers::Headers;
-use crate::messages::{AttemptNumber, Command, Flow, HeaderEdit};
+use crate::messages::{AttemptNumber, Command, Flow, HeaderEdit, OwnedMark};
 use crate::record::AttemptRecord;
 
 /// Bytes of English text or code per token, for estimates; errs on the dear side.
@@ -36,6 +36,10 @@ pub(super) struct Attempt {
     is_stream: bool,
     /// Whether the id of what came into being was told.
     is_id_told: bool,
+    /// What stands for the items whose ids were told, in their order.
+    item_marks: Vec<OwnedMark>,
+    /// How many of the items were looked at: those of nobody have no mark.
+    items_told: usize,
     received_bytes: u64,
     /// While the body may say more of the provider key than the status.
     pub(super) key_refusal: Option<Box<KeyRefusalReader>>,
@@ -167,6 +171,8 @@ impl Exchange {
             ended: false,
             is_stream: false,
             is_id_told: false,
+            item_marks: Vec::new(),
+            items_told: 0,
             received_bytes: 0,
             key_refusal: None,
             holds_for_key: false,
@@ -436,9 +442,20 @@ impl Attempt {
         self.reader.as_ref().and_then(|reader| reader.response_id())
     }
 
-    /// Whether the last bytes brought the id of what came into being.
+    /// Whether the last bytes brought an id of what came into being.
     fn has_new_id(&self) -> bool {
-        !self.is_id_told && self.created_id().is_some()
+        let has_new_item = self.item_ids().len() > self.items_told;
+        has_new_item || (!self.is_id_told && self.created_id().is_some())
+    }
+
+    /// The ids of the items that came into being at the provider.
+    fn item_ids(&self) -> &[String] {
+        self.reader.as_ref().map_or(&[], |reader| reader.item_ids())
+    }
+
+    /// What stands for the items that came into being, as far as they were told.
+    pub(super) fn item_marks(&self) -> &[OwnedMark] {
+        &self.item_marks
     }
 
     /// Returns an id that was not told yet, once.
@@ -446,6 +463,19 @@ impl Attempt {
         let id = self.created_id().filter(|_| !self.is_id_told)?.to_owned();
         self.is_id_told = true;
         Some(id)
+    }
+
+    /// Returns the ids of items that were not told yet, once.
+    pub(super) fn take_new_items(&mut self) -> Vec<String> {
+        let ids = self.item_ids();
+        let new = ids.get(self.items_told..).unwrap_or_default().to_vec();
+        self.items_told = ids.len();
+        new
+    }
+
+    /// Notes what was told of items.
+    pub(super) fn told_items(&mut self, marks: &[OwnedMark]) {
+        self.item_marks.extend(marks);
     }
 
     /// Whether the answer is a stream that can end before its provider ends it.

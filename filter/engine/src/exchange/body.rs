@@ -2,10 +2,7 @@
 
 use dialects::models;
 use dialects::refusal::{RefusalCode, Reply};
-use dialects::request::{
-    BodyError, Reference, ReferenceField, RequestFacts, RequestReader, RequestTextReader,
-    SessionHints,
-};
+use dialects::request::{BodyError, RequestFacts, RequestReader, RequestTextReader, SessionHints};
 use policy::routing::{self, ModelAsk};
 use policy::surface::{Dialect, Surface};
 use policy::units::Timestamp;
@@ -13,7 +10,7 @@ use policy::units::Timestamp;
 use super::admission::{Admitted, bounded};
 use super::opaque::OpaqueBody;
 use super::target::{Names, Plan, PlanError};
-use super::{Exchange, State};
+use super::{Exchange, State, ownership};
 use crate::messages::{CallId, Command, ConsultAnswer, Flow, Input};
 use crate::path::Address;
 
@@ -237,20 +234,12 @@ impl Exchange {
         if self.facts.subscription {
             return self.route(now, &admitted, facts);
         }
-        if let Some(refused) = self.refers_to_untracked(&facts.references) {
-            return refused;
-        }
-        let ids: Vec<_> = facts
-            .references
-            .iter()
-            .filter(|reference| reference.field == ReferenceField::PreviousResponse)
-            .map(|reference| reference.id.clone())
-            .collect();
-        if ids.is_empty() {
-            return self.route(now, &admitted, facts);
-        }
+        let kind = match self.ask_owner(&facts.references) {
+            Ok(Some(kind)) => kind,
+            Ok(None) => return self.route(now, &admitted, facts),
+            Err(refused) => return refused,
+        };
         let call = CallId(1);
-        let kind = self.ask_owner(ids);
         self.commands.push_back(Command::Consult { call, kind });
         let deadline = Timestamp::from_millis(now.as_millis().saturating_add(CONSULT_DEADLINE_MS));
         self.state = State::Waiting(Box::new(Waiting {
@@ -267,15 +256,6 @@ impl Exchange {
             name?
         );
         Some(self.refuse(RefusalCode::FieldNotAllowed, message))
-    }
-
-    /// Refuses what names a stored thing whose owner nobody tracks.
-    pub(super) fn refers_to_untracked(&mut self, references: &[Reference]) -> Option<Flow> {
-        let field = untracked_reference(references)?;
-        let message = format!(
-            "`{field}` names something that was not created through this mesh by your team."
-        );
-        Some(self.refuse(RefusalCode::StatefulIdUnknown, message))
     }
 
     fn note_facts(&mut self, facts: &RequestFacts) {
@@ -362,13 +342,13 @@ impl Exchange {
             ConsultAnswer::Owned => self.route(now, &admitted, facts),
             ConsultAnswer::NotOwned => self.refuse(
                 RefusalCode::StatefulIdUnknown,
-                "The response that is referred to was not created through this mesh by your team.".to_owned(),
+                ownership::not_owned(&facts.references),
             ),
             ConsultAnswer::Unreachable
             | ConsultAnswer::Tokens(_)
             | ConsultAnswer::Grant(_) => self.refuse_later(
                 RefusalCode::ServiceUnreachable,
-                "The policy service did not answer who owns the response that is referred to; try again.".to_owned(),
+                "The policy service did not answer who owns the response or item that is referred to; try again.".to_owned(),
                 Some(1),
             ),
         }
@@ -589,28 +569,4 @@ fn session(hints: &SessionHints) -> &str {
     claude
         .or(hints.prompt_cache_key.as_deref())
         .unwrap_or_default()
-}
-
-/// Returns the field of the first stored thing whose owner nobody tracks.
-fn untracked_reference(references: &[Reference]) -> Option<&str> {
-    references
-        .iter()
-        .find(|reference| match reference.field {
-            // The one is asked for; the other is what the SDKs send of reasoning that they got, without a choice.
-            ReferenceField::PreviousResponse | ReferenceField::Reasoning => false,
-            ReferenceField::Conversation
-            | ReferenceField::Item
-            | ReferenceField::Part
-            | ReferenceField::Prompt
-            | ReferenceField::File
-            | ReferenceField::FileUri
-            | ReferenceField::VectorStore
-            | ReferenceField::FileSearchStore
-            | ReferenceField::Container
-            | ReferenceField::CachedContent
-            | ReferenceField::Audio
-            | ReferenceField::Skill
-            | ReferenceField::Member => true,
-        })
-        .map(|reference| reference.name())
 }

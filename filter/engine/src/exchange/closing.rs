@@ -150,6 +150,17 @@ impl Exchange {
                 .collect(),
             Some(_) | None => Vec::new(),
         };
+        // While it runs no client refers to its items through another Envoy, and reports come again and again.
+        let item_marks = match ended {
+            Ended::Running => Vec::new(),
+            Ended::Complete | Ended::ClientGone | Ended::UpstreamError | Ended::Refused => {
+                let attempts = self.attempts.iter();
+                attempts
+                    .flat_map(super::Attempt::item_marks)
+                    .copied()
+                    .collect()
+            }
+        };
         ExchangeRecord {
             exchange: self.seed.id,
             started: self.seed.now,
@@ -176,6 +187,7 @@ impl Exchange {
             subscription: facts.subscription,
             path: facts.path.clone(),
             created_ids,
+            item_marks,
             guardrails: self.guard_outcomes(),
         }
     }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use dialects::content::Block;
 use dialects::refusal::RefusalCode;
-use dialects::request::{BodyError, ReferenceField, RequestFacts, RequestTextReader};
+use dialects::request::{BodyError, RequestFacts, RequestTextReader};
 use dialects::splice::Splice;
 use policy::compiled::Principal;
 use policy::guardrail::{Subject, TextRole};
@@ -16,7 +16,7 @@ use super::body::{Waiting, WaitingFor};
 use super::contents::Told;
 use super::guarded_answer::Answer;
 use super::target::Plan;
-use super::{Exchange, State};
+use super::{Exchange, State, ownership};
 use crate::guard::channel::{Bench, ChannelScan};
 use crate::guard::request::{ContentScan, Scanned};
 use crate::guard::restore::Restore;
@@ -283,10 +283,8 @@ impl Exchange {
             })
             .collect();
         // What the provider itself remembers of the session may hold tokens that this request does not show.
-        let refers_back = plan.facts.as_ref().is_some_and(|facts| {
-            let mut references = facts.references.iter();
-            references.any(|reference| reference.field == ReferenceField::PreviousResponse)
-        });
+        let facts = plan.facts.as_ref();
+        let refers_back = facts.is_some_and(|facts| ownership::refers_back(&facts.references));
         let all_of_session = refers_back || is_new_session;
         guarding.restore = Some(Restore::new(scope.clone(), known));
         if !new.is_empty() {

@@ -77,9 +77,9 @@ impl Exchange {
             return refused;
         }
         if !self.facts.subscription
-            && let Some(refused) = self.refers_to_untracked(&facts.references)
+            && let Some(reference) = facts.references.first()
         {
-            return refused;
+            return self.refuse_reference(reference);
         }
         let Some(address) = self.facts.address.clone() else {
             return self.without_address();

@@ -633,7 +633,8 @@ impl Driven {
                 if let Command::ReplaceChunk(bytes) = command {
                     replaced = Some(bytes);
                 } else {
-                    assert!(matches!(command, Command::KeepOwned(_)), "{command:?}");
+                    let is_kept = matches!(command, Command::KeepOwned(_) | Command::KeepItem(_));
+                    assert!(is_kept, "{command:?}");
                 }
             }
             match replaced {

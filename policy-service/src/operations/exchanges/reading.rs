@@ -13,7 +13,8 @@ use wire::mesh;
 
 use super::{Reported, guards};
 use crate::store::exchanges::{
-    Attempt, Ended, Exchange, Payer, PriceFound, RequestId, RequestIds, VmOrigin, WholeExchange,
+    Attempt, Ended, Exchange, ItemMark, Payer, PriceFound, RequestId, RequestIds, VmOrigin,
+    WholeExchange,
 };
 use crate::store::prices::Pricing;
 
@@ -25,6 +26,8 @@ const MAX_COST: u64 = 10_000_000_000_000;
 const MAX_TEXT_BYTES: usize = 2_048;
 /// Ids that are kept of one side of an attempt.
 const MAX_REQUEST_IDS: usize = 4;
+/// Items that are kept of an exchange; a filter tells 256 of an answer.
+const MAX_ITEMS: usize = 1_024;
 
 /// Reads a report: each exchange once, in its latest state.
 pub(super) fn read(reported: Reported, pricing: &Pricing) -> BTreeMap<ExchangeId, WholeExchange> {
@@ -150,10 +153,13 @@ fn read_exchange(
         guard_verdict: guardrails.iter().map(|outcome| outcome.verdict).max(),
     };
     let created_ids = record.created_ids.into_iter().map(bounded).collect();
+    let items = record.item_marks.iter().take(MAX_ITEMS);
+    let items = items.filter_map(|mark| ItemMark::new(mark)).collect();
     WholeExchange {
         exchange,
         attempts,
         created_ids,
+        items,
         guardrails,
         request_ids,
     }

@@ -1,6 +1,6 @@
 //! Writing exchanges, a batch at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::ids::ExchangeId;
 use policy::units::Timestamp;
@@ -8,7 +8,8 @@ use sqlx::{QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::{
-    Attempt, Ended, Exchange, GuardVerdict, Payer, VmOrigin, WholeExchange, guards, request_ids,
+    Attempt, Ended, Exchange, GuardVerdict, ItemMark, Payer, VmOrigin, WholeExchange, guards,
+    items, request_ids,
 };
 use crate::store::StoreError;
 use crate::store::columns::{Columns, failed, signed, word};
@@ -52,6 +53,7 @@ pub(crate) async fn write<'e>(
         write_exchanges(db, &fresh, now).await?;
         write_attempts(db, &fresh).await?;
         write_created_ids(db, &fresh).await?;
+        items::write(db, &fresh).await?;
         guards::write(db, &fresh).await?;
         request_ids::write(db, &fresh).await?;
         written.extend(fresh);
@@ -91,6 +93,7 @@ async fn delete_parts(
     for statement in [
         "DELETE FROM attempts WHERE exchange_id IN (",
         "DELETE FROM stateful_ids WHERE exchange_id IN (",
+        "DELETE FROM stateful_items WHERE exchange_id IN (",
         "DELETE FROM guard_outcomes WHERE exchange_id IN (",
         "DELETE FROM request_ids WHERE exchange_id IN (",
     ] {
@@ -314,10 +317,12 @@ pub(crate) async fn settle_lost(
     Ok(done.rows_affected())
 }
 
-/// Whether all of `ids` were created for `payer`'s team; without a team its user, customer or key.
+/// Whether all of `ids` were created for `payer`'s team, without a team its user, customer or key, and all of `items`
+/// for whom their marks say.
 pub(crate) async fn owns_stateful(
     db: &mut SqliteConnection,
     ids: &[String],
+    items: &BTreeSet<ItemMark>,
     payer: &Payer,
 ) -> Result<bool, StoreError> {
     let (statement, owner): (&'static str, Uuid) = match payer {
@@ -360,5 +365,6 @@ pub(crate) async fn owns_stateful(
             return Ok(false);
         }
     }
-    Ok(!ids.is_empty())
+    let is_asked = !ids.is_empty() || !items.is_empty();
+    Ok(is_asked && items::all_known(db, items).await?)
 }
