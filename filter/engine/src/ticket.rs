@@ -49,7 +49,9 @@ impl Tickets {
         let (secret, serial) = ticket
             .split_first_chunk::<SECRET_BYTES>()
             .ok_or(TicketError::Malformed)?;
-        let serial = serial.try_into().map_err(|_| TicketError::Malformed)?;
+        let serial = serial
+            .try_into()
+            .map_err(|_length| TicketError::Malformed)?;
         if self.secret == [0; SECRET_BYTES] {
             return Err(TicketError::NoSecret);
         }

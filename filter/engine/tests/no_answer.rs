@@ -281,13 +281,12 @@ fn the_last_attempt_that_is_lost_is_told_in_words() {
             details: "upstream_reset_before_response_started{connection_termination}",
             end_of_stream: false,
         });
-        let text = driven
-            .commands()
-            .into_iter()
-            .find_map(|command| match command {
-                engine::Command::RewriteResponse(reply) => String::from_utf8(reply.body).ok(),
-                _ => None,
-            });
+        let mut text = None;
+        for command in driven.commands() {
+            if let engine::Command::RewriteResponse(reply) = command {
+                text = String::from_utf8(reply.body).ok();
+            }
+        }
         assert!(text.unwrap_or_default().contains(words), "{connected_ms:?}");
     }
 }

@@ -64,10 +64,10 @@ fn all_told(world: &World, path: &str, request: &str, body: &str, length: usize)
             end_of_stream: false,
         });
         for command in driven.commands() {
-            match command {
-                Command::KeepOwned(mark) => told.responses.push((gone, mark)),
-                Command::KeepItem(mark) => told.items.push((gone, mark)),
-                _ => {}
+            if let Command::KeepOwned(mark) = command {
+                told.responses.push((gone, mark));
+            } else if let Command::KeepItem(mark) = command {
+                told.items.push((gone, mark));
             }
         }
         gone += chunk.len();
@@ -330,17 +330,16 @@ fn nothing_belongs_to_traffic_without_an_owner() {
 #[test]
 fn ids_that_no_request_can_name_are_not_told() {
     let world = World::default();
-    let told = all_told;
     let chat = r#"{"id":"chatcmpl-1","choices":[],"usage":{"prompt_tokens":1}}"#;
     let request = r#"{"model":"gpt-a","messages":[]}"#;
     assert_eq!(
-        told(&world, "/v1/chat/completions", request, chat, 8),
+        all_told(&world, "/v1/chat/completions", request, chat, 8),
         Told::default()
     );
     let message = r#"{"id":"msg_1","content":[],"usage":{"input_tokens":1}}"#;
     let request = r#"{"model":"claude-a","max_tokens":1,"messages":[]}"#;
     assert_eq!(
-        told(&world, "/v1/messages", request, message, 8),
+        all_told(&world, "/v1/messages", request, message, 8),
         Told::default()
     );
 }

@@ -360,11 +360,9 @@ impl Visitor for Facts {
     }
 
     fn unnamed(&mut self, parent: Place, place: Place, key: &[u8]) {
-        self.facts.hosted_tools |= match parent {
-            Place::ToolByMember => true,
-            Place::Body => matches!(key, b"mcp_servers" | b"web_search_options"),
-            _ => false,
-        };
+        let is_on_top = parent == Place::Body;
+        self.facts.hosted_tools |= parent == Place::ToolByMember
+            || (is_on_top && matches!(key, b"mcp_servers" | b"web_search_options"));
         if !matches!(
             place,
             Place::Id | Place::Address | Place::Value | Place::Label

@@ -7,6 +7,7 @@ use arbitrary::Unstructured;
 use engine::messages::{AttemptNumber, CallId, ClosedBy, ConsultAnswer, Governed, KeyNow};
 use engine::quota::Desk;
 use engine::{Command, Exchange, ExchangeSeed, Flow, Headers, Input};
+use policy::compiled::Mesh;
 use policy::ids::{ExchangeId, HolderId};
 use policy::units::Timestamp;
 use uuid::Uuid;
@@ -253,8 +254,8 @@ impl Machine<'_> {
             }),
             Transition::ResponseEnded => self.push(Input::ResponseEnded),
             Transition::Governed { to, key } => {
-                let meshes = &self.world.meshes;
-                let mesh = meshes.get(usize::from(*to) % meshes.len()).cloned();
+                let mut mesh = (*self.world.mesh).clone();
+                change(&mut mesh, *to);
                 let key = match key % 8 {
                     0 => KeyNow::AsBefore,
                     1 => KeyNow::Gone,
@@ -266,7 +267,7 @@ impl Machine<'_> {
                     }
                 };
                 let governed = Governed {
-                    mesh: mesh.unwrap_or_else(|| Rc::clone(&self.world.mesh)),
+                    mesh: Rc::new(mesh),
                     guard: None,
                     limits: Rc::default(),
                     key,
@@ -361,6 +362,21 @@ impl Machine<'_> {
             self.records == 0 || !self.exchange.is_running(),
             "recorded while it runs"
         );
+    }
+}
+
+/// Moves the providers to other places of their list, or takes them away.
+fn change(mesh: &mut Mesh, to: u8) {
+    match to % 4 {
+        0 => {}
+        1 => drop(mesh.providers.remove(0)),
+        2 => {
+            if let Some(mut first) = mesh.providers.first().cloned() {
+                first.name = "a".to_owned();
+                mesh.providers.insert(0, first);
+            }
+        }
+        _ => mesh.providers.clear(),
     }
 }
 

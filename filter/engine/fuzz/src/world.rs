@@ -42,8 +42,6 @@ const POLICY: &str = r#"{
 #[derive(Debug)]
 pub struct World {
     pub mesh: Rc<Mesh>,
-    /// The same with its providers in other places, and with none.
-    pub meshes: Vec<Rc<Mesh>>,
     pub keys: BTreeMap<KeyHash, Rc<CompiledKey>>,
     pub secrets: Vec<String>,
 }
@@ -80,25 +78,8 @@ impl World {
             .into_iter()
             .map(|(hash, key)| (hash, Rc::new(key)))
             .collect();
-        let changed = |change: fn(&mut Mesh)| {
-            let mut mesh = compiled.mesh.clone();
-            change(&mut mesh);
-            Rc::new(mesh)
-        };
-        let meshes = vec![
-            changed(|_| {}),
-            changed(|mesh| drop(mesh.providers.remove(0))),
-            changed(|mesh| {
-                if let Some(mut first) = mesh.providers.first().cloned() {
-                    first.name = "a".to_owned();
-                    mesh.providers.insert(0, first);
-                }
-            }),
-            changed(|mesh| mesh.providers.clear()),
-        ];
         Self {
             mesh: Rc::new(compiled.mesh),
-            meshes,
             keys,
             secrets,
         }

@@ -45,6 +45,9 @@ impl Exchange {
         &mut self,
         references: &[Reference],
     ) -> Result<Option<ConsultKind>, Flow> {
+        if references.is_empty() {
+            return Ok(None);
+        }
         let principal = self.principal();
         let (mut ids, mut marks, mut items) = (Vec::new(), Vec::new(), BTreeSet::new());
         for reference in references {

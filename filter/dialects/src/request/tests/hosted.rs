@@ -10,7 +10,6 @@ fn tools_that_run_at_the_provider_are_told() {
     let hosted = |surface, tools: &str| (surface, format!(r#""tools":[{tools}]"#), true);
     let on_top = |surface, member: &str| (surface, member.to_owned(), true);
     for (surface, members, want) in [
-        own(AnthropicMessages, ""),
         own(
             AnthropicMessages,
             r#"{"name":"a","input_schema":{"type":"web_search"}}"#,
