@@ -130,7 +130,7 @@ impl Street {
             took.len(),
             done.load(Ordering::SeqCst),
         );
-        println!("neighbours: {told}");
+        eprintln!("neighbours: {told}");
         assert_eq!(wrong, Vec::<String>::new(), "{told}");
         assert!(percentile(99) <= most, "{told}");
         assert!(done.load(Ordering::SeqCst) > 0, "nobody attacked");

@@ -267,7 +267,7 @@ fn refused_with(world: &World, at: At, change: Change) -> Option<String> {
     if let Some(code) = &refused {
         let record = driven.close(ClosedBy::Nobody);
         assert_eq!(record.ended, Ended::Refused, "{at:?} {change:?}");
-        assert_eq!(code, shown_as(&record.refusal_code), "{at:?} {change:?}");
+        assert_eq!(code, shown_as(record.refusal_code), "{at:?} {change:?}");
         assert!(record.attempts.iter().all(|it| it.usage.is_none()));
         return Some(record.refusal_code.to_owned());
     }

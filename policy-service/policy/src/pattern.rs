@@ -94,10 +94,7 @@ impl ModelPattern {
         match &self.kind {
             ModelPatternKind::Any => true,
             ModelPatternKind::Exact => self.text.eq_ignore_ascii_case(name),
-            ModelPatternKind::Glob => {
-                may_begin(&self.text, name)
-                    && glob(&self.text, name, |p, c| p.eq_ignore_ascii_case(&c))
-            }
+            ModelPatternKind::Glob => may_begin(&self.text, name) && glob(&self.text, name, true),
             ModelPatternKind::Regex(regex) => regex.is_match(name),
         }
     }
@@ -302,20 +299,39 @@ fn may_begin(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Wildcard match by the usual single backtracking point: at most `pattern` × `text` steps.
-fn glob(pattern: &str, text: &str, same: impl Fn(char, char) -> bool) -> bool {
-    let (mut pattern, mut text) = (pattern.chars(), text.chars());
-    let mut retry: Option<(core::str::Chars<'_>, core::str::Chars<'_>)> = None;
+/// Wildcard match of names or segments, by bytes where a byte is a character.
+fn glob(pattern: &str, text: &str, ignores_case: bool) -> bool {
+    if pattern.is_ascii() && text.is_ascii() {
+        let same = |p: u8, c: u8| p == c || (ignores_case && p.eq_ignore_ascii_case(&c));
+        return matches(pattern.bytes(), text.bytes(), (b'*', b'?'), same);
+    }
+    let same = |p: char, c: char| p == c || (ignores_case && p.eq_ignore_ascii_case(&c));
+    matches(pattern.chars(), text.chars(), ('*', '?'), same)
+}
+
+/// The usual single backtracking point: at most `pattern` × `text` steps.
+fn matches<C, P, T>(
+    mut pattern: P,
+    mut text: T,
+    (many, one): (C, C),
+    same: impl Fn(C, C) -> bool,
+) -> bool
+where
+    C: Copy + PartialEq,
+    P: Iterator<Item = C> + Clone,
+    T: Iterator<Item = C> + Clone,
+{
+    let mut retry: Option<(P, T)> = None;
     loop {
         let mut rest_of_pattern = pattern.clone();
         let mut rest_of_text = text.clone();
         let matched = match (rest_of_pattern.next(), rest_of_text.next()) {
-            (Some('*'), _) => {
+            (Some(p), _) if p == many => {
                 retry = Some((rest_of_pattern.clone(), text.clone()));
                 rest_of_text = text.clone();
                 true
             }
-            (Some(p), Some(c)) => p == '?' || same(p, c),
+            (Some(p), Some(c)) => p == one || same(p, c),
             (None, None) => return true,
             (Some(_), None) | (None, Some(_)) => false,
         };
@@ -349,7 +365,7 @@ where
                 rest_of_text = text.clone();
                 true
             }
-            (Some(p), Some(s)) => glob(p, s, |a, b| a == b),
+            (Some(p), Some(s)) => glob(p, s, false),
             (None, None) => return true,
             (Some(_), None) | (None, Some(_)) => false,
         };

@@ -253,29 +253,28 @@ impl Machine<'_> {
                 end_of_stream: *ends,
             }),
             Transition::ResponseEnded => self.push(Input::ResponseEnded),
-            Transition::Governed { to, key } => {
-                let mut mesh = (*self.world.mesh).clone();
-                change(&mut mesh, *to);
-                let key = match key % 8 {
-                    0 => KeyNow::AsBefore,
-                    1 => KeyNow::Gone,
-                    number => {
-                        let keys = self.world.keys.values();
-                        keys.cloned()
-                            .nth(usize::from(number - 2))
-                            .map_or(KeyNow::Gone, KeyNow::Is)
-                    }
-                };
-                let governed = Governed {
-                    mesh: Rc::new(mesh),
-                    guard: None,
-                    limits: Rc::default(),
-                    key,
-                };
-                self.push(Input::Governed(&governed));
-            }
+            Transition::Governed { to, key } => self.govern(*to, *key),
             Transition::Closed(peer) => self.close(*peer),
         }
+    }
+
+    fn govern(&mut self, to: u8, key: u8) {
+        let mut mesh = (*self.world.mesh).clone();
+        change(&mut mesh, to);
+        let key = match key % 8 {
+            0 => KeyNow::AsBefore,
+            number => {
+                let found = self.world.keys.values().nth(usize::from(number - 1));
+                found.cloned().map_or(KeyNow::Gone, KeyNow::Is)
+            }
+        };
+        let governed = Governed {
+            mesh: Rc::new(mesh),
+            guard: None,
+            limits: Rc::default(),
+            key,
+        };
+        self.push(Input::Governed(&governed));
     }
 
     fn pass_time(&mut self, late_ms: u64) {

@@ -180,7 +180,7 @@ mod tests {
             parts.iter().map(span).collect()
         };
         let findings = [finding(2..5), finding(4..6), finding(10..13)];
-        let tokens = Vec::from_iter([7..9]);
+        let tokens: Vec<_> = std::iter::once(7..9).collect();
         found.add(part, 50, &findings, &tokens, spans);
         assert_eq!(found.text, b"abc.\nde\nfgh");
         assert_eq!(found.excerpts, [(0, 52), (5, 57), (8, 60)]);
