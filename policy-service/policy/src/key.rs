@@ -178,18 +178,37 @@ fn push_base62<const N: usize>(text: &mut String, mut value: [u8; N], digits: us
     text.extend(reversed.iter().rev().map(|digit| char::from(*digit)));
 }
 
-/// CRC-32 as in IEEE 802.3 (reflected, polynomial 0x04C11DB7).
+/// CRC-32 as in IEEE 802.3 (reflected, polynomial 0x04C11DB7), four bits at a time.
 fn crc32(bytes: &[u8]) -> u32 {
-    let mut crc = u32::MAX;
-    for byte in bytes {
-        crc ^= u32::from(*byte);
-        for _ in 0..8 {
-            let carry = crc & 1;
-            crc = (crc >> 1) ^ (0xEDB8_8320 & carry.wrapping_neg());
-        }
-    }
-    !crc
+    let step = |crc: u32, nibble: u32| {
+        // Four bits of a remainder are below the table's length.
+        let place = usize::try_from((crc ^ nibble) & 0xF).unwrap_or_default();
+        (crc >> 4) ^ CRC32_OF_NIBBLES.get(place).copied().unwrap_or_default()
+    };
+    !bytes.iter().fold(u32::MAX, |crc, byte| {
+        let byte = u32::from(*byte);
+        step(step(crc, byte), byte >> 4)
+    })
 }
+
+const CRC32_OF_NIBBLES: [u32; 16] = [
+    0x0000_0000,
+    0x1DB7_1064,
+    0x3B6E_20C8,
+    0x26D9_30AC,
+    0x76DC_4190,
+    0x6B6B_51F4,
+    0x4DB2_6158,
+    0x5005_713C,
+    0xEDB8_8320,
+    0xF00F_9344,
+    0xD6D6_A3E8,
+    0xCB61_B38C,
+    0x9B64_C2B0,
+    0x86D3_D2D4,
+    0xA00A_E278,
+    0xBDBD_F21C,
+];
 
 #[cfg(test)]
 mod tests {
