@@ -260,6 +260,14 @@ impl Exchange {
         command
     }
 
+    /// Returns the targets of a request that has gone on.
+    fn plan(&self) -> Option<&target::Plan> {
+        if let State::Forwarded(plan) = &self.state {
+            return Some(plan);
+        }
+        None
+    }
+
     /// Returns when to push [`Input::DeadlinePassed`]; `None` while nothing is waited for.
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         match &self.state {

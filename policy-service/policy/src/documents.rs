@@ -293,6 +293,19 @@ pub enum AuthStyle {
     None,
 }
 
+impl AuthStyle {
+    /// Returns the header that carries `secret`, and its value; `None` where no credential is wanted.
+    pub fn credential(self, secret: &str) -> Option<(&'static str, String)> {
+        Some(match self {
+            Self::Bearer => ("authorization", format!("Bearer {secret}")),
+            Self::XApiKey => ("x-api-key", secret.to_owned()),
+            Self::ApiKey => ("api-key", secret.to_owned()),
+            Self::XGoogApiKey => ("x-goog-api-key", secret.to_owned()),
+            Self::None => return None,
+        })
+    }
+}
+
 /// How the provider's path is made from the surface's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]

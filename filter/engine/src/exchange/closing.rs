@@ -52,24 +52,12 @@ impl Exchange {
 
     /// Envoy's own error text is turned into the client's dialect.
     fn rewrite_proxy_error(&mut self, status: u16, details: &str) {
-        let provider = match &self.state {
-            State::Forwarded(plan) => {
-                let number = self.attempts.len().clamp(1, plan.targets.len().max(1));
-                plan.target(u32::try_from(number).unwrap_or(u32::MAX), None)
-                    .map(|(_, provider)| provider.name.clone())
-            }
-            State::Start
-            | State::AwaitingKey(_)
-            | State::ReadingBody(_)
-            | State::ReadingCanary(_)
-            | State::AwaitingMarks(_)
-            | State::AwaitingSpares(_)
-            | State::AwaitingCredit(_)
-            | State::Waiting(_)
-            | State::Replied
-            | State::Closed => None,
-        }
-        .unwrap_or_default();
+        let provider = self.plan().and_then(|plan| {
+            let number = self.attempts.len().clamp(1, plan.targets.len().max(1));
+            let target = plan.target(u32::try_from(number).unwrap_or(u32::MAX), None);
+            target.map(|(_, provider)| provider.name.clone())
+        });
+        let provider = provider.unwrap_or_default();
         let row = ProxyReply::of(details);
         let code = match (details, status) {
             ("", 504) => RefusalCode::UpstreamTimeout,

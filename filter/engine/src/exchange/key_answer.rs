@@ -3,7 +3,7 @@
 use dialects::key_refusal::{KeyAnswer, KeyRefusalReader};
 use policy::units::Timestamp;
 
-use super::{Exchange, State};
+use super::Exchange;
 use crate::messages::{AttemptNumber, Command, Flow, HeaderEdit};
 
 /// The status by which the proxy tries the next key, whatever the dialect's own form is.
@@ -21,21 +21,9 @@ impl Exchange {
         status: u16,
         end_of_stream: bool,
     ) -> Flow {
-        let is_last = match &self.state {
-            State::Forwarded(plan) => {
-                usize::try_from(number.0).map_or(true, |number| plan.targets.len() <= number)
-            }
-            State::Start
-            | State::AwaitingKey(_)
-            | State::ReadingBody(_)
-            | State::ReadingCanary(_)
-            | State::AwaitingMarks(_)
-            | State::AwaitingSpares(_)
-            | State::AwaitingCredit(_)
-            | State::Waiting(_)
-            | State::Replied
-            | State::Closed => true,
-        };
+        let is_last = self.plan().is_none_or(|plan| {
+            usize::try_from(number.0).map_or(true, |number| plan.targets.len() <= number)
+        });
         let is_guarded = self.guards_answer();
         let dialect = self.facts.dialect;
         let Some(attempt) = self.attempt_mut(number) else {

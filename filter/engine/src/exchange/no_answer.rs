@@ -9,9 +9,9 @@ use dialects::refusal::RefusalCode;
 use policy::documents::OnNoAnswer;
 use policy::units::Timestamp;
 
+use super::Exchange;
 use super::standing::Unfit;
 use super::target::Plan;
-use super::{Exchange, State};
 use crate::messages::{AttemptNumber, Flow};
 
 /// How long after a request's last byte an end is taken for one of a connection that nobody read from any more.
@@ -51,7 +51,7 @@ impl Exchange {
         connected_ms: Option<u64>,
     ) -> Flow {
         // At the end of the exchange the proxy drops what still runs: that says nothing about the provider.
-        let State::Forwarded(plan) = &self.state else {
+        let Some(plan) = self.plan() else {
             return Flow::Continue;
         };
         let timeout_ms = plan.header_timeout_ms;

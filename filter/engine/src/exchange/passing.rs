@@ -10,8 +10,8 @@ use policy::compiled::{CompiledProvider, Mesh};
 use policy::header::{HeaderWay, covers, is_own};
 use policy::key::holds_virtual_key;
 
+use super::Exchange;
 use super::target::{PROVIDER_CREDENTIALS, Plan};
-use super::{Exchange, State};
 use crate::headers::Headers;
 use crate::messages::{AttemptNumber, HeaderEdit};
 
@@ -230,9 +230,7 @@ impl Exchange {
     }
 
     fn passing_of(&self, provider: &str) -> Option<Passing<'_>> {
-        let State::Forwarded(plan) = &self.state else {
-            return None;
-        };
+        let plan = self.plan()?;
         plan.passing(&plan.shown)
             .filter(|passing| passing.provider.name == provider)
     }

@@ -426,12 +426,6 @@ pub(super) fn bad_model_name(fault: SegmentError) -> String {
 }
 
 fn credential(style: AuthStyle, key: &CompiledProviderKey) -> Option<HeaderEdit> {
-    let secret = key.secret.expose();
-    match style {
-        AuthStyle::Bearer => Some(HeaderEdit::set("authorization", format!("Bearer {secret}"))),
-        AuthStyle::XApiKey => Some(HeaderEdit::set("x-api-key", secret)),
-        AuthStyle::ApiKey => Some(HeaderEdit::set("api-key", secret)),
-        AuthStyle::XGoogApiKey => Some(HeaderEdit::set("x-goog-api-key", secret)),
-        AuthStyle::None => None,
-    }
+    let (name, value) = style.credential(key.secret.expose())?;
+    Some(HeaderEdit::set(name, value))
 }

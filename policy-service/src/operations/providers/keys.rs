@@ -156,6 +156,40 @@ pub(super) async fn mark_bad(
     status: u16,
     since: Timestamp,
 ) -> Result<Option<AuditEvent>, OperationError> {
+    let marked = mark(change, permit, id, Mark::Bad { status }, since).await?;
+    if let Some((provider, key, event)) = marked {
+        tracing::warn!(%provider, provider_key = %key, status, "provider key refused");
+        return Ok(Some(event));
+    }
+    Ok(None)
+}
+
+/// Puts a key into use again that works, if it was out of use because it did not.
+pub(super) async fn mark_working(
+    change: &mut Change,
+    permit: Permit<'_>,
+    id: ProviderKeyId,
+    since: Timestamp,
+) -> Result<Option<AuditEvent>, OperationError> {
+    let marked = mark(change, permit, id, Mark::Working, since).await?;
+    Ok(marked.map(|(_, _, event)| event))
+}
+
+/// What an answer of its provider makes of a key.
+#[derive(Clone, Copy)]
+enum Mark {
+    Bad { status: u16 },
+    Working,
+}
+
+/// Marks a key; returns the names of its provider and its own with the event, if something changed.
+async fn mark(
+    change: &mut Change,
+    permit: Permit<'_>,
+    id: ProviderKeyId,
+    mark: Mark,
+    since: Timestamp,
+) -> Result<Option<(String, String, AuditEvent)>, OperationError> {
     let history = store::providers::key_history(change.connection()).await?;
     // What was answered before the key was changed says nothing about the key as it is.
     let Some(history) = history
@@ -166,50 +200,27 @@ pub(super) async fn mark_bad(
     };
     let provider = read(change, history.provider).await?;
     let before = key_view(change, provider.clone(), id).await?;
-    if !store::providers::mark_bad(change.connection(), id, status, clock::now()).await? {
-        return Ok(None);
-    }
-    let Some(key) = provider.keys.iter().find(|key| key.id == id) else {
-        return Ok(None);
+    let (db, now) = (change.connection(), clock::now());
+    let (verb, is_news) = match mark {
+        Mark::Bad { status } => {
+            let is_news = store::providers::mark_bad(db, id, status, now).await?;
+            ("mark_bad", is_news)
+        }
+        Mark::Working => {
+            let is_news = store::providers::mark_working(db, id, now).await?;
+            ("mark_working", is_news)
+        }
     };
-    tracing::warn!(provider = %provider.name, provider_key = %key.name, status, "provider key refused");
-    let object = object(&provider, key);
-    let id_and_name = provider.id;
-    let provider = read(change, id_and_name).await?;
-    let after = key_view(change, provider, id).await?;
-    permit
-        .event("mark_bad", object, Some(&before), Some(&after))
-        .map(Some)
-}
-
-/// Puts a key into use again that works, if it was out of use because it did not.
-pub(super) async fn mark_working(
-    change: &mut Change,
-    permit: Permit<'_>,
-    id: ProviderKeyId,
-    since: Timestamp,
-) -> Result<Option<AuditEvent>, OperationError> {
-    let history = store::providers::key_history(change.connection()).await?;
-    let Some(history) = history
-        .get(&id)
-        .filter(|history| history.state_changed <= since)
-    else {
-        return Ok(None);
-    };
-    let provider = read(change, history.provider).await?;
-    let before = key_view(change, provider.clone(), id).await?;
-    if !store::providers::mark_working(change.connection(), id, clock::now()).await? {
-        return Ok(None);
-    }
-    let Some(key) = provider.keys.iter().find(|key| key.id == id) else {
+    let found = provider.keys.iter().find(|key| key.id == id);
+    let Some(key) = found.filter(|_| is_news) else {
         return Ok(None);
     };
     let object = object(&provider, key);
+    let names = (provider.name.clone(), key.name.clone());
     let provider = read(change, provider.id).await?;
     let after = key_view(change, provider, id).await?;
-    permit
-        .event("mark_working", object, Some(&before), Some(&after))
-        .map(Some)
+    let event = permit.event(verb, object, Some(&before), Some(&after))?;
+    Ok(Some((names.0, names.1, event)))
 }
 
 /// Checks the provider; what is wrong with the key itself is placed as in its own request body.

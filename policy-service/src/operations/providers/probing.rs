@@ -7,7 +7,7 @@
 //! ```
 
 use dialects::key_refusal::{KeyAnswer, KeyRefusalReader};
-use policy::documents::{AuthStyle, PathStyle, Provider, ProviderKey, ProviderKeyState, Tls};
+use policy::documents::{PathStyle, Provider, ProviderKey, ProviderKeyState, Tls};
 use policy::ids::ProviderKeyId;
 use policy::presets;
 use policy::secret::Secret;
@@ -227,15 +227,8 @@ fn find(providers: &[Provider], id: ProviderKeyId) -> Option<(&Provider, &Provid
 
 /// `None` where the provider wants no credential: nothing can be found out.
 fn probe(provider: &Provider, key: &ProviderKey) -> Option<Probe> {
-    let secret = key.secret.expose();
-    let credential = match provider.auth {
-        AuthStyle::Bearer => ("authorization", Secret::new(format!("Bearer {secret}"))),
-        AuthStyle::XApiKey => ("x-api-key", Secret::new(secret)),
-        AuthStyle::ApiKey => ("api-key", Secret::new(secret)),
-        AuthStyle::XGoogApiKey => ("x-goog-api-key", Secret::new(secret)),
-        AuthStyle::None => return None,
-    };
-    let mut headers = vec![credential];
+    let (name, value) = provider.auth.credential(key.secret.expose())?;
+    let mut headers = vec![(name, Secret::new(value))];
     if provider.dialect == Dialect::Anthropic {
         headers.push(("anthropic-version", Secret::new("2023-06-01")));
     }
